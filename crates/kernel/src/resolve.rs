@@ -1,0 +1,250 @@
+//! Resolving paths inside a directory that may be hostile.
+//!
+//! The content of a container's root file system, and of every volume that it shares, is chosen by code that is
+//! not trusted and may change while it is looked at. The kernel alone can resolve a path in it without a race:
+//! `openat2(2)` (Linux 5.6) with `RESOLVE_IN_ROOT` treats the directory as `/`, so that absolute links and `..`
+//! stay below it, and refuses magic links. Every function here returns a descriptor; whoever has one never
+//! goes back to the path. This is the class of CVE-2018-15664, 2021-30465, 2024-45310 and some twenty others.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// How often a resolution is tried again that the kernel broke off because of a concurrent rename or mount.
+const RETRIES: u32 = 128;
+
+/// Opens `path` inside `root`, as a process with that root directory would, with magic links refused.
+///
+/// # Errors
+/// As `openat2(2)`: `ELOOP` at a magic link, `ENOENT`, ...; `EAGAIN` when 128 tries in a row met a concurrent rename.
+pub fn open_in_root(root: impl AsFd, path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    open(root, path.as_ref(), flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens `path` below `root`, refusing every symbolic link on the way: for files that the runtime itself writes.
+///
+/// # Errors
+/// As [`open_in_root`]; `ELOOP` at any symbolic link, `EXDEV` if the path leaves `root`.
+pub fn open_no_links(root: impl AsFd, path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    let path = path.as_ref();
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+    open(root, relative, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+}
+
+/// `openat2` tried again while the kernel answers EAGAIN, which it does when a rename or mount raced a `..`.
+fn open(root: impl AsFd, path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+    for _ in 0..RETRIES {
+        match rustix::fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, mode, resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// Opens the directory `path` inside `root` as an `O_PATH` descriptor, making what is missing with mode `mode`.
+///
+/// A missing component is made in the descriptor of its parent, then opened without following links, so a link
+/// that is swapped in meanwhile is an error and nothing is ever made outside `root` (CVE-2024-45310).
+///
+/// # Errors
+/// As `openat2(2)` and `mkdirat(2)`; `ELOOP` for a dangling link. Directories made before the error stay.
+pub fn make_directories(root: impl AsFd, path: impl AsRef<Path>, mode: Mode) -> io::Result<OwnedFd> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let mut here = open_in_root(&root, "/", directory, Mode::empty())?;
+    let mut resolved = std::path::PathBuf::from("/");
+    for component in path.as_ref().components() {
+        let Component::Normal(name) = component else {
+            if component == Component::ParentDir {
+                // Resolved by the kernel from the root, so that it can not climb out.
+                resolved.push("..");
+                here = open_in_root(&root, &resolved, directory, Mode::empty())?;
+            }
+            continue;
+        };
+        resolved.push(name);
+        here = match open_in_root(&root, &resolved, directory, Mode::empty()) {
+            Ok(next) => next,
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => make_one(&here, name, mode)?,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(here)
+}
+
+/// Makes and opens the directory `name` in `parent`; one that another process made meanwhile is as good.
+fn make_one(parent: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<OwnedFd> {
+    match rustix::fs::mkdirat(parent, name, mode) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    open_no_links(parent, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Splits `path` into its parent and last name.
+///
+/// # Errors
+/// `EINVAL` if it has no last name (`/`, `..`, the empty path).
+pub fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok((parent, name)),
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+/// Opens `path` inside `root` as an `O_PATH` descriptor of something that is not a directory, making an empty
+/// regular file (mode 0644) and its parents (mode 0755) where nothing is: the target of a file's bind mount.
+///
+/// # Errors
+/// As [`make_directories`]; `EISDIR` if a directory stands there, `ELOOP` for a dangling link.
+pub fn make_file(root: impl AsFd, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    let path = path.as_ref();
+    match open_in_root(&root, path, OFlags::PATH, Mode::empty()) {
+        Ok(file) => return refuse_directory(file),
+        Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+        Err(error) => return Err(error),
+    }
+    let (parent, name) = split(path)?;
+    let parent = make_directories(&root, parent, Mode::from_raw_mode(0o755))?;
+    // mknodat makes the file without opening it, so an existing FIFO or device is never opened.
+    match rustix::fs::mknodat(&parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    refuse_directory(open_no_links(&parent, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?)
+}
+
+/// `EISDIR` for a directory.
+fn refuse_directory(file: OwnedFd) -> io::Result<OwnedFd> {
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        FileType::Symlink => Err(Errno::LOOP.into()),
+        _ => Ok(file),
+    }
+}
+
+/// Whether `fd` is the character device `major`:`minor`: what must hold before an image's `/dev/null` is trusted
+/// (CVE-2025-31133, CVE-2026-88265).
+///
+/// # Errors
+/// As `fstat(2)`.
+pub fn is_character_device(fd: impl AsFd, major: u32, minor: u32) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(fd)?;
+    let wanted = rustix::fs::makedev(major, minor);
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == wanted)
+}
+
+/// The path by which the kernel knows `fd` right now (`/proc/self/fd/N`), for messages only.
+#[must_use]
+pub fn describe(fd: impl AsFd) -> String {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    match rustix::fs::readlink(&link, Vec::new()) {
+        Ok(path) => OsStr::from_bytes(path.as_bytes()).to_string_lossy().into_owned(),
+        Err(_) => link,
+    }
+}
+
+/// Removes the tree `name` in `parent` without following links and without crossing into another mount.
+///
+/// # Errors
+/// The first error met; what could be removed is removed all the same. A missing tree is no error.
+pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    let (parent, name) = (parent.as_fd(), name.as_ref());
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let directory = rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve)?;
+    let mut first = None;
+    for entry in rustix::fs::Dir::read_from(&directory)? {
+        let entry = entry?;
+        let entry_name = entry.file_name().to_bytes();
+        if entry_name != b"." && entry_name != b".." {
+            if let Err(error) = remove_tree(&directory, OsStr::from_bytes(entry_name)) {
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => first.map_or(Ok(()), Err),
+        Err(error) => Err(first.unwrap_or_else(|| error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn directory() -> (tempfile::TempDir, OwnedFd) {
+        let temporary = tempfile::tempdir().unwrap();
+        let fd = rustix::fs::open(temporary.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        (temporary, fd)
+    }
+
+    #[test]
+    fn links_and_dots_stay_inside() {
+        let (temporary, root) = directory();
+        symlink("/", temporary.path().join("absolute")).unwrap();
+        symlink("../../../..", temporary.path().join("climb")).unwrap();
+        std::fs::create_dir(temporary.path().join("etc")).unwrap();
+        for path in ["absolute/etc", "climb/etc", "../../etc", "/etc"] {
+            let found = open_in_root(&root, path, OFlags::PATH, Mode::empty()).unwrap();
+            assert_eq!(describe(&found), temporary.path().join("etc").to_string_lossy(), "{path}");
+        }
+    }
+
+    #[test]
+    fn magic_links_are_refused() {
+        let (temporary, root) = directory();
+        std::fs::create_dir(temporary.path().join("a")).unwrap();
+        let proc_root = rustix::fs::open("/proc/self", OFlags::PATH, Mode::empty()).unwrap();
+        assert!(open_in_root(&proc_root, "root/etc", OFlags::PATH, Mode::empty()).is_err());
+        assert!(open_in_root(&root, "a", OFlags::PATH, Mode::empty()).is_ok());
+    }
+
+    #[test]
+    fn a_dangling_link_makes_nothing_outside() {
+        let (temporary, root) = directory();
+        let outside = tempfile::tempdir().unwrap();
+        symlink(outside.path().join("victim"), temporary.path().join("link")).unwrap();
+        assert!(make_directories(&root, "link/x", Mode::from_raw_mode(0o755)).is_err());
+        assert!(make_file(&root, "link").is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn missing_parts_are_made_below() {
+        let (temporary, root) = directory();
+        symlink("/real", temporary.path().join("link")).unwrap();
+        std::fs::create_dir(temporary.path().join("real")).unwrap();
+        make_directories(&root, "/link/a/../b/c", Mode::from_raw_mode(0o755)).unwrap();
+        assert!(temporary.path().join("real/b/c").is_dir());
+        make_file(&root, "/link/f/g").unwrap();
+        assert!(temporary.path().join("real/f/g").is_file());
+        assert!(make_file(&root, "/link/f").is_err());
+    }
+
+    #[test]
+    fn trees_are_removed_and_links_are_not_followed() {
+        let (temporary, root) = directory();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("kept"), "x").unwrap();
+        std::fs::create_dir_all(temporary.path().join("t/u")).unwrap();
+        symlink(outside.path(), temporary.path().join("t/u/link")).unwrap();
+        remove_tree(&root, "t").unwrap();
+        assert!(!temporary.path().join("t").exists());
+        assert!(outside.path().join("kept").exists());
+        remove_tree(&root, "t").unwrap();
+    }
+}
