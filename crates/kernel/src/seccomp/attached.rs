@@ -1,0 +1,95 @@
+//! Reading the filters of another process back (`PTRACE_SECCOMP_GET_FILTER`, Linux 4.4).
+//!
+//! Needs CAP_SYS_ADMIN in the initial user namespace, a kernel with CONFIG_CHECKPOINT_RESTORE, and a caller that is
+//! not itself under seccomp. The process is stopped for as long as the reading takes.
+
+use std::io;
+use std::ptr;
+
+use super::Instruction;
+
+const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
+
+/// The filters of a process, the one attached last first.
+pub type AttachedFilters = Vec<Vec<Instruction>>;
+
+/// Traces `pid` while it lives; dropping lets it run on.
+struct Tracee {
+    pid: i32,
+    /// The signal that it was about to receive when it stopped.
+    signal: i32,
+}
+
+impl Tracee {
+    /// Attaches to `pid` without sending it a signal and waits until it has stopped.
+    fn seize(pid: i32) -> io::Result<Self> {
+        request(libc::PTRACE_SEIZE, pid, 0)?;
+        let mut tracee = Self { pid, signal: 0 };
+        request(libc::PTRACE_INTERRUPT, pid, 0)?;
+        let mut status = 0;
+        // SAFETY: `status` is live; waiting changes no memory of ours but this.
+        while unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } < 0 {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
+        if !libc::WIFSTOPPED(status) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // A stop with an event number is ptrace's own; one without is a signal's, which must still be delivered.
+        if status >> 16 == 0 {
+            tracee.signal = libc::WSTOPSIG(status);
+        }
+        Ok(tracee)
+    }
+
+    /// The filter number `index` from the latest on, `None` past the last.
+    fn filter(&self, index: usize) -> io::Result<Option<Vec<Instruction>>> {
+        let length = match get_filter(self.pid, index, ptr::null_mut()) {
+            Ok(length) => length,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut program = vec![Instruction::default(); length];
+        // The thread is stopped and filters never change, so the length is still the same.
+        get_filter(self.pid, index, program.as_mut_ptr())?;
+        Ok(Some(program))
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        // It fails only if the process is gone, and then there is nothing to let go.
+        drop(request(libc::PTRACE_DETACH, self.pid, self.signal as usize));
+    }
+}
+
+/// All filters of the thread `pid`, the one attached last first.
+///
+/// # Errors
+/// `EACCES` without CAP_SYS_ADMIN or if the caller is itself filtered; `EINVAL` if the thread is in strict mode or
+/// the kernel lacks CONFIG_CHECKPOINT_RESTORE; `EMEDIUMTYPE` for a filter that is not classic BPF; `EPERM` or `ESRCH` as
+/// `ptrace(2)`. The thread runs on in every case.
+pub fn attached_filters(pid: i32) -> io::Result<AttachedFilters> {
+    let tracee = Tracee::seize(pid)?;
+    let mut filters = Vec::new();
+    while let Some(filter) = tracee.filter(filters.len())? {
+        filters.push(filter);
+    }
+    Ok(filters)
+}
+
+/// A ptrace request without a pointer.
+fn request(request: libc::c_uint, pid: i32, data: usize) -> io::Result<()> {
+    // SAFETY: none of the requests that are made here reads or writes memory of ours.
+    let answer = unsafe { libc::ptrace(request as _, pid, ptr::null_mut::<u8>(), data) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// How many instructions filter `index` has; they are stored at `target` if it is not null.
+fn get_filter(pid: i32, index: usize, target: *mut Instruction) -> io::Result<usize> {
+    // SAFETY: `target` is null, or has room for the whole filter, whose length the same call told before.
+    let answer = unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER as _, pid, index, target) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as usize) }
+}
