@@ -1,0 +1,190 @@
+//! What a test needs, what a run offers, and the record of what was skipped.
+//!
+//! A *run* fixes what it offers in `STOCKADE_OFFERS` (comma separated names); `cargo xtask test` does so for the
+//! machine that it stands on, a CI lane may do it by hand. Without the variable the machine is asked, test by test.
+//! Offering is a promise: a test whose needs are offered probes them once more, by using them, and fails where the
+//! promise does not hold. So a machine that quietly loses its cgroups turns the suite red and not green.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The variable that fixes what the run offers.
+pub const OFFERS: &str = "STOCKADE_OFFERS";
+
+/// The variable that names the file which collects skipped tests: one `test<TAB>reason` a line.
+pub const SKIPS: &str = "STOCKADE_SKIPS";
+
+/// One thing that a test can need.
+pub struct Need {
+    /// The name, as it stands in `requires!` and in `STOCKADE_OFFERS`.
+    pub name: &'static str,
+    /// Whether the machine looks as if it had it: cheap, changes nothing.
+    pub advertised: fn() -> bool,
+    /// Whether it works when it is used.
+    pub works: fn() -> bool,
+}
+
+/// Every need that a test can have.
+pub const NEEDS: &[Need] = &[
+    Need { name: "root", advertised: is_root, works: can_mount },
+    Need { name: "cgroup_v1", advertised: || cgroup_mounted("cgroup", "pids"), works: cgroup_v1_works },
+    Need { name: "cgroup_v2", advertised: || cgroup_v2_controller("pids"), works: cgroup_v2_works },
+    Need { name: "apparmor", advertised: apparmor_enabled, works: apparmor_works },
+    Need { name: "user_namespaces", advertised: user_namespaces, works: || succeeds("unshare", &["-U", "true"]) },
+    Need {
+        name: "time_namespaces",
+        advertised: || exists("/proc/self/ns/time"),
+        works: || succeeds("unshare", &["-T", "true"]),
+    },
+    Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
+    Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
+    Need { name: "images", advertised: || true, works: || crate::programs::image("busybox").is_dir() },
+    Need { name: "debian_image", advertised: debian_image, works: debian_image },
+    Need { name: "stockade", advertised: || true, works: || crate::programs::built("stockade").is_file() },
+    program!("apparmor_parser", &["--version"]),
+    program!("busybox", &["true"]),
+    program!("capsh", &["--print"]),
+    program!("containerd", &["--version"]),
+    program!("ctr", &["--version"]),
+    program!("dockerd", &["--version"]),
+    program!("ip", &["-V"]),
+    program!("jq", &["--version"]),
+    program!("lsns", &["--version"]),
+    program!("newuidmap", &[]),
+    program!("nsenter", &["--version"]),
+    program!("podman", &["--version"]),
+    program!("runc", &["--version"]),
+    program!("skopeo", &["--version"]),
+    program!("strace", &["-V"]),
+    program!("umoci", &["--version"]),
+    program!("unshare", &["--version"]),
+];
+
+/// A need for a program of the host, by its name.
+macro_rules! program {
+    ($name:literal, $arguments:expr) => {
+        Need {
+            name: $name,
+            advertised: || crate::programs::on_path($name).is_some(),
+            works: || succeeds($name, $arguments),
+        }
+    };
+}
+use program;
+
+/// Whether the test that `site` (a path inside it) belongs to may run; records a skip when it may not.
+///
+/// # Panics
+/// If a need is unknown, or is offered and does not work.
+pub fn met(needs: &[&str], site: &str) -> bool {
+    let test = site.trim_end_matches("::requirement_site");
+    let offers = std::env::var(OFFERS).ok();
+    for name in needs {
+        let need = NEEDS.iter().find(|need| need.name == *name);
+        let need = need.unwrap_or_else(|| panic!("`{name}` is not a need that offers.rs knows"));
+        let offered = match &offers {
+            Some(list) => list.split(',').any(|offer| offer.trim() == *name),
+            None => (need.advertised)(),
+        };
+        if !offered {
+            skip(test, &format!("needs {name}, which this run does not offer"));
+            return false;
+        }
+        assert!((need.works)(), "this run offers {name}, and it does not work here");
+    }
+    true
+}
+
+/// The names of all that this machine seems to have.
+#[must_use]
+pub fn advertised() -> Vec<&'static str> {
+    NEEDS.iter().filter(|need| (need.advertised)()).map(|need| need.name).collect()
+}
+
+/// Records that `test` did not run, and why.
+///
+/// # Panics
+/// If the record cannot be written: a skip that nobody counts must not look like a pass.
+pub fn skip(test: &str, reason: &str) {
+    eprintln!("skipped: {test}: {reason}");
+    let Some(path) = std::env::var_os(SKIPS) else { return };
+    let mut file = OpenOptions::new().append(true).create(true).open(&path).expect("the skip file opens");
+    file.write_all(format!("{test}\t{reason}\n").as_bytes()).expect("the skip file takes a line");
+}
+
+fn exists(path: &str) -> bool {
+    Path::new(path).exists()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A program without a harmless invocation only has to start.
+    command.status().is_ok_and(|status| arguments.is_empty() || status.success())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Root that may not mount cannot run a container.
+fn can_mount() -> bool {
+    is_root() && succeeds("unshare", &["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
+}
+
+fn has_sys_resource() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_RESOURCE))
+}
+
+fn user_namespaces() -> bool {
+    read("/proc/sys/user/max_user_namespaces").trim() != "0"
+        && read("/proc/sys/kernel/unprivileged_userns_clone").trim() != "0"
+}
+
+fn apparmor_enabled() -> bool {
+    read("/sys/module/apparmor/parameters/enabled").trim() == "Y"
+}
+
+fn apparmor_works() -> bool {
+    apparmor_enabled()
+        && exists("/sys/kernel/security/apparmor/profiles")
+        && succeeds("apparmor_parser", &["--version"])
+}
+
+fn debian_image() -> bool {
+    crate::programs::image("debian").is_dir()
+}
+
+/// Whether a hierarchy of type `kind` (`cgroup` or `cgroup2`) with `controller` is mounted.
+fn cgroup_mounted(kind: &str, controller: &str) -> bool {
+    crate::cgroup::hierarchies().iter().any(|one| one.kind == kind && one.controllers.iter().any(|c| c == controller))
+}
+
+fn cgroup_v2_controller(controller: &str) -> bool {
+    crate::cgroup::hierarchies().iter().filter(|one| one.kind == "cgroup2").any(|one| {
+        let path = one.mount.join("cgroup.controllers");
+        std::fs::read_to_string(path).is_ok_and(|text| text.split_whitespace().any(|word| word == controller))
+    })
+}
+
+fn cgroup_v1_works() -> bool {
+    let hierarchies = crate::cgroup::hierarchies();
+    hierarchies.iter().filter(|one| one.kind == "cgroup").any(|one| can_make_group(&one.mount))
+}
+
+fn cgroup_v2_works() -> bool {
+    let hierarchies = crate::cgroup::hierarchies();
+    hierarchies.iter().filter(|one| one.kind == "cgroup2").any(|one| can_make_group(&one.mount))
+}
+
+fn can_make_group(mount: &Path) -> bool {
+    let path = mount.join(format!("stockade-test-{}-probe", std::process::id()));
+    std::fs::create_dir(&path).is_ok() && std::fs::remove_dir(&path).is_ok()
+}
