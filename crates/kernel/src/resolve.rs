@@ -169,10 +169,11 @@ pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()>
     for entry in rustix::fs::Dir::read_from(&directory)? {
         let entry = entry?;
         let entry_name = entry.file_name().to_bytes();
-        if entry_name != b"." && entry_name != b".." {
-            if let Err(error) = remove_tree(&directory, OsStr::from_bytes(entry_name)) {
-                first.get_or_insert(error);
-            }
+        if entry_name != b"."
+            && entry_name != b".."
+            && let Err(error) = remove_tree(&directory, OsStr::from_bytes(entry_name))
+        {
+            first.get_or_insert(error);
         }
     }
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
