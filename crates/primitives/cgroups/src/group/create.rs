@@ -1,0 +1,222 @@
+//! Making a group as planned.
+
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::limits::{LimitsError, attach_program};
+use super::{Group, Member};
+use crate::controller::Controllers;
+use crate::files::{Directory, FileError};
+use crate::layout::{Hierarchy, Version};
+use crate::place::Place;
+use crate::plan::{Plan, PlannedGroup};
+
+/// Why a group could not be made. What had been made was removed again, unless `leftovers` says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// A directory could not be made or opened, or a file not written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The group was there and is not empty.
+    #[error("the cgroup {} is in use: {processes} processes are in it", path.display())]
+    InUse {
+        /// Its directory.
+        path: PathBuf,
+        /// How many.
+        processes: usize,
+    },
+    /// The group was there and is frozen, so a process that joins it would hang.
+    #[error("the cgroup {} is frozen", path.display())]
+    Frozen {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// A cgroup v2 ancestor does not offer a controller that a limit needs.
+    #[error("the cgroup controllers {controllers} cannot be enabled for {}", path.display())]
+    NotEnabled {
+        /// The controllers that are missing.
+        controllers: Controllers,
+        /// The group.
+        path: PathBuf,
+    },
+    /// A limit was refused.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+}
+
+impl CreateError {
+    /// Whether it is about permission: what a caller without privilege may choose to go on without.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_permission())
+    }
+}
+
+impl Group {
+    /// Makes the group with its missing ancestors, writes the limits and opens what a process joins by.
+    ///
+    /// A group that is there already is taken if it is empty and not frozen, as other runtimes do.
+    ///
+    /// # Errors
+    /// [`CreateError`]. The directories made by this call are removed again.
+    pub fn create(plan: Plan) -> Result<Self, CreateError> {
+        let mut made = Vec::new();
+        match make(plan, &mut made) {
+            Ok((mut group, leaves)) => {
+                made.retain(|place| !leaves.contains(place));
+                group.made = made;
+                Ok(group)
+            }
+            Err(error) => {
+                for place in made.iter().rev() {
+                    // The reason for the failure is what the caller must see; a directory that stays is empty.
+                    super::remove::remove_made(place).ok();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes everything; `made` lists directories as they are made.
+fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), CreateError> {
+    let mut members = Vec::with_capacity(plan.groups.len());
+    let mut writes = Vec::new();
+    for (index, planned) in plan.groups.into_iter().enumerate() {
+        let directory = make_directories(&planned, made)?;
+        let place = Place::new(&planned.hierarchy, &planned.path);
+        writes.extend(planned.writes.into_iter().map(|write| (index, write)));
+        members.push(Member { hierarchy: planned.hierarchy, place, directory });
+    }
+    let leaves = members.iter().map(|member| member.place.clone()).collect();
+    let mut group = Group::of(members)?;
+    group.degradations = plan.degradations;
+    group.write(writes)?;
+    if let Some(rules) = &plan.device_program {
+        group.program = Some(attach_program(&group, rules)?);
+    }
+    Ok((group, leaves))
+}
+
+/// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
+fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
+    let hierarchy = &planned.hierarchy;
+    let top = Directory::top(hierarchy)?;
+    let parent_path = planned.path.parent().unwrap_or(Path::new(""));
+    let leaf = Path::new(planned.path.file_name().unwrap_or_default());
+    let parent = match top.open(parent_path) {
+        Err(error) if error.is(Errno::NOENT) => make_ancestors(&top, planned, parent_path, made)?,
+        other => other?,
+    };
+    if hierarchy.version == Version::V2 {
+        enable(&top, parent_path, planned)?;
+    }
+    let new = parent.make(leaf)?;
+    if new {
+        made.push(Place::new(hierarchy, &planned.path));
+    }
+    let directory = parent.open(leaf)?;
+    if !new {
+        refuse_used(&directory)?;
+    }
+    if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
+        fill_cpuset(&top, parent_path, &parent, &directory)?;
+    }
+    Ok(directory)
+}
+
+/// Makes the missing ancestors of a group and returns its parent.
+fn make_ancestors(
+    top: &Directory,
+    planned: &PlannedGroup,
+    path: &Path,
+    made: &mut Vec<Place>,
+) -> Result<Directory, FileError> {
+    let mut here = top.open(Path::new(""))?;
+    let mut so_far = PathBuf::new();
+    for name in path.iter().map(Path::new) {
+        so_far.push(name);
+        here = match here.open(name) {
+            Err(error) if error.is(Errno::NOENT) => {
+                if here.make(name)? {
+                    made.push(Place::new(&planned.hierarchy, &so_far));
+                }
+                here.open(name)?
+            }
+            other => other?,
+        };
+    }
+    Ok(here)
+}
+
+/// Enables the controllers of cgroup v2 in each group from the top to `parent`.
+///
+/// All that are offered are enabled where the kernel lets us, those that a limit needs must be. A group above us
+/// that has processes of its own can not have children with controllers (the "no internal processes" rule).
+fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), CreateError> {
+    let hierarchy: &Hierarchy = &planned.hierarchy;
+    if hierarchy.controllers.is_empty() {
+        return Ok(());
+    }
+    let mut at = PathBuf::new();
+    for name in std::iter::once(Path::new("")).chain(parent.iter().map(Path::new)) {
+        if !name.as_os_str().is_empty() {
+            at.push(name);
+        }
+        let directory = top.open(&at)?;
+        let listed = |text: String| Controllers::listed(text.split_ascii_whitespace());
+        let enabled = listed(directory.read("cgroup.subtree_control")?);
+        let wanted = listed(directory.read("cgroup.controllers")?) & hierarchy.controllers - enabled;
+        for name in wanted.names(true) {
+            match directory.write("cgroup.subtree_control", &format!("+{name}")) {
+                Err(error) if planned.needed.contains(Controllers::named(name)) => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    let enabled = top.open(parent)?.read("cgroup.subtree_control")?;
+    let missing = planned.needed - Controllers::listed(enabled.split_ascii_whitespace());
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(CreateError::NotEnabled { controllers: missing, path: hierarchy.mount.join(&planned.path) }),
+    }
+}
+
+/// Refuses a group that was there and has processes or is frozen.
+fn refuse_used(directory: &Directory) -> Result<(), CreateError> {
+    let path = directory.path().to_owned();
+    let processes = directory.read("cgroup.procs")?.lines().count();
+    if processes > 0 {
+        return Err(CreateError::InUse { path, processes });
+    }
+    let frozen = directory.read_if_there("cgroup.freeze")?.is_some_and(|text| text.trim() == "1")
+        || directory.read_if_there("freezer.state")?.is_some_and(|text| text.trim() != "THAWED");
+    if frozen { Err(CreateError::Frozen { path }) } else { Ok(()) }
+}
+
+/// Copies processors and memory nodes down to a v1 group, and before that to ancestors that have none: a group
+/// without them can not be joined.
+fn fill_cpuset(top: &Directory, path: &Path, parent: &Directory, group: &Directory) -> Result<(), FileError> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if !group.read(file)?.trim().is_empty() {
+            continue;
+        }
+        let mut value = parent.read(file)?;
+        if value.trim().is_empty() {
+            value = top.read(file)?;
+            let mut at = PathBuf::new();
+            for name in path.iter() {
+                at.push(name);
+                let ancestor = top.open(&at)?;
+                let own = ancestor.read(file)?;
+                match own.trim().is_empty() {
+                    true => ancestor.write(file, value.trim())?,
+                    false => value = own,
+                }
+            }
+        }
+        group.write(file, value.trim())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Writing limits to a group, comparing them with what was asked, and changing them later.
+
+use std::path::PathBuf;
+
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use stockade_kernel::bpf;
+
+use super::Group;
+use crate::controller::Controllers;
+use crate::device_program;
+use crate::files::FileError;
+use crate::layout::{Layout, Version};
+use crate::model::{CpuQuota, DeviceRules, Limits, Max};
+use crate::plan::{Degradation, PlanError, plan_at};
+use crate::write::{Missing, Write, read_bound};
+
+/// A limit that was planned and refused by the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitsError {
+    /// A file could not be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The device program was refused.
+    #[error("cannot put the device program on the cgroup {}", path.display())]
+    Program {
+        /// The group.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}
+
+/// Why limits could not be changed. Those written before the error stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// They can not be had.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// They were refused.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// More memory is in use than the new limit allows, and the caller wanted no process to be killed for it.
+    #[error("{used} bytes of memory are in use, more than the new limit of {limit}")]
+    MemoryInUse {
+        /// The use in bytes.
+        used: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+impl From<FileError> for UpdateError {
+    fn from(error: FileError) -> Self {
+        Self::Limits(error.into())
+    }
+}
+
+/// A limit that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The file.
+    pub path: PathBuf,
+    /// What was written.
+    pub asked: String,
+    /// What the file says.
+    pub found: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: asked {:?}, found {:?}", self.path.display(), self.asked, self.found.trim())
+    }
+}
+
+impl Group {
+    /// Writes `writes`, each to the member with its index. One that the kernel refuses for the moment because of
+    /// another value (memory above the old bound of memory and swap, a burst above the old quota) is tried again
+    /// after the others, as long as that gets on.
+    pub(super) fn write(&mut self, writes: Vec<(usize, Write)>) -> Result<(), LimitsError> {
+        let mut waiting = writes;
+        loop {
+            let before = waiting.len();
+            let mut refused = Vec::new();
+            let mut first = None;
+            for (index, write) in waiting {
+                match self.write_one(index, write.clone()) {
+                    Ok(Some(done)) => self.written.push((index, done)),
+                    Ok(None) => {}
+                    Err(error) if error.is(Errno::INVAL) || error.is(Errno::BUSY) => {
+                        first.get_or_insert(error);
+                        refused.push((index, write));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match first {
+                None => return Ok(()),
+                Some(error) if refused.len() == before => return Err(error.into()),
+                Some(_) => waiting = refused,
+            }
+        }
+    }
+
+    /// Writes one file or what stands in for it; `None` if that was a degradation.
+    fn write_one(&mut self, index: usize, write: Write) -> Result<Option<Write>, FileError> {
+        let Some(member) = self.members.get(index) else { return Ok(None) };
+        if write.value.is_empty() {
+            return Ok(Some(write));
+        }
+        match member.directory.write(&write.file, &write.value) {
+            Ok(()) => Ok(Some(write)),
+            Err(error) if error.is(Errno::NOENT) => match write.missing {
+                Missing::Fail => Err(error),
+                Missing::Instead(other) => self.write_one(index, *other),
+                Missing::Degrade(why) => {
+                    let asked = format!("{} = {}", write.file, write.value).into();
+                    self.degradations.push(Degradation { asked, why: why.into() });
+                    Ok(None)
+                }
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Compares every file written by this value with what was asked; an empty list means that all is in force.
+    ///
+    /// # Errors
+    /// [`LimitsError`] if a file can not be read or the device program not be asked for.
+    pub fn verify(&self) -> Result<Vec<Difference>, LimitsError> {
+        let mut differences = Vec::new();
+        for (index, write) in &self.written {
+            let Some(member) = self.members.get(*index) else { continue };
+            if write.expect == crate::write::Expect::Unchecked {
+                continue;
+            }
+            let found = member.directory.read(&write.file)?;
+            if !write.holds(&found) {
+                let path = member.directory.path().join(write.file.as_ref());
+                let asked = if write.value.is_empty() { format!("{:?}", write.expect) } else { write.value.clone() };
+                differences.push(Difference { path, asked, found });
+            }
+        }
+        if let (Some(program), Some(member)) = (self.program, self.unified()) {
+            let path = member.directory.path();
+            let attached = bpf::query_device_programs(member.directory.as_fd())
+                .map_err(|source| LimitsError::Program { path: path.to_owned(), source })?;
+            if !attached.contains(&program) {
+                let asked = format!("device program {program}");
+                differences.push(Difference { path: path.to_owned(), asked, found: format!("{attached:?}") });
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Changes the limits that `limits` asks for and leaves the others. What was in force stays so until its new
+    /// value is written; devices are at no instant allowed that neither the old nor the new rules allow on v2.
+    ///
+    /// # Errors
+    /// [`UpdateError`].
+    pub fn update(&mut self, limits: &Limits) -> Result<(), UpdateError> {
+        let mut hierarchies = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            let mut hierarchy = member.hierarchy.clone();
+            if hierarchy.version == Version::V2 {
+                let offered = member.directory.read("cgroup.controllers")?;
+                hierarchy.controllers = Controllers::listed(offered.split_ascii_whitespace());
+            }
+            hierarchies.push(hierarchy);
+        }
+        let paths = self.members.iter().map(|member| member.place.path.clone()).collect();
+        let limits = self.with_present_quota(limits)?;
+        let plan = plan_at(&Layout::from_hierarchies(hierarchies), paths, &limits)?;
+        if plan.check_memory_use {
+            self.refuse_below_use(&limits)?;
+        }
+        let groups = plan.groups.into_iter().enumerate();
+        let writes: Vec<_> =
+            groups.flat_map(|(index, group)| group.writes.into_iter().map(move |write| (index, write))).collect();
+        self.written.retain(|(index, old)| !writes.iter().any(|(at, new)| at == index && new.file == old.file));
+        self.degradations = plan.degradations;
+        self.write(writes)?;
+        if let Some(rules) = &plan.device_program {
+            self.program = Some(attach_program(self, rules)?);
+        }
+        Ok(())
+    }
+
+    /// `limits` with the present quota where only the period is changed: on v2 both are one value.
+    fn with_present_quota(&self, limits: &Limits) -> Result<Limits, FileError> {
+        let mut limits = limits.clone();
+        if let (Some(_), None, Some((Version::V2, directory))) =
+            (limits.cpu.period, limits.cpu.quota, self.directory(Controllers::CPU))
+        {
+            let present = directory.read_if_there("cpu.max")?;
+            let quota = present.as_deref().and_then(|text| text.split(' ').next()).and_then(|text| text.parse().ok());
+            limits.cpu.quota = Some(quota.map_or(CpuQuota::Unlimited, CpuQuota::Micros));
+        }
+        Ok(limits)
+    }
+
+    /// Refuses a memory limit below the present use.
+    fn refuse_below_use(&self, limits: &Limits) -> Result<(), UpdateError> {
+        let (Some(Max::At(limit)), Some((version, directory))) =
+            (limits.memory.limit, self.directory(Controllers::MEMORY))
+        else {
+            return Ok(());
+        };
+        let file = if version == Version::V1 { "memory.usage_in_bytes" } else { "memory.current" };
+        match read_bound(&directory.read(file)?) {
+            Some(Max::At(used)) if used > limit => Err(UpdateError::MemoryInUse { used, limit }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Loads the program for `rules`, attaches it to the cgroup2 group, takes off those attached there before, and returns
+/// its id. Programs on one group must all allow an access, so nothing is allowed for a moment that was not.
+pub(super) fn attach_program(group: &Group, rules: &DeviceRules) -> Result<u32, LimitsError> {
+    let Some(member) = group.unified() else {
+        let source = Errno::NOTSUP.into();
+        return Err(LimitsError::Program { path: PathBuf::from("of cgroup v2"), source });
+    };
+    let directory = member.directory.as_fd();
+    let attach = || {
+        let old = bpf::query_device_programs(directory)?;
+        let program = bpf::load_device_program(&device_program::compile(rules), c"stockade_dev")?;
+        bpf::attach_device_program(directory, program.as_fd())?;
+        for id in old {
+            bpf::detach_device_program(directory, bpf::program_by_id(id)?.as_fd())?;
+        }
+        Ok(bpf::program_info(program.as_fd())?.id)
+    };
+    attach().map_err(|source| LimitsError::Program { path: member.directory.path().to_owned(), source })
+}

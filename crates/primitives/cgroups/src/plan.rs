@@ -1,0 +1,184 @@
+//! From limits to what will be made and written: a pure function, tried on any layout without touching it.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use crate::controller::Controllers;
+use crate::controllers;
+use crate::layout::{Hierarchy, Kind, Layout, Version};
+use crate::model::{DeviceRules, LimitError, Limits};
+use crate::path::GroupPath;
+use crate::place::Place;
+use crate::write::Write;
+
+/// What [`Group::create`](crate::Group::create) will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The groups to make, one in each hierarchy.
+    pub groups: Vec<PlannedGroup>,
+    /// The rules for an eBPF program on the cgroup2 group, where there is no v1 devices hierarchy.
+    pub device_program: Option<DeviceRules>,
+    /// What was asked and will not be in force, to be shown to the user.
+    pub degradations: Vec<Degradation>,
+    /// Whether an update must not go below the present use of memory.
+    pub check_memory_use: bool,
+}
+
+/// A group to make in one hierarchy and what to write in it, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedGroup {
+    /// The hierarchy.
+    pub hierarchy: Hierarchy,
+    /// The group, relative to the hierarchy's mount.
+    pub path: PathBuf,
+    /// The controllers that limits need here: on v2 it is an error if an ancestor can not enable one of them.
+    pub needed: Controllers,
+    /// The files to write.
+    pub writes: Vec<Write>,
+}
+
+/// Something asked that will not be in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degradation {
+    /// What was asked.
+    pub asked: Cow<'static, str>,
+    /// Why it can not be had.
+    pub why: Cow<'static, str>,
+}
+
+impl Plan {
+    /// Where the groups will be: to be saved before they are made, so that a crash leaves nothing unknown.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        self.groups.iter().map(|group| Place::new(&group.hierarchy, &group.path)).collect()
+    }
+}
+
+impl std::fmt::Display for Degradation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} is not in force: {}", self.asked, self.why)
+    }
+}
+
+/// Decides what to make and write for `limits` in the group `path` of `layout`.
+///
+/// # Errors
+/// [`PlanError`]: the limits contradict each other, or the layout can not express one of them.
+pub fn plan(layout: &Layout, path: &GroupPath, limits: &Limits) -> Result<Plan, PlanError> {
+    let below = |hierarchy: &Hierarchy| {
+        let hidden = || PlanError::OwnGroupHidden { hierarchy: hierarchy.label(), mount: hierarchy.mount.clone() };
+        path.below_mount(hierarchy).ok_or_else(hidden)
+    };
+    let paths = layout.hierarchies().iter().map(below).collect::<Result<_, _>>()?;
+    plan_at(layout, paths, limits)
+}
+
+/// As [`plan`], with the group's path in each hierarchy of the layout.
+pub(crate) fn plan_at(layout: &Layout, paths: Vec<PathBuf>, limits: &Limits) -> Result<Plan, PlanError> {
+    limits.check()?;
+    let group = |(hierarchy, path): (&Hierarchy, PathBuf)| PlannedGroup {
+        hierarchy: hierarchy.clone(),
+        path,
+        needed: Controllers::empty(),
+        writes: Vec::new(),
+    };
+    let groups = layout.hierarchies().iter().zip(paths).map(group).collect();
+    let plan = Plan { groups, device_program: None, degradations: Vec::new(), check_memory_use: false };
+    let mut draft = Draft { layout, plan };
+    controllers::write_all(&mut draft, limits)?;
+    Ok(draft.plan)
+}
+
+/// A plan in the making, as the controllers' files see it.
+pub(crate) struct Draft<'a> {
+    layout: &'a Layout,
+    plan: Plan,
+}
+
+impl Draft<'_> {
+    /// The interface under which `controller` (one) is reached.
+    ///
+    /// # Errors
+    /// [`PlanError::NoController`], naming the limit `asked`.
+    pub(crate) fn version(&self, controller: Controllers, asked: &'static str) -> Result<Version, PlanError> {
+        match self.layout.home(controller) {
+            Some(home) => Ok(home.version),
+            None => Err(PlanError::NoController { controller, asked, kind: self.layout.kind() }),
+        }
+    }
+
+    /// Adds a write for `controller`, whose presence [`Draft::version`] has shown.
+    pub(crate) fn write(&mut self, controller: Controllers, write: Write) {
+        let home = self.layout.home_index(controller);
+        if let Some(group) = home.and_then(|index| self.plan.groups.get_mut(index)) {
+            group.needed |= controller;
+            group.writes.push(write);
+        }
+    }
+
+    /// Adds a write to the cgroup2 group that needs no controller.
+    pub(crate) fn write_unified(&mut self, write: Write) {
+        if let Some(group) = self.plan.groups.iter_mut().find(|group| group.hierarchy.version == Version::V2) {
+            group.writes.push(write);
+        }
+    }
+
+    /// Records what will not be in force.
+    pub(crate) fn degrade(&mut self, asked: &'static str, why: &'static str) {
+        self.plan.degradations.push(Degradation { asked: asked.into(), why: why.into() });
+    }
+
+    /// The arrangement of the layout.
+    pub(crate) fn kind(&self) -> Kind {
+        self.layout.kind()
+    }
+
+    /// Whether there is a cgroup2 hierarchy.
+    pub(crate) fn has_unified(&self) -> bool {
+        self.layout.unified().is_some()
+    }
+
+    /// Asks for an eBPF device program.
+    pub(crate) fn device_program(&mut self, rules: DeviceRules) {
+        self.plan.device_program = Some(rules);
+    }
+
+    /// Asks for the memory check before an update.
+    pub(crate) fn check_memory_use(&mut self) {
+        self.plan.check_memory_use = true;
+    }
+}
+
+/// Why limits can not be had in a layout.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The limits contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitError),
+    /// The controller is not there.
+    #[error("{asked} needs the cgroup controller {controller}, which this machine ({kind}) does not offer")]
+    NoController {
+        /// The controller.
+        controller: Controllers,
+        /// The limit.
+        asked: &'static str,
+        /// The arrangement.
+        kind: Kind,
+    },
+    /// The interface has nothing for it.
+    #[error("{asked} can not be expressed: {why}")]
+    Inexpressible {
+        /// The limit.
+        asked: Cow<'static, str>,
+        /// The reason.
+        why: &'static str,
+    },
+    /// The group that a relative path is below is outside of the mount.
+    #[error("the caller's own cgroup in {hierarchy} is not below {}; give an absolute cgroup path", mount.display())]
+    OwnGroupHidden {
+        /// The hierarchy.
+        hierarchy: String,
+        /// Its mount.
+        mount: PathBuf,
+    },
+}
