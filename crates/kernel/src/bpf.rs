@@ -130,7 +130,7 @@ fn number(fd: BorrowedFd<'_>) -> u32 {
 
 /// Takes ownership of the descriptor that a command returned.
 fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
-    let fd = RawFd::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    let fd = RawFd::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -140,7 +140,7 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
 /// # Errors
 /// `EPERM` without CAP_BPF or CAP_SYS_ADMIN, `EINVAL` or `EACCES` if the verifier refuses it, `E2BIG` if it is too long.
 pub fn load_device_program(instructions: &[Instruction], name: &CStr) -> io::Result<OwnedFd> {
-    let count = u32::try_from(instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let count = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
     let mut short = [0; 16];
     for (to, from) in short.iter_mut().take(15).zip(name.to_bytes()) {
         *to = *from;

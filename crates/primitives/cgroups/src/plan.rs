@@ -33,6 +33,9 @@ pub struct PlannedGroup {
     pub path: PathBuf,
     /// The controllers that limits need here: on v2 it is an error if an ancestor can not enable one of them.
     pub needed: Controllers,
+    /// The controllers to enable on v2 for the group and its siblings where the kernel lets us: all on a v2 machine, as
+    /// other runtimes do; on a hybrid one, where v2 has next to none, only those needed.
+    pub enable: Controllers,
     /// The files to write.
     pub writes: Vec<Write>,
 }
@@ -80,12 +83,17 @@ pub(crate) fn plan_at(layout: &Layout, paths: Vec<PathBuf>, limits: &Limits) -> 
         hierarchy: hierarchy.clone(),
         path,
         needed: Controllers::empty(),
+        enable: Controllers::empty(),
         writes: Vec::new(),
     };
     let groups = layout.hierarchies().iter().zip(paths).map(group).collect();
     let plan = Plan { groups, device_program: None, degradations: Vec::new(), check_memory_use: false };
     let mut draft = Draft { layout, plan };
     controllers::write_all(&mut draft, limits)?;
+    let unified = layout.kind() == Kind::Unified;
+    for group in draft.plan.groups.iter_mut().filter(|group| group.hierarchy.version == Version::V2) {
+        group.enable = if unified { group.hierarchy.controllers } else { group.needed };
+    }
     Ok(draft.plan)
 }
 

@@ -53,7 +53,7 @@ pub enum Expect {
 
 impl Write {
     /// A write that is read back as it was written.
-    pub(crate) fn new(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
+    pub(crate) fn new(file: impl Into<Cow<'static, str>>, value: impl std::fmt::Display) -> Self {
         Self { file: file.into(), value: value.to_string(), expect: Expect::Same, missing: Missing::Fail }
     }
 

@@ -12,7 +12,8 @@ use stockade_cgroups::model::{
     DeviceRule, DeviceRules, IdList, IoWeight, Limits, Max, Memory, Network, Swappiness, UnifiedValue,
 };
 use stockade_cgroups::{
-    Controllers, CreateError, Group, GroupPath, Kind, Layout, PlanError, Version, observe, plan, remove, support,
+    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Version, observe, plan, remove,
+    support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -162,7 +163,9 @@ fn devices_are_denied_by_a_program() {
         eprintln!("skipped: no cgroup v2 is mounted");
         return;
     };
-    let layout = Layout::from_hierarchies(vec![unified.clone()]);
+    // Without its controllers, which would be enabled at the top.
+    let unified = Hierarchy { controllers: Controllers::empty(), ..unified.clone() };
+    let layout = Layout::from_hierarchies(vec![unified]);
     let limits = Limits { devices: Some(device_rules()), ..Limits::default() };
     let plan = plan(&layout, &path(), &limits).unwrap();
     assert!(plan.device_program.is_some());
@@ -245,13 +248,16 @@ fn frozen_processes_stand_still_and_die() {
     assert_eq!(group.0.processes().unwrap(), [0i32; 0]);
 }
 
+/// Forks without end. A shell gives up when a fork fails, so it stays below the limit on tasks.
+const BOMB: &str = "for n in 1 2 3 4 5 6 7 8; do while :; do (exit 0); done & done; wait";
+
 #[test]
 fn a_fork_bomb_in_sub_groups_is_killed() {
     let limits = Limits { pids: Some(Max::At(40)), ..Limits::default() };
     let Some(group) = create(&limits) else { return };
     let below = group.0.places().iter().map(|place| place.directory().join("a/b")).collect::<Vec<_>>();
     below.iter().for_each(|path| std::fs::create_dir_all(path).unwrap());
-    let mut child = shell(&group.0, "f() { f & f & wait; }; f");
+    let mut child = shell(&group.0, BOMB);
     wait("it does not fork", || group.0.processes().unwrap().len() > 5);
     group.0.kill_all().unwrap();
     child.wait().unwrap();
@@ -271,7 +277,7 @@ fn a_fork_bomb_is_killed_without_cgroup_kill() {
     }
     let limits = Limits { pids: Some(Max::At(40)), ..Limits::default() };
     let group = Own(Group::create(plan(&Layout::from_hierarchies(legacy), &path(), &limits).unwrap()).unwrap());
-    let mut child = shell(&group.0, "f() { f & f & wait; }; f");
+    let mut child = shell(&group.0, BOMB);
     wait("it does not fork", || group.0.processes().unwrap().len() > 5);
     group.0.freeze().unwrap();
     group.0.kill_all().unwrap();

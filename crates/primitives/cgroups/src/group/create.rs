@@ -156,7 +156,7 @@ fn make_ancestors(
 /// that has processes of its own can not have children with controllers (the "no internal processes" rule).
 fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), CreateError> {
     let hierarchy: &Hierarchy = &planned.hierarchy;
-    if hierarchy.controllers.is_empty() {
+    if planned.enable.is_empty() {
         return Ok(());
     }
     let mut at = PathBuf::new();
@@ -167,8 +167,12 @@ fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), 
         let directory = top.open(&at)?;
         let listed = |text: String| Controllers::listed(text.split_ascii_whitespace());
         let enabled = listed(directory.read("cgroup.subtree_control")?);
-        let wanted = listed(directory.read("cgroup.controllers")?) & hierarchy.controllers - enabled;
-        for name in wanted.names(true) {
+        let absent = planned.enable - enabled;
+        if absent.is_empty() {
+            continue;
+        }
+        let offered = listed(directory.read("cgroup.controllers")?);
+        for name in (absent & offered).names(true) {
             match directory.write("cgroup.subtree_control", &format!("+{name}")) {
                 Err(error) if planned.needed.contains(Controllers::named(name)) => return Err(error.into()),
                 Ok(()) | Err(_) => {}

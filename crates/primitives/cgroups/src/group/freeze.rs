@@ -36,15 +36,20 @@ impl Group {
     /// # Errors
     /// [`FreezeError`]; after a timeout the group is thawed.
     pub fn freeze(&self) -> Result<(), FreezeError> {
-        if let Some(member) = self.unified() {
-            if member.directory.read_if_there("cgroup.freeze")?.is_some() {
-                member.directory.write("cgroup.freeze", "1")?;
-                return self.wait_until_frozen(&member.directory, false);
-            }
+        if let Some(directory) = self.freezer()? {
+            directory.write("cgroup.freeze", "1")?;
+            return self.wait_until_frozen(directory, false);
         }
         let member = self.legacy(Controllers::FREEZER).ok_or(FreezeError::NoFreezer)?;
         member.directory.write("freezer.state", "FROZEN")?;
         self.wait_until_frozen(&member.directory, true)
+    }
+
+    /// The cgroup2 directory if it can be frozen.
+    fn freezer(&self) -> Result<Option<&Directory>, FileError> {
+        let Some(member) = self.unified() else { return Ok(None) };
+        let there = member.directory.read_if_there("cgroup.freeze")?.is_some();
+        Ok(there.then_some(&member.directory))
     }
 
     /// Waits; on v1 asks again and again, which catches processes that were forked meanwhile.
@@ -73,10 +78,8 @@ impl Group {
     /// # Errors
     /// [`FreezeError::File`].
     pub fn thaw(&self) -> Result<(), FreezeError> {
-        if let Some(member) = self.unified() {
-            if member.directory.read_if_there("cgroup.freeze")?.is_some() {
-                member.directory.write("cgroup.freeze", "0")?;
-            }
+        if let Some(directory) = self.freezer()? {
+            directory.write("cgroup.freeze", "0")?;
         }
         if let Some(member) = self.legacy(Controllers::FREEZER) {
             member.directory.write("freezer.state", "THAWED")?;
