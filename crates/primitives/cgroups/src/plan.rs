@@ -190,3 +190,68 @@ pub enum PlanError {
         mount: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cpu, CpuPeriod, CpuQuota, CpuShares, IoWeight, Max, Memory, Network, Swappiness, UnifiedValue};
+
+    /// A cgroup v2 machine with every controller.
+    fn unified() -> Layout {
+        let controllers = Controllers::CPU | Controllers::MEMORY | Controllers::PIDS | Controllers::BLOCK_IO;
+        let hierarchy = Hierarchy {
+            version: Version::V2,
+            controllers,
+            name: None,
+            mount: PathBuf::from("/sys/fs/cgroup"),
+            root: PathBuf::from("/"),
+        };
+        Layout::from_hierarchies(vec![hierarchy])
+    }
+
+    /// The planned writes, as `FILE VALUE`.
+    fn writes(limits: &Limits) -> Vec<String> {
+        let path = GroupPath::new("/docker/3f", None).unwrap();
+        let plan = plan(&unified(), &path, limits).unwrap();
+        plan.groups[0].writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect()
+    }
+
+    #[test]
+    fn limits_in_the_words_of_v2() {
+        let memory = |limit, swap| Limits {
+            memory: Memory { limit: Some(limit), swap, ..Memory::default() },
+            ..Limits::default()
+        };
+        assert_eq!(writes(&memory(Max::At(100), Some(Max::At(300)))), ["memory.max 100", "memory.swap.max 200"]);
+        assert_eq!(writes(&memory(Max::Unlimited, None)), ["memory.max max", "memory.swap.max max"]);
+        let quota = Some(CpuQuota::new(150_000).unwrap());
+        let (shares, period) = (Some(CpuShares::new(1024).unwrap()), Some(CpuPeriod::new(100_000).unwrap()));
+        let cpu = Cpu { quota, period, shares, ..Cpu::default() };
+        assert_eq!(writes(&Limits { cpu, ..Limits::default() }), ["cpu.weight 100", "cpu.max 150000 100000"]);
+        let mut limits = Limits { pids: Some(Max::At(0)), ..Limits::default() };
+        limits.block_io.weight = Some(IoWeight::new(1000).unwrap());
+        limits.unified = vec![UnifiedValue::new("memory.high", "5").unwrap()];
+        assert_eq!(writes(&limits), ["pids.max 1", "io.bfq.weight 1000", "memory.high 5"]);
+    }
+
+    #[test]
+    fn what_v2_lacks_is_told() {
+        let path = GroupPath::new("/x", None).unwrap();
+        let asked = |limits| plan(&unified(), &path, &limits);
+        let memory = Memory { swappiness: Some(Swappiness::new(1).unwrap()), ..Memory::default() };
+        let kernel = Memory { kernel: Some(Max::At(1)), ..Memory::default() };
+        for memory in [memory, kernel] {
+            let plan = asked(Limits { memory, ..Limits::default() }).unwrap();
+            assert_eq!(plan.degradations.len(), 1, "{memory:?}");
+            assert!(plan.groups[0].writes.is_empty());
+        }
+        let network = Network { class_id: Some(1), ..Network::default() };
+        let cpu = Cpu { realtime_runtime: Some(1), ..Cpu::default() };
+        assert!(asked(Limits { network, ..Limits::default() }).is_err());
+        assert!(asked(Limits { cpu, ..Limits::default() }).is_err());
+        assert!(
+            asked(Limits { unified: vec![UnifiedValue::new("hugetlb.2MB.max", "0").unwrap()], ..Limits::default() })
+                .is_err()
+        );
+    }
+}

@@ -111,7 +111,10 @@ impl Group {
         match member.directory.write(&write.file, &write.value) {
             Ok(()) => Ok(Some(write)),
             Err(error) if error.is(Errno::NOENT) => match write.missing {
-                Missing::Fail => Err(error),
+                Missing::Fail => {
+                    let action = format!("set {:?}, as this kernel does not offer the setting, in", write.value);
+                    Err(FileError { action, ..error })
+                }
                 Missing::Instead(other) => self.write_one(index, *other),
                 Missing::Degrade(why) => {
                     let asked = format!("{} = {}", write.file, write.value).into();
