@@ -3,25 +3,36 @@
 //!
 //! The last line of a run of tests is `N passed, N failed, N skipped`.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+mod command;
+mod images;
+mod packages;
+mod tests;
+mod tidy;
 
-/// What `cargo test` counted.
-#[derive(Default)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-}
+use std::process::ExitCode;
+use std::time::Instant;
+
+use command::cargo;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  ci             format, lints, tidy, release build, tests
+  test [FILTER]  install what the tests need, build, run all tests that this machine can run
+  images         make the test images that are missing
+  tidy           check the conventions that the compiler does not know
+  fmt, clippy    those two alone";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let result = match command.as_deref() {
-        Some("ci") => ci(),
-        Some("test") => test(),
-        Some("fmt") => cargo(&["fmt", "--all", "--check"]),
-        Some("clippy") => clippy(),
-        other => Err(format!("no command {:?}: use ci, test, fmt or clippy", other.unwrap_or(""))),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["ci"] => ci(),
+        ["test"] => tests::run(None),
+        ["test", filter] => tests::run(Some(filter)),
+        ["images"] => images::make(),
+        ["tidy"] => tidy::check(),
+        ["fmt"] => format(),
+        ["clippy"] => clippy(),
+        _ => Err(USAGE.to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,59 +43,35 @@ fn main() -> ExitCode {
     }
 }
 
-/// Form, lints, the shipped build, then the tests, whose count is the last line.
+/// A part of `ci`: its name and what it does.
+type Step = (&'static str, fn() -> Result<(), String>);
+
+/// Every step, also after one failed, so that one run tells all; the tests, whose count is the last line, come last.
 fn ci() -> Result<(), String> {
-    cargo(&["fmt", "--all", "--check"])?;
-    clippy()?;
-    cargo(&["build", "--workspace", "--release"])?;
-    test()
+    let steps: [Step; 4] = [("fmt", format), ("clippy", clippy), ("tidy", tidy::check), ("build", tests::build)];
+    let mut failed = Vec::new();
+    for (name, step) in steps {
+        let start = Instant::now();
+        let result = step();
+        let outcome = if result.is_ok() { "passed" } else { "failed" };
+        eprintln!("xtask: {name} {outcome} after {:.1} s", start.elapsed().as_secs_f32());
+        if let Err(message) = result {
+            failed.push(format!("{name}: {message}"));
+        }
+    }
+    let start = Instant::now();
+    if let Err(message) = tests::run(None) {
+        failed.push(message);
+    }
+    eprintln!("xtask: tests took {:.1} s", start.elapsed().as_secs_f32());
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+fn format() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])
 }
 
 /// All lints of the workspace as errors.
 fn clippy() -> Result<(), String> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-}
-
-/// Runs cargo with this terminal.
-fn cargo(arguments: &[&str]) -> Result<(), String> {
-    eprintln!("xtask: cargo {}", arguments.join(" "));
-    let status = Command::new("cargo").args(arguments).status().map_err(|error| format!("cargo: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("cargo {} failed ({status})", arguments.join(" "))) }
-}
-
-/// Unit, integration and documentation tests of all crates, one test program after the other.
-fn test() -> Result<(), String> {
-    let mut child = Command::new("cargo")
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cargo test: {error}"))?;
-    let output = child.stdout.take().ok_or("cargo test: no output")?;
-    let mut tally = Tally::default();
-    for line in BufReader::new(output).lines() {
-        let line = line.map_err(|error| format!("cargo test: {error}"))?;
-        println!("{line}");
-        tally.take(&line);
-    }
-    let status = child.wait().map_err(|error| format!("cargo test: {error}"))?;
-    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored);
-    if status.success() { Ok(()) } else { Err(format!("cargo test failed ({status})")) }
-}
-
-impl Tally {
-    /// Adds a line like `test result: ok. 9 passed; 0 failed; 1 ignored; ...`.
-    fn take(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result:") else { return };
-        for part in counts.split([';', '.']) {
-            let mut words = part.split_whitespace();
-            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
-            match what {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
 }

@@ -1,3 +1,169 @@
-//! To be written.
+//! A static probe that tests run inside containers: it says in JSON what a process there really has, or makes one
+//! attack. `inside COMMAND [ARGUMENTS]`; see [`COMMANDS`].
 
-fn main() {}
+mod raw;
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, RenameFlags};
+use serde_json::{Value, json};
+
+/// What the probe can do.
+const COMMANDS: &[(&str, Command)] = &[
+    ("cwd", |_| Ok(json!(std::env::current_dir()?))),
+    ("eat-memory", eat_memory),
+    ("env", |_| Ok(std::env::vars().map(|(name, value)| json!([name, value])).collect())),
+    ("fds", |_| fds("/proc/self/fd")),
+    ("fork-until-fail", fork_until_fail),
+    ("groups", |_| Ok(rustix::process::getgroups()?.iter().map(|gid| json!(gid.as_raw())).collect())),
+    ("mounts", |_| Ok(json!(std::fs::read_to_string("/proc/self/mountinfo")?.lines().collect::<Vec<_>>()))),
+    ("poll-fds", poll_fds),
+    ("status", |_| status()),
+    ("swap-loop", swap_loop),
+    ("syscall", syscall),
+    ("tty-size", |_| tty_size()),
+    ("write-exe", write_exe),
+];
+
+/// One command: its arguments to its answer.
+type Command = fn(&[String]) -> io::Result<Value>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else { return refuse("no command") };
+    let Some((_, command)) = COMMANDS.iter().find(|(known, _)| known == name) else { return refuse(name) };
+    let answer =
+        command(rest).unwrap_or_else(|error| json!({ "error": error.to_string(), "errno": error.raw_os_error() }));
+    match writeln!(io::stdout(), "{answer}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(what: &str) -> ExitCode {
+    eprintln!("inside: unknown command: {what}");
+    ExitCode::from(2)
+}
+
+/// Argument `index` as a number, decimal or `0x...`.
+fn number(arguments: &[String], index: usize) -> io::Result<u64> {
+    let text = arguments.get(index).ok_or(io::ErrorKind::InvalidInput)?;
+    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
+    parsed.map_err(io::Error::other)
+}
+
+/// The open descriptors below `folder`, except the one that reads it: `[number, target]`.
+fn fds(folder: &str) -> io::Result<Value> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        // The descriptor of the listing itself is closed by the time that a link is read again.
+        found.push(path);
+    }
+    let open = found.iter().filter_map(|path| Some((path, std::fs::read_link(path).ok()?)));
+    Ok(open.map(|(path, target)| json!([path.file_name().map(|name| name.to_string_lossy()), target])).collect())
+}
+
+/// `/proc/self/status` as an object.
+fn status() -> io::Result<Value> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    Ok(Value::Object(pairs.map(|(key, value)| (key.to_owned(), json!(value.trim()))).collect()))
+}
+
+/// `syscall NUMBER [ARGUMENT]...`: the raw call; `{"errno": N}` or `{"returned": N}`.
+fn syscall(arguments: &[String]) -> io::Result<Value> {
+    let mut values = [0; 6];
+    for (index, value) in values.iter_mut().enumerate().take(arguments.len().saturating_sub(1)) {
+        *value = number(arguments, index + 1)?;
+    }
+    Ok(match raw::call(number(arguments, 0)?.cast_signed(), values) {
+        Ok(returned) => json!({ "returned": returned }),
+        Err(errno) => json!({ "errno": errno }),
+    })
+}
+
+/// `eat-memory BYTES`: touches that much, page by page.
+fn eat_memory(arguments: &[String]) -> io::Result<Value> {
+    let size = usize::try_from(number(arguments, 0)?).map_err(io::Error::other)?;
+    let mut memory = vec![0u8; size];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    Ok(json!(memory.iter().filter(|byte| **byte == 1).count()))
+}
+
+/// `fork-until-fail [MOST]`: starts sleeping copies until one fails; says how many ran and the errno.
+fn fork_until_fail(arguments: &[String]) -> io::Result<Value> {
+    let most = number(arguments, 0).unwrap_or(1000);
+    let mut children = Vec::new();
+    let mut errno = None;
+    while (children.len() as u64) < most && errno.is_none() {
+        match std::process::Command::new("/bin/sleep").arg("60").spawn() {
+            Ok(child) => children.push(child),
+            Err(error) => errno = error.raw_os_error(),
+        }
+    }
+    for child in &mut children {
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(json!({ "ran": children.len(), "errno": errno }))
+}
+
+/// `poll-fds SECONDS`: watches every other process for a descriptor that is not of this container (CVE-2016-9962):
+/// the targets that were seen and their processes.
+fn poll_fds(arguments: &[String]) -> io::Result<Value> {
+    let deadline = Instant::now() + Duration::from_secs(number(arguments, 0)?);
+    let mut seen = std::collections::BTreeSet::new();
+    while Instant::now() < deadline {
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == std::process::id().to_string() || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            // Processes come and go while they are looked at.
+            let Ok(Value::Array(open)) = fds(&format!("/proc/{name}/fd")) else { continue };
+            seen.extend(open.iter().filter(|pair| !is_stdio(&pair[0])).map(Value::to_string));
+        }
+    }
+    Ok(json!(seen))
+}
+
+fn is_stdio(name: &Value) -> bool {
+    matches!(name.as_str(), Some("0" | "1" | "2"))
+}
+
+/// `swap-loop A B SECONDS`: exchanges two names as fast as it can (CVE-2021-30465); how often it did.
+fn swap_loop(arguments: &[String]) -> io::Result<Value> {
+    let [a, b, _] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let deadline = Instant::now() + Duration::from_secs(number(arguments, 2)?);
+    let mut count = 0u64;
+    while Instant::now() < deadline {
+        rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?;
+        count += 1;
+    }
+    Ok(json!(count))
+}
+
+/// Rows and columns of stdin's terminal.
+fn tty_size() -> io::Result<Value> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdin())?;
+    Ok(json!([size.ws_row, size.ws_col]))
+}
+
+/// `write-exe PATH`: tries to open a running program for writing (CVE-2019-5736) and says the errno; what was opened
+/// is not written to.
+fn write_exe(arguments: &[String]) -> io::Result<Value> {
+    let path = Path::new(arguments.first().ok_or(io::ErrorKind::InvalidInput)?);
+    let mut head = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut head));
+    let write = std::fs::OpenOptions::new().write(true).open(path);
+    let errno = |error: &io::Error| error.raw_os_error();
+    Ok(
+        json!({ "read": read.as_ref().err().and_then(errno), "write": write.as_ref().err().and_then(errno), "open": write.is_ok() }),
+    )
+}

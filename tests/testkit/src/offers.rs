@@ -40,9 +40,8 @@ pub const NEEDS: &[Need] = &[
     },
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
-    Need { name: "images", advertised: || true, works: || crate::programs::image("busybox").is_dir() },
-    Need { name: "debian_image", advertised: debian_image, works: debian_image },
-    Need { name: "stockade", advertised: || true, works: || crate::programs::built("stockade").is_file() },
+    Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
+    Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
     program!("busybox", &["true"]),
     program!("capsh", &["--print"]),
@@ -97,10 +96,15 @@ pub fn met(needs: &[&str], site: &str) -> bool {
     true
 }
 
-/// The names of all that this machine seems to have.
+/// The names of all that this machine seems to have, with the programs under test and the images in these folders.
 #[must_use]
-pub fn advertised() -> Vec<&'static str> {
-    NEEDS.iter().filter(|need| (need.advertised)()).map(|need| need.name).collect()
+pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
+    let here = NEEDS.iter().filter(|need| match need.name {
+        "runtime" => is_runtime(&crate::programs::runtime_in(programs)),
+        "busybox_image" => images.join("busybox/rootfs").is_dir(),
+        _ => (need.advertised)(),
+    });
+    here.map(|need| need.name).collect()
 }
 
 /// Records that `test` did not run, and why.
@@ -158,8 +162,18 @@ fn apparmor_works() -> bool {
         && succeeds("apparmor_parser", &["--version"])
 }
 
-fn debian_image() -> bool {
-    crate::programs::image("debian").is_dir()
+fn busybox_image() -> bool {
+    crate::programs::image("busybox").is_dir()
+}
+
+fn has_runtime() -> bool {
+    is_runtime(&crate::programs::runtime())
+}
+
+/// Whether `program` answers `--version` as OCI runtimes do, with the version of the specification.
+fn is_runtime(program: &Path) -> bool {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success() && String::from_utf8_lossy(&output.stdout).contains("spec:"))
 }
 
 /// Whether a hierarchy of type `kind` (`cgroup` or `cgroup2`) with `controller` is mounted.

@@ -11,6 +11,9 @@ pub const IMAGES: &str = "STOCKADE_IMAGES";
 /// A runtime that takes the place of `stake` in the runtime suite: the test of the tests.
 pub const RUNTIME: &str = "STOCKADE_TEST_RUNTIME";
 
+/// The target triple: the folder in cargo's target folder that holds the programs.
+pub const TARGET: &str = env!("STOCKADE_TARGET");
+
 /// Cargo's target folder, of which the running test (or `xtask`) is a part.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows its own path");
@@ -28,7 +31,7 @@ pub fn built(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os(BIN_DIR) {
         return Path::new(&folder).join(name);
     }
-    let triple = target().join(concat!(env!("STOCKADE_TARGET")));
+    let triple = target().join(TARGET);
     let candidates = ["release", "debug"].map(|profile| triple.join(profile).join(name));
     let newest = candidates.iter().filter(|path| path.is_file()).max_by_key(|path| modified(path));
     newest.unwrap_or_else(|| panic!("{name} is not built: run `cargo xtask test`, or `cargo build --release`")).clone()
@@ -42,6 +45,12 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
 #[must_use]
 pub fn runtime() -> PathBuf {
     std::env::var_os(RUNTIME).map_or_else(|| built("stake"), PathBuf::from)
+}
+
+/// The same with our programs in `folder`.
+#[must_use]
+pub fn runtime_in(folder: &Path) -> PathBuf {
+    std::env::var_os(RUNTIME).map_or_else(|| folder.join("stake"), PathBuf::from)
 }
 
 /// Whether the runtime under test is our own, of which more is expected.

@@ -1,0 +1,112 @@
+//! Running the tests and counting them honestly: a test that skipped itself did not pass.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use stockade_testkit::{offers, programs};
+
+use crate::command::{cargo, folder, metadata};
+
+/// What `cargo test` counted.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// Builds the programs as they ship; the black-box suites judge these.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn build() -> Result<(), String> {
+    cargo(&["build", "--workspace", "--bins", "--release", "--exclude", "xtask"])
+}
+
+/// Unit, integration and documentation tests of all crates whose name contains `filter`.
+///
+/// # Errors
+/// If a test or the build fails; the count is printed all the same.
+pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
+    crate::packages::install();
+    if let Err(message) = crate::images::make() {
+        eprintln!("xtask: {message}; the tests that need images are skipped");
+    }
+    if let Err(message) = build() {
+        println!("0 passed, 1 failed, 0 skipped");
+        return Err(message);
+    }
+    let metadata = metadata()?;
+    let target = folder(&metadata, "target_directory")?;
+    let skips = target.join(format!("skipped-{}.txt", std::process::id()));
+    let outcome = cargo_test(filter, &target, &skips);
+    let skipped = read_skips(&skips)?;
+    let (tally, success) = outcome?;
+    for line in &skipped {
+        println!("skipped: {}", line.replace('\t', ": "));
+    }
+    let count = skipped.len() as u64;
+    // A build that breaks runs nothing and must not read like a clean sheet.
+    let failed = if success { tally.failed } else { tally.failed.max(1) };
+    println!("{} passed, {failed} failed, {} skipped", tally.passed.saturating_sub(count), tally.ignored + count);
+    if success { Ok(()) } else { Err("cargo test failed".to_owned()) }
+}
+
+/// Runs them with what the black-box suites read from the environment.
+fn cargo_test(filter: Option<&str>, target: &Path, skips: &Path) -> Result<(Tally, bool), String> {
+    let say = |error: std::io::Error| format!("cargo test: {error}");
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).stdout(Stdio::piped());
+    command.env(programs::BIN_DIR, target.join(programs::TARGET).join("release"));
+    command.env(programs::IMAGES, target.join("images")).env(offers::SKIPS, skips);
+    if std::env::var_os(offers::OFFERS).is_none() {
+        command.env(offers::OFFERS, offered(target));
+    }
+    let mut child = command.spawn().map_err(say)?;
+    let output = child.stdout.take().ok_or("cargo test: no output")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).lines() {
+        let line = line.map_err(say)?;
+        println!("{line}");
+        tally.take(&line);
+    }
+    let status = child.wait().map_err(say)?;
+    Ok((tally, status.success()))
+}
+
+/// What this machine offers, asked once and held against every test.
+fn offered(target: &Path) -> String {
+    let here = offers::advertised(&target.join(programs::TARGET).join("release"), &target.join("images"));
+    eprintln!("xtask: this run offers {}", here.join(", "));
+    here.join(",")
+}
+
+/// The recorded skips, once each; the file is removed.
+fn read_skips(path: &Path) -> Result<BTreeSet<String>, String> {
+    if !path.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    std::fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+impl Tally {
+    /// Adds a line like `test result: ok. 9 passed; 0 failed; 1 ignored; ...`.
+    fn take(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result:") else { return };
+        for part in counts.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
