@@ -9,8 +9,14 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod exec;
+pub mod fdpass;
+pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod procfs;
 pub mod resolve;
+pub mod sched;
 pub mod seccomp;
+pub mod signal;
+mod sys;

@@ -1,0 +1,111 @@
+//! Receiving signals as data (`signalfd(2)`), for processes that wait in a single `poll(2)`.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::FromRawFd;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+/// Signals that are blocked in the calling thread and arrive here instead.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+}
+
+/// One received signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub number: i32,
+    /// The process that sent it, or the child that changed state; 0 if the kernel did.
+    pub pid: i32,
+}
+
+impl Signals {
+    /// Blocks `signals` in the calling thread and opens a non-blocking, close-on-exec descriptor that receives them.
+    ///
+    /// The mask is inherited by threads made later and by executed programs, except those started by
+    /// [`std::process::Command`], which clears it. Call this while the process has a single thread. It stays blocked
+    /// after the value is dropped.
+    ///
+    /// # Errors
+    /// As `signalfd(2)`; on failure the signals may be blocked already.
+    pub fn block(signals: &[Signal]) -> io::Result<Self> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigemptyset initialises the set that the pointer names.
+        if unsafe { libc::sigemptyset(set.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: sigemptyset returned success, so the set is initialised.
+        let mut set = unsafe { set.assume_init() };
+        for signal in signals {
+            // SAFETY: the set is initialised and exclusively ours.
+            if unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: the set is initialised; a null pointer asks not to be told the old mask.
+        let code = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+        if code != 0 {
+            return Err(io::Error::from_raw_os_error(code));
+        }
+        // SAFETY: the set is initialised; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: signalfd just made this descriptor and nobody else knows it.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// The next signal that has arrived, if any.
+    ///
+    /// # Errors
+    /// As `read(2)`; `EIO` for a short read, which the kernel never makes.
+    pub fn next(&self) -> io::Result<Option<Received>> {
+        let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
+        match rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut buffer)) {
+            Ok(length) if length == buffer.len() => {}
+            Ok(_) => return Err(Errno::IO.into()),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let word = |at: usize| {
+            let mut bytes = [0u8; 4];
+            bytes.copy_from_slice(&buffer[at..at + 4]);
+            i32::from_ne_bytes(bytes)
+        };
+        let number = word(std::mem::offset_of!(libc::signalfd_siginfo, ssi_signo));
+        Ok(Some(Received { number, pid: word(std::mem::offset_of!(libc::signalfd_siginfo, ssi_pid)) }))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_arrives_as_data() {
+        std::thread::spawn(|| {
+            let signals = Signals::block(&[Signal::USR1]).unwrap();
+            assert_eq!(signals.next().unwrap(), None);
+            let myself = rustix::thread::gettid().as_raw_nonzero().get();
+            let process = std::process::id();
+            // SAFETY: tgkill has no memory effects; the signal is blocked in this thread.
+            let code = unsafe { libc::syscall(libc::SYS_tgkill, process, myself, libc::SIGUSR1) };
+            assert_eq!(code, 0);
+            assert_eq!(signals.next().unwrap().unwrap().number, libc::SIGUSR1);
+            assert_eq!(signals.next().unwrap(), None);
+        })
+        .join()
+        .unwrap();
+    }
+}
