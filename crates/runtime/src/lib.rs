@@ -1,1 +1,3 @@
-//! To be written.
+//! `stake`, the OCI runtime: plan first, apply second.
+
+pub mod rootfs;

@@ -1,0 +1,107 @@
+//! Paths that the container can not read (masked) or not write (read-only).
+
+use std::path::Path;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+use stockade_kernel::mount::{Attributes, Change, mount_setattr};
+use stockade_kernel::resolve;
+
+use super::{Cause, Root, RootfsError, attach, mount};
+
+/// What masked paths are covered with: one null device and one empty read-only file system, shared by all of them.
+#[derive(Debug)]
+pub struct Covers {
+    null: OwnedFd,
+    empty: OwnedFd,
+}
+
+impl Covers {
+    /// Prepares them, the null device from the host's `/dev/null`, which must be the character device 1:3: what an image
+    /// calls `/dev/null` is not trusted (CVE-2025-31133). To be called before the host's root is left.
+    ///
+    /// # Errors
+    /// [`RootfsError`] if `/dev/null` is another thing, or a file system can not be made.
+    pub fn prepare() -> Result<Self, RootfsError> {
+        let null_path = Path::new("/dev/null");
+        let null = mount::copy_of(null_path, false).and_then(|null| match resolve::is_character_device(&null, 1, 3) {
+            Ok(true) => Ok(null),
+            Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
+            Err(error) => Err(error.into()),
+        });
+        let null =
+            null.map_err(|cause| RootfsError { action: "mask with", object: null_path.into(), source: cause })?;
+        let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
+        let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true);
+        let empty =
+            empty.map_err(|cause| RootfsError { action: "mask with", object: "tmpfs".into(), source: cause })?;
+        Ok(Self { null, empty })
+    }
+}
+
+impl Root {
+    /// Covers `path`, a folder by an empty read-only file system and anything else by the null device. A path that is not
+    /// there needs no mask.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming the path.
+    pub fn mask(&self, path: &Path, covers: &Covers) -> Result<(), RootfsError> {
+        self.mask_with(path, covers).map_err(|cause| RootfsError {
+            action: "mask",
+            object: path.to_owned(),
+            source: cause,
+        })
+    }
+
+    fn mask_with(&self, path: &Path, covers: &Covers) -> Result<(), Cause> {
+        let Some(target) = self.existing(path)? else { return Ok(()) };
+        let folder = FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
+        let cover = clone_of(if folder { &covers.empty } else { &covers.null }, false)?;
+        let mut change = Change { set: Attributes::NO_SUID | Attributes::NO_EXEC, ..Change::default() };
+        if folder {
+            change.set |= Attributes::READ_ONLY | Attributes::NO_DEV;
+        }
+        mount_setattr(&cover, c"", false, change)?;
+        attach(self.as_fd(), &cover, &target, path)
+    }
+
+    /// Makes what is at `path`, with all mounts below it, read-only by a mount of itself on itself. A path that is not
+    /// there is left out.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming the path.
+    pub fn make_read_only(&self, path: &Path) -> Result<(), RootfsError> {
+        let result = self.existing(path).and_then(|target| {
+            let Some(target) = target else { return Ok(()) };
+            let copy = clone_of(&target, true)?;
+            let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
+            mount_setattr(&copy, c"", true, change)?;
+            attach(self.as_fd(), &copy, &target, path)
+        });
+        result.map_err(|cause| RootfsError { action: "make read-only", object: path.to_owned(), source: cause })
+    }
+
+    /// What is at `path` in the root, if anything is.
+    fn existing(&self, path: &Path) -> Result<Option<OwnedFd>, Cause> {
+        match resolve::open_in_root(self, path, OFlags::PATH, Mode::empty()) {
+            Ok(target) => Ok(Some(target)),
+            Err(error)
+                if [Errno::NOENT, Errno::NOTDIR].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A detached copy of the mount or of what is at `fd`.
+fn clone_of(fd: &OwnedFd, recursive: bool) -> Result<OwnedFd, Cause> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Ok(rustix::mount::open_tree(fd, c"", flags)?)
+}

@@ -1,0 +1,152 @@
+//! One planned mount: made detached, changed, attached.
+
+use std::path::Path;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use stockade_kernel::mount::{Change, mount_setattr};
+use stockade_kernel::resolve;
+
+use super::copy_up::copy_up;
+use super::model::{AttributeChange, MountPlan, MountSource};
+use super::{Cause, Root, RootfsError, at, attach};
+
+/// The mode of folders that are made for a mount.
+const FOLDER: Mode = Mode::from_raw_mode(0o755);
+
+impl Root {
+    /// Carries out one planned mount. `id_map` is the user namespace whose maps an id-mapped mount shows.
+    ///
+    /// The destination is made if it is missing: a folder, or an empty file for the bind mount of a file.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming the source or the destination. A destination that was made stays, as does the mount if its
+    /// destination was redirected while it was attached: the caller gives the mount namespace up.
+    pub fn mount(&self, plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<(), RootfsError> {
+        let tree = detached(&plan.source)?;
+        let fail = |cause| RootfsError { action: "mount on", object: plan.destination.clone(), source: cause };
+        let target = self.target(&tree, &plan.destination).map_err(fail)?;
+        if plan.copy_up {
+            copy_up(target.as_fd(), tree.as_fd()).map_err(fail)?;
+        }
+        self.change(&tree, plan, id_map).map_err(fail)?;
+        attach(self.as_fd(), &tree, &target, &plan.destination).map_err(fail)?;
+        // A propagation other than private holds for attached mounts only: the detached tree was made private.
+        for change in &plan.propagation {
+            let to = Change { propagation: Some(change.to), ..Change::default() };
+            mount_setattr(&tree, c"", change.recursive, to)
+                .map_err(at("change the propagation of", &plan.destination))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the detached mount its attributes and id map.
+    fn change(&self, tree: &OwnedFd, plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<(), Cause> {
+        if let (Some(map), Some(namespace)) = (&plan.id_map, id_map) {
+            let change = Change { id_map: Some(namespace), ..Change::default() };
+            mount_setattr(tree, c"", map.recursive, change)?;
+        } else if plan.id_map.is_some() {
+            return Err(Cause::Unexpected("no user namespace was prepared for its id map"));
+        }
+        for (attributes, recursive) in [(plan.attributes, false), (plan.recursive_attributes, true)] {
+            if attributes != AttributeChange::default() {
+                mount_setattr(tree, c"", recursive, attributes.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The descriptor to attach at: made as the mount's root demands.
+    fn target(&self, tree: &OwnedFd, destination: &Path) -> Result<OwnedFd, Cause> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode);
+        Ok(match kind {
+            FileType::Directory => resolve::make_directories(self, destination, FOLDER)?,
+            _ => resolve::make_file(self, destination)?,
+        })
+    }
+}
+
+impl From<AttributeChange> for Change<'_> {
+    fn from(change: AttributeChange) -> Self {
+        Self { set: change.set, clear: change.clear, access_times: change.access_times, ..Self::default() }
+    }
+}
+
+/// The source as a mount that is attached nowhere.
+fn detached(source: &MountSource) -> Result<OwnedFd, RootfsError> {
+    match source {
+        MountSource::Bind { path, recursive } => copy_of(path, *recursive).map_err(at("bind", path)),
+        MountSource::New { kind, source, options, readonly } => {
+            let made = new_file_system(kind, source, options, *readonly);
+            made.map_err(|cause| RootfsError { action: "make a file system", object: kind.into(), source: cause })
+        }
+        MountSource::Cgroup { .. } => Err(RootfsError {
+            action: "mount as a single file system",
+            object: "cgroup".into(),
+            source: Cause::Unexpected("the container's cgroups are a tree of their own"),
+        }),
+    }
+}
+
+/// A detached, private copy of the host's mount at `path`, with `recursive` of all below it.
+pub(super) fn copy_of(path: &Path, recursive: bool) -> Result<OwnedFd, Cause> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let tree = rustix::mount::open_tree(CWD, path, flags)?;
+    let private = Change { propagation: Some(stockade_kernel::mount::Propagation::Private), ..Change::default() };
+    mount_setattr(&tree, c"", true, private)?;
+    Ok(tree)
+}
+
+/// A new file system, mounted nowhere.
+pub(super) fn new_file_system(
+    kind: &str,
+    source: &std::ffi::OsStr,
+    options: &[(String, Option<String>)],
+    readonly: bool,
+) -> Result<OwnedFd, Cause> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    configure(&context, source, options, readonly).map_err(|source| Cause::explained(&context, source))?;
+    Ok(rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+/// Sets the options and makes the superblock.
+fn configure(
+    context: &OwnedFd,
+    source: &std::ffi::OsStr,
+    options: &[(String, Option<String>)],
+    readonly: bool,
+) -> rustix::io::Result<()> {
+    let context = context.as_fd();
+    if !source.is_empty() {
+        rustix::mount::fsconfig_set_string(context, "source", source)?;
+    }
+    for (key, value) in options {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(context, key.as_str(), value.as_str())?,
+            None => rustix::mount::fsconfig_set_flag(context, key.as_str())?,
+        }
+    }
+    if readonly {
+        rustix::mount::fsconfig_set_flag(context, "ro")?;
+    }
+    rustix::mount::fsconfig_create(context)
+}
+
+impl Cause {
+    /// `source` with the first of the messages that the kernel keeps in a file system context (`fsopen(2)`), if it has one.
+    fn explained(context: &OwnedFd, source: rustix::io::Errno) -> Self {
+        let mut buffer = [0; 256];
+        match rustix::io::read(context, &mut buffer) {
+            Ok(length) if length > 2 => Self::FileSystem {
+                // The first two bytes are the severity and a space.
+                message: String::from_utf8_lossy(&buffer[2..length]).trim_end().to_owned(),
+                source: source.into(),
+            },
+            _ => source.into(),
+        }
+    }
+}
