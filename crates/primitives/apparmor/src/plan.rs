@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(plans("./file", &with), Ok(Plan::Profile { load: Load::File("./file".into()) }));
         assert_eq!(plans("stockade-default", &with), Ok(Plan::Profile { load: Load::Own }));
         assert!(matches!(plan(&Selection::Default, &without, false), Err(PlanError::NoParser(_))));
-        let blind = Support { loaded: None, ..with.clone() };
+        let blind = Support { loaded: None, ..support("", true) };
         assert_eq!(plans("absent", &blind), Err(PlanError::NoList));
     }
 

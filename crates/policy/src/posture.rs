@@ -1,0 +1,315 @@
+//! The pure function from options to a posture.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use stockade_apparmor::{Load, Plan, Selection};
+use stockade_capabilities::CapSet;
+use stockade_spec::{Capabilities, Device, DeviceRule, IdMapping, Mount, Namespace, NamespaceType, Resources, Rlimit};
+
+use crate::capabilities;
+use crate::defaults;
+use crate::devices::Lookup;
+use crate::error::{PolicyError, invalid};
+use crate::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMode, UtsMode};
+use crate::options::{Machine, Options};
+use crate::security::Seccomp;
+use crate::sysctl::Owner;
+
+/// Something that the user should see although it is no error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A wall is weaker than the default because the machine cannot make it.
+    Degraded(String),
+    /// A spelling that will not be accepted for ever.
+    Deprecated(String),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Degraded(text) => write!(out, "degraded: {text}"),
+            Self::Deprecated(text) => write!(out, "deprecated: {text}"),
+        }
+    }
+}
+
+/// What a container is confined by: all that an OCI configuration needs to be told of it.
+#[derive(Clone, Debug)]
+pub struct Posture {
+    /// The bounding set; what a seccomp profile's conditions are resolved with.
+    pub bounding: CapSet,
+    /// The five sets.
+    pub capabilities: Capabilities,
+    /// `no_new_privs`.
+    pub no_new_privileges: bool,
+    /// The system call filter, not yet read or resolved.
+    pub seccomp: Seccomp,
+    /// The AppArmor profile, not yet loaded.
+    pub apparmor: Plan,
+    /// Paths that are hidden.
+    pub masked_paths: Vec<PathBuf>,
+    /// Paths that cannot be written.
+    pub readonly_paths: Vec<PathBuf>,
+    /// The new namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// The namespaces to join, each with the container that has it.
+    pub joined: Vec<(NamespaceType, String)>,
+    /// The id mapping of a new user namespace, else empty.
+    pub uid_mappings: Vec<IdMapping>,
+    /// The same for groups.
+    pub gid_mappings: Vec<IdMapping>,
+    /// The mounts, in their order; without those of volumes.
+    pub mounts: Vec<Mount>,
+    /// The device files beyond those that every container has.
+    pub devices: Vec<Device>,
+    /// The limits, and the device rules among them.
+    pub resources: Resources,
+    /// The sysctls.
+    pub sysctls: BTreeMap<String, String>,
+    /// The resource limits.
+    pub rlimits: Vec<Rlimit>,
+    /// The adjustment of the out-of-memory score.
+    pub oom_score_adj: Option<i32>,
+    /// Whether the root file system is read-only.
+    pub read_only: bool,
+    /// What the user should see.
+    pub notices: Vec<Notice>,
+}
+
+impl Posture {
+    /// Decides. Changes nothing; looks at host devices through `lookup` only.
+    ///
+    /// # Errors
+    /// See [`PolicyError`].
+    pub fn plan(options: &Options, machine: &Machine, lookup: &Lookup<'_>) -> Result<Self, PolicyError> {
+        conflicts(options)?;
+        let (bounding, missing) = capabilities::choose(options, machine)?;
+        let mut notices = options.security.notices.clone();
+        if !missing.is_empty() {
+            notices.push(Notice::Degraded(format!("without {missing}, which this process does not have")));
+        }
+        let selection = options.security.apparmor.as_ref().unwrap_or(&Selection::Default);
+        let apparmor = stockade_apparmor::plan(selection, &machine.apparmor, options.privileged)?;
+        if let Plan::Unconfined(Some(degradation)) = &apparmor {
+            notices.push(Notice::Degraded(degradation.to_string()));
+        }
+        let default_seccomp = if options.privileged { Seccomp::Unconfined } else { Seccomp::Builtin };
+        let open = options.privileged || options.security.unmask;
+        let (namespaces, joined) = namespaces(options, machine);
+        let (devices, rules) = devices(options, machine, lookup)?;
+        let mut resources = options.resources.resources(machine.processors, lookup)?;
+        resources.devices = rules;
+        Ok(Self {
+            bounding,
+            capabilities: capabilities::sets(bounding, options.uid),
+            no_new_privileges: options.security.no_new_privileges,
+            seccomp: options.security.seccomp.clone().unwrap_or(default_seccomp),
+            apparmor,
+            masked_paths: if open {
+                Vec::new()
+            } else {
+                defaults::masked_paths(machine.processors).map(Into::into).collect()
+            },
+            readonly_paths: if open {
+                Vec::new()
+            } else {
+                defaults::READONLY_PATHS.iter().map(|e| e.value.into()).collect()
+            },
+            namespaces,
+            joined,
+            uid_mappings: options.uid_mappings.clone(),
+            gid_mappings: options.gid_mappings.clone(),
+            mounts: mounts(options, machine),
+            devices,
+            resources,
+            sysctls: sysctls(options)?,
+            rlimits: rlimits(options),
+            oom_score_adj: options.oom_score_adj,
+            read_only: options.read_only,
+            notices,
+        })
+    }
+
+    /// The name for OCI's `apparmorProfile`; `None` without a profile, and for one in a file, whose name
+    /// [`stockade_apparmor::load::ensure`] tells.
+    #[must_use]
+    pub fn apparmor_profile(&self) -> Option<&str> {
+        match &self.apparmor {
+            Plan::Profile { load: Load::Own } => Some(stockade_apparmor::DEFAULT_PROFILE),
+            Plan::Profile { load: Load::Loaded(name) } => Some(name.as_str()),
+            Plan::Profile { load: Load::File(_) } | Plan::Unconfined(_) => None,
+        }
+    }
+}
+
+/// Refuses options that exclude each other.
+fn conflicts(options: &Options) -> Result<(), PolicyError> {
+    let private_user = options.user == UserMode::Private;
+    let joins_network = matches!(options.network, NetworkMode::Container(_));
+    let rules = [
+        (options.hostname && options.uts == UtsMode::Host, "--hostname", "--uts host"),
+        (options.hostname && joins_network, "--hostname", "--network container"),
+        (private_user && options.privileged, "--privileged", "--userns private"),
+        (private_user && options.pid.0 == Mode::Host, "--pid host", "--userns private"),
+        (private_user && options.network == NetworkMode::Host, "--network host", "--userns private"),
+        (private_user && options.ipc == IpcMode::Host, "--ipc host", "--userns private"),
+        (private_user && options.security.writable_cgroups, "--security-opt writable-cgroups", "--userns private"),
+    ];
+    if let Some((_, first, second)) = rules.into_iter().find(|(wrong, ..)| *wrong) {
+        return Err(PolicyError::Conflict { first, second });
+    }
+    let mapped = !options.uid_mappings.is_empty() && !options.gid_mappings.is_empty();
+    if private_user && !mapped {
+        return Err(PolicyError::Incomplete { option: "--userns private", needs: "mappings of user and group ids" });
+    }
+    let unmapped = options.uid_mappings.is_empty() && options.gid_mappings.is_empty();
+    if !private_user && !unmapped {
+        return Err(PolicyError::Incomplete { option: "a mapping of ids", needs: "--userns private" });
+    }
+    match options.oom_score_adj {
+        Some(score) if !(-1000..=1000).contains(&score) => {
+            Err(invalid("--oom-score-adj", score.to_string(), "not from -1000 to 1000"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The new namespaces, and those to join.
+fn namespaces(options: &Options, machine: &Machine) -> (Vec<Namespace>, Vec<(NamespaceType, String)>) {
+    let mut new = vec![NamespaceType::Mount];
+    let mut joined = Vec::new();
+    let mut add = |kind, mode: Mode| match mode {
+        Mode::Private => new.push(kind),
+        Mode::Host => {}
+        Mode::Container(container) => joined.push((kind, container)),
+    };
+    add(NamespaceType::Pid, options.pid.0.clone());
+    add(
+        NamespaceType::Ipc,
+        match &options.ipc {
+            IpcMode::Private | IpcMode::Shareable | IpcMode::None => Mode::Private,
+            IpcMode::Host => Mode::Host,
+            IpcMode::Container(container) => Mode::Container(container.clone()),
+        },
+    );
+    add(
+        NamespaceType::Network,
+        match &options.network {
+            NetworkMode::None | NetworkMode::Bridge => Mode::Private,
+            NetworkMode::Host => Mode::Host,
+            NetworkMode::Container(container) => Mode::Container(container.clone()),
+        },
+    );
+    // Docker: a privileged container sees the host's hierarchies on version 1, and its own on version 2.
+    let cgroup = options.cgroup.unwrap_or(if options.privileged && !machine.cgroup_v2 {
+        CgroupMode::Host
+    } else {
+        CgroupMode::Private
+    });
+    let new_or_host = [
+        (NamespaceType::Uts, options.uts == UtsMode::Private),
+        (NamespaceType::Cgroup, cgroup == CgroupMode::Private),
+        (NamespaceType::Time, machine.time_namespace),
+        (NamespaceType::User, options.user == UserMode::Private),
+    ];
+    new.extend(new_or_host.into_iter().filter(|(_, private)| *private).map(|(kind, _)| kind));
+    (new.into_iter().map(|kind| Namespace { kind, path: PathBuf::new() }).collect(), joined)
+}
+
+/// The device files and the device rules.
+fn devices(
+    options: &Options,
+    machine: &Machine,
+    lookup: &Lookup<'_>,
+) -> Result<(Vec<Device>, Vec<DeviceRule>), PolicyError> {
+    let (mut devices, mut rules): (Vec<Device>, Vec<DeviceRule>) = if options.privileged {
+        let all = DeviceRule { allow: true, kind: None, major: None, minor: None, access: Some("rwm".to_owned()) };
+        (machine.host_devices.clone(), vec![all])
+    } else {
+        (Vec::new(), defaults::device_rules().collect())
+    };
+    for flag in &options.devices {
+        let (device, rule) = flag.granted(lookup)?;
+        devices.retain(|other| other.path != device.path);
+        devices.push(device);
+        rules.push(rule);
+    }
+    rules.extend(options.device_rules.iter().cloned());
+    Ok((devices, rules))
+}
+
+/// The default mounts as the options change them, then the `--tmpfs` ones.
+fn mounts(options: &Options, machine: &Machine) -> Vec<Mount> {
+    let replaced = |mount: &Mount| options.tmpfs.iter().any(|tmpfs| tmpfs.0.destination == mount.destination);
+    let mut mounts: Vec<Mount> = defaults::mounts()
+        .filter(|mount| !replaced(mount))
+        .filter_map(|mount| adapted(mount, options, machine))
+        .collect();
+    mounts.extend(options.tmpfs.iter().map(|tmpfs| tmpfs.0.clone()));
+    mounts
+}
+
+/// One default mount as the options change it; `None` if the container has none there, or another container's.
+fn adapted(mut mount: Mount, options: &Options, machine: &Machine) -> Option<Mount> {
+    let writable = |mount: &mut Mount| mount.options.retain(|option| option != "ro");
+    match mount.destination.to_str()? {
+        "/sys" if options.privileged && !options.read_only => writable(&mut mount),
+        "/sys/fs/cgroup" if options.security.writable_cgroups || options.privileged && !options.read_only => {
+            writable(&mut mount);
+        }
+        "/dev/shm" => match &options.ipc {
+            IpcMode::None | IpcMode::Container(_) => return None,
+            IpcMode::Host => return Some(bind(mount, machine.host_shm.clone())),
+            IpcMode::Private | IpcMode::Shareable => {
+                let size = options.shm_size.filter(|size| *size != 0).unwrap_or(defaults::DEFAULT_SHM_SIZE);
+                mount.options.push(format!("size={size}"));
+            }
+        },
+        "/dev/mqueue" if options.ipc == IpcMode::Host => return Some(bind(mount, "/dev/mqueue".into())),
+        _ => {}
+    }
+    Some(mount)
+}
+
+/// `mount` as a bind mount of the host's.
+fn bind(mount: Mount, source: PathBuf) -> Mount {
+    let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+    Mount { kind: Some("bind".to_owned()), source: Some(source), options, ..mount }
+}
+
+/// The default sysctls and the user's, which must belong to namespaces of the container's own.
+fn sysctls(options: &Options) -> Result<BTreeMap<String, String>, PolicyError> {
+    let own_network = matches!(options.network, NetworkMode::None | NetworkMode::Bridge);
+    let own_ipc = matches!(options.ipc, IpcMode::Private | IpcMode::Shareable | IpcMode::None);
+    let mut sysctls = BTreeMap::new();
+    for (name, value) in defaults::NETWORK_SYSCTLS.iter().map(|entry| entry.value) {
+        let mapped = name != "net.ipv4.ping_group_range" || options.user == UserMode::Host;
+        if own_network && mapped {
+            sysctls.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    for sysctl in &options.sysctls {
+        let own = match sysctl.namespace {
+            Owner::Network => own_network,
+            Owner::Ipc => own_ipc,
+            Owner::Uts => options.uts == UtsMode::Private,
+        };
+        if !own {
+            return Err(invalid("--sysctl", &sysctl.name, "its namespace is not the container's own"));
+        }
+        sysctls.insert(sysctl.name.clone(), sysctl.value.clone());
+    }
+    Ok(sysctls)
+}
+
+/// The resource limits; of two with the same name the later one, as in Docker.
+fn rlimits(options: &Options) -> Vec<Rlimit> {
+    let mut rlimits: Vec<Rlimit> = Vec::new();
+    for ulimit in &options.ulimits {
+        rlimits.retain(|other| other.kind != ulimit.0.kind);
+        rlimits.push(ulimit.0.clone());
+    }
+    rlimits
+}
