@@ -59,11 +59,9 @@ fn ci() -> Result<(), String> {
             failed.push(format!("{name}: {message}"));
         }
     }
-    let start = Instant::now();
     if let Err(message) = tests::run(None) {
         failed.push(message);
     }
-    eprintln!("xtask: tests took {:.1} s", start.elapsed().as_secs_f32());
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
