@@ -15,6 +15,7 @@ mod capabilities;
 pub mod defaults;
 pub mod devices;
 pub mod error;
+pub mod fill;
 pub mod limits;
 pub mod namespaces;
 pub mod options;
@@ -24,6 +25,7 @@ pub mod security;
 pub mod sysctl;
 
 pub use error::PolicyError;
+pub use fill::{FillError, Resolved};
 pub use options::{Machine, Options};
 pub use posture::{Notice, Posture};
 pub use security::{Seccomp, SecurityOptions};

@@ -8,8 +8,10 @@ use stockade_policy::apparmor::{Confinement, Mode as ApparmorMode, Support};
 use stockade_policy::devices::DeviceNode;
 use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, PidMode, UserMode, UtsMode};
 use stockade_policy::resources::ResourceOptions;
-use stockade_policy::{Machine, Notice, Options, PolicyError, Posture, Seccomp, SecurityOptions, defaults};
-use stockade_spec::{Device, DeviceType, IdMapping, NamespaceType};
+use stockade_policy::{
+    FillError, Machine, Notice, Options, PolicyError, Posture, Resolved, Seccomp, SecurityOptions, defaults,
+};
+use stockade_spec::{Device, DeviceType, IdMapping, NamespaceType, Root, Spec};
 
 fn machine() -> Machine {
     let last_cap = Capability::CHECKPOINT_RESTORE;
@@ -281,4 +283,31 @@ fn contradictory_limits_are_errors() {
     }
     let unlimited = ResourceOptions { memory: Some(8 * M), memory_swap: Some(-1), ..none() };
     assert_eq!(resources(&unlimited).unwrap().memory.unwrap().swap, Some(-1));
+}
+
+#[test]
+fn a_posture_is_written_whole_or_not_at_all() {
+    let posture = plan(&Options { read_only: true, ..Options::default() }).unwrap();
+    let filter = || Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
+    let profile = |name: &str| Some(name.to_owned());
+    let mut spec = Spec { root: Some(Root::default()), ..Spec::default() };
+    let wrong = [
+        (None, profile("stockade-default"), FillError::Seccomp),
+        (filter(), None, FillError::AppArmor),
+        (filter(), profile("another"), FillError::AppArmor),
+    ];
+    for (seccomp, apparmor_profile, error) in wrong {
+        assert_eq!(posture.fill(&mut spec, Resolved { seccomp, apparmor_profile }), Err(error));
+        assert!(spec.process.is_none() && spec.linux.is_none());
+    }
+    let resolved = Resolved { seccomp: filter(), apparmor_profile: profile("stockade-default") };
+    posture.fill(&mut spec, resolved).unwrap();
+    let (process, linux) = (spec.process.unwrap(), spec.linux.unwrap());
+    assert!(spec.root.unwrap().readonly && linux.seccomp.is_some());
+    assert_eq!(process.apparmor_profile, "stockade-default");
+    assert_eq!(process.capabilities.unwrap().bounding.len(), 14);
+    assert_eq!(linux.masked_paths, posture.masked_paths);
+    let open = plan(&Options { privileged: true, ..Options::default() }).unwrap();
+    let filtered = Resolved { seccomp: filter(), apparmor_profile: None };
+    assert_eq!(open.fill(&mut Spec::default(), filtered), Err(FillError::Seccomp));
 }
