@@ -1,3 +1,5 @@
+//! Filters tried on the real kernel, in threads and processes of their own.
+
 use super::*;
 
 /// Runs `body` in a thread of its own, which may be filtered.
