@@ -240,6 +240,9 @@ impl Finished {
         self
     }
 
+    /// Takes either answer: what matters is the state of the machine afterwards, which the caller looks at.
+    pub fn either_way(self) {}
+
     /// Itself.
     ///
     /// # Panics

@@ -41,6 +41,7 @@ pub const NEEDS: &[Need] = &[
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
+    Need { name: "stake", advertised: has_stake, works: has_stake },
     Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
     program!("busybox", &["true"]),
@@ -101,6 +102,7 @@ pub fn met(needs: &[&str], site: &str) -> bool {
 pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
     let here = NEEDS.iter().filter(|need| match need.name {
         "runtime" => is_runtime(&crate::programs::runtime_in(programs)),
+        "stake" => crate::programs::runtime_is_ours() && is_runtime(&crate::programs::runtime_in(programs)),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         _ => (need.advertised)(),
     });
@@ -168,6 +170,10 @@ fn busybox_image() -> bool {
 
 fn has_runtime() -> bool {
     is_runtime(&crate::programs::runtime())
+}
+
+fn has_stake() -> bool {
+    crate::programs::runtime_is_ours() && has_runtime()
 }
 
 /// Whether `program` answers `--version` as OCI runtimes do, with the version of the specification.

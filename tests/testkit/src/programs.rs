@@ -17,7 +17,8 @@ pub const TARGET: &str = env!("STOCKADE_TARGET");
 /// Cargo's target folder, of which the running test (or `xtask`) is a part.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows its own path");
-    let found = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    // Cargo marks the folder of the target triple too: the outermost one is meant.
+    let found = program.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").is_file()).last();
     found.unwrap_or_else(|| panic!("{} is not in cargo's target folder", program.display())).to_owned()
 }
 

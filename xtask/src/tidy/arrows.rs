@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stockade-cli", &["stockade-engine"]),
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-runtime", &["stockade-testkit"]),
+    ("stockade-test-security", &["stockade-testkit"]),
     ("xtask", &["stockade-testkit"]),
 ];
 

@@ -1,0 +1,94 @@
+//! Limits: written to the cgroup, read back from the kernel, and felt by the payload.
+
+use serde_json::{Value, json};
+use stockade_testkit::{Bundle, cgroup, requires};
+
+fn limited(resources: &Value) -> Bundle {
+    Bundle::busybox().args(&["/bin/sleep", "1000"]).edit(|config| {
+        for (key, value) in resources.as_object().unwrap() {
+            config["linux"]["resources"][key] = value.clone();
+        }
+    })
+}
+
+#[test]
+fn the_seventh_process_fails() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({ "pids": { "limit": 6 } })).detached();
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "6");
+    let script = "for i in 1 2 3 4 5 6; do sleep 100 & done; wait";
+    let done = bundle.exec_call(&[], &["/bin/sh", "-c", script]).limit(std::time::Duration::from_secs(300));
+    let running = done.start();
+    stockade_testkit::eventually("fork to fail", std::time::Duration::from_secs(20), || {
+        running.stderr_so_far().contains("fork")
+    });
+    bundle.delete_by_force().ok();
+    running.wait().either_way();
+}
+
+#[test]
+fn v1_files_hold_what_was_asked_for() {
+    requires!(root, runtime, busybox_image, cgroup_v1);
+    let bundle = limited(&json!({
+        "memory": { "limit": 67_108_864, "reservation": 33_554_432 },
+        "cpu": { "shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0" }
+    }))
+    .detached();
+    let table = [
+        ("memory", "memory.limit_in_bytes", "67108864"),
+        ("memory", "memory.soft_limit_in_bytes", "33554432"),
+        ("cpu", "cpu.shares", "512"),
+        ("cpu", "cpu.cfs_quota_us", "50000"),
+        ("cpu", "cpu.cfs_period_us", "100000"),
+        ("cpuset", "cpuset.cpus", "0"),
+    ];
+    for (controller, file, value) in table {
+        assert_eq!(cgroup::read(controller, bundle.cgroup(), file), value, "{file}");
+    }
+}
+
+#[test]
+fn update_changes_a_running_container() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({})).detached();
+    bundle.call(&["update", "--pids-limit", "77", bundle.id()]).run().ok();
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "77");
+    let resources = json!({ "pids": { "limit": 78 } }).to_string();
+    bundle.call(&["update", "--resources", "-", bundle.id()]).stdin(resources.as_bytes()).run().ok();
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "78");
+}
+
+#[test]
+fn memory_beyond_the_limit_kills() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({ "memory": { "limit": 16_777_216 } })).args(&[
+        "/bin/dd",
+        "if=/dev/zero",
+        "of=/dev/null",
+        "bs=64M",
+        "count=1",
+    ]);
+    bundle.run().exits(137);
+    bundle.assert_gone();
+}
+
+#[test]
+fn events_report_statistics() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({ "pids": { "limit": 9 } })).detached();
+    let event = bundle.call(&["events", "--stats", bundle.id()]).run().ok().json();
+    assert_eq!(event["type"], "stats");
+    assert_eq!(event["data"]["pids"]["limit"], 9);
+    assert_eq!(event["data"]["pids"]["current"], 1);
+}
+
+#[test]
+fn a_device_that_is_not_listed_cannot_be_opened() {
+    requires!(root, runtime, busybox_image);
+    let script = "mknod /tmp/null c 1 3 && mknod /tmp/kmsg c 1 11 && echo > /tmp/null && ! cat /tmp/kmsg";
+    let allow =
+        |minor: u32, access: &str| json!({ "allow": true, "type": "c", "major": 1, "minor": minor, "access": access });
+    let rules = json!([{ "allow": false, "access": "rwm" }, allow(3, "rwm"), allow(11, "m")]);
+    let done = limited(&json!({ "devices": rules })).sh(script).run().ok();
+    assert!(done.stderr.contains("not permitted"), "{done:?}");
+}
