@@ -19,7 +19,7 @@ pub struct Plan {
     /// The cgroup's path as configured; empty: the runtime chooses by the container's id.
     pub cgroup_path: String,
     /// The cgroup's limits.
-    pub limits: stockade_cgroups::Limits,
+    pub limits: stockade_cgroups::model::Limits,
     /// The root file system and all that is mounted in it.
     pub rootfs: Rootfs,
     /// The host name, set in a new UTS namespace.
@@ -90,7 +90,7 @@ pub struct ProcessPlan {
     /// The AppArmor profile to enter at exec.
     pub apparmor: Option<String>,
     /// Resource limits: which, soft, hard; `None` is no limit.
-    pub rlimits: Vec<(Resource, Option<u64>, Option<u64>)>,
+    pub rlimits: Vec<ResourceLimit>,
     /// `oom_score_adj`.
     pub oom_score_adj: Option<i32>,
     /// Scheduling policy.
@@ -98,5 +98,11 @@ pub struct ProcessPlan {
     /// I/O class and level.
     pub io_priority: Option<(IoClass, u8)>,
     /// CPUs to run on before and after the process joins the container's cgroup, for `exec`.
-    pub affinity: (Option<Vec<u32>>, Option<Vec<u32>>),
+    pub affinity: Affinity,
 }
+
+/// A resource limit: which, soft, hard.
+pub type ResourceLimit = (Resource, Option<u64>, Option<u64>);
+
+/// Processors before and after a process joins the container's cgroup; `None`: those it is on.
+pub type Affinity = (Option<Vec<u32>>, Option<Vec<u32>>);

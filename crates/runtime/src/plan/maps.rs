@@ -1,0 +1,89 @@
+//! Id maps: of the user namespace and of id-mapped mounts.
+
+use stockade_spec::IdMapping;
+
+use super::PlanError;
+
+/// The most lines that the kernel takes in a map (`UID_GID_MAP_MAX_EXTENTS`, Linux 4.15).
+const MOST: usize = 340;
+
+/// The maps of a container's user namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct IdMaps<'a> {
+    /// User ids.
+    pub uids: &'a [IdMapping],
+    /// Group ids.
+    pub gids: &'a [IdMapping],
+}
+
+/// Whether `id` of the container stands for an id of the host.
+pub(super) fn holds(maps: &[IdMapping], id: u32) -> bool {
+    maps.iter().any(|map| id.checked_sub(map.container_id).is_some_and(|offset| offset < map.size))
+}
+
+/// A map that the kernel takes: lines that are not empty, do not reach past the last id and do not overlap.
+pub(super) fn check(path: &str, maps: &[IdMapping]) -> Result<(), PlanError> {
+    if maps.len() > MOST {
+        return Err(PlanError::invalid(path, format!("{} entries", maps.len()), "at most 340 entries"));
+    }
+    for (index, map) in maps.iter().enumerate() {
+        let fits = |start: u32| map.size != 0 && start.checked_add(map.size).is_some();
+        if !fits(map.container_id) || !fits(map.host_id) {
+            let allowed = "at least one id, and none above 4294967294";
+            return Err(PlanError::invalid(format!("{path}[{index}].size"), map.size, allowed));
+        }
+        let overlap = |a: u32, b: u32, size: u32| a < b.saturating_add(size) && b < a.saturating_add(map.size);
+        let clash = maps.iter().take(index).position(|other| {
+            overlap(map.container_id, other.container_id, other.size) || overlap(map.host_id, other.host_id, other.size)
+        });
+        if let Some(first) = clash {
+            let entry = show(std::slice::from_ref(map));
+            return Err(PlanError::conflict(
+                format!("{path}[{index}]"),
+                entry,
+                format!("{path}[{first}]"),
+                "they share ids",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The map as text: container, host, size of each entry.
+pub(super) fn show(maps: &[IdMapping]) -> String {
+    let lines: Vec<_> = maps.iter().map(|map| format!("{} {} {}", map.container_id, map.host_id, map.size)).collect();
+    lines.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(container_id: u32, host_id: u32, size: u32) -> IdMapping {
+        IdMapping { container_id, host_id, size }
+    }
+
+    #[test]
+    fn only_what_the_kernel_takes() {
+        assert!(check("m", &[map(0, 1000, 1), map(1, 100_000, 65536)]).is_ok());
+        assert!(check("m", &[map(0, 0, u32::MAX)]).is_ok());
+        let cases: [&[IdMapping]; 5] = [
+            &[map(0, 0, 0)],
+            &[map(1, 0, u32::MAX)],
+            &[map(0, u32::MAX, 1)],
+            &[map(0, 100, 10), map(9, 200, 1)],
+            &[map(0, 100, 10), map(20, 109, 1)],
+        ];
+        for wrong in cases {
+            assert!(check("m", wrong).unwrap_err().path().starts_with("m["), "{wrong:?}");
+        }
+        let many: Vec<_> = (0..=340).map(|id| map(id, id, 1)).collect();
+        assert_eq!(check("m", &many).unwrap_err().path(), "m");
+    }
+
+    #[test]
+    fn mapped_ids() {
+        let maps = [map(0, 1000, 1), map(100, 0, 10)];
+        assert!(holds(&maps, 0) && holds(&maps, 109) && !holds(&maps, 110) && !holds(&maps, 1));
+    }
+}
