@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use stockade_testkit::{offers, programs};
 
@@ -14,7 +14,7 @@ use crate::command::{cargo, folder, metadata};
 struct Tally {
     passed: u64,
     failed: u64,
-    ignored: u64,
+    skipped: u64,
 }
 
 /// Builds the programs as they ship; the black-box suites judge these.
@@ -25,33 +25,44 @@ pub(crate) fn build() -> Result<(), String> {
     cargo(&["build", "--workspace", "--bins", "--release", "--exclude", "xtask"])
 }
 
-/// Unit, integration and documentation tests of all crates whose name contains `filter`.
-///
-/// # Errors
-/// If a test or the build fails; the count is printed all the same.
-pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
+/// Unit, integration and documentation tests of all crates whose name contains `filter`. Whatever happens, the last line is
+/// the count; `earlier` failures stand above it and make the run a failure too.
+pub(crate) fn run(filter: Option<&str>, earlier: &[String]) -> ExitCode {
+    let mut failures = earlier.to_vec();
+    let tally = counted(filter).unwrap_or_else(|message| {
+        failures.push(message);
+        // A build that breaks runs nothing and must not read like a clean sheet.
+        Tally { failed: 1, ..Tally::default() }
+    });
+    for failure in &failures {
+        println!("failed: {failure}");
+    }
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    if failures.is_empty() && tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prepares the machine, builds, runs, and lists what was skipped.
+fn counted(filter: Option<&str>) -> Result<Tally, String> {
     crate::packages::install();
     if let Err(message) = crate::images::make() {
         eprintln!("xtask: {message}; the tests that need images are skipped");
     }
-    if let Err(message) = build() {
-        println!("0 passed, 1 failed, 0 skipped");
-        return Err(message);
-    }
-    let metadata = metadata()?;
-    let target = folder(&metadata, "target_directory")?;
+    build()?;
+    let target = folder(&metadata()?, "target_directory")?;
     let skips = target.join(format!("skipped-{}.txt", std::process::id()));
     let outcome = cargo_test(filter, &target, &skips);
     let skipped = read_skips(&skips)?;
-    let (tally, success) = outcome?;
+    let (mut tally, success) = outcome?;
     for line in &skipped {
         println!("skipped: {}", line.replace('\t', ": "));
     }
     let count = skipped.len() as u64;
-    // A build that breaks runs nothing and must not read like a clean sheet.
-    let failed = if success { tally.failed } else { tally.failed.max(1) };
-    println!("{} passed, {failed} failed, {} skipped", tally.passed.saturating_sub(count), tally.ignored + count);
-    if success { Ok(()) } else { Err("cargo test failed".to_owned()) }
+    tally.passed = tally.passed.saturating_sub(count);
+    tally.skipped += count;
+    if !success {
+        tally.failed = tally.failed.max(1);
+    }
+    Ok(tally)
 }
 
 /// Runs them with what the black-box suites read from the environment.
@@ -104,7 +115,7 @@ impl Tally {
             match what {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
+                "ignored" => self.skipped += number,
                 _ => {}
             }
         }
