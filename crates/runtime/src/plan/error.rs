@@ -78,6 +78,22 @@ pub enum PlanError {
         /// What is wrong with it.
         source: PathError,
     },
+    /// Namespaces that can not be had together.
+    #[error("{path} can not be had")]
+    Namespaces {
+        /// The property.
+        path: String,
+        /// What is wrong with it.
+        source: stockade_namespaces::PlanError,
+    },
+    /// A map that the kernel does not take.
+    #[error("{path} can not be a map of ids")]
+    Map {
+        /// The property.
+        path: String,
+        /// What is wrong with it.
+        source: stockade_namespaces::MapError,
+    },
 }
 
 impl PlanError {
@@ -91,7 +107,9 @@ impl PlanError {
             | Self::Unsupported { path, .. }
             | Self::Limit { path, .. }
             | Self::Capability { path, .. }
-            | Self::Cgroup { path, .. } => path,
+            | Self::Cgroup { path, .. }
+            | Self::Namespaces { path, .. }
+            | Self::Map { path, .. } => path,
         }
     }
 

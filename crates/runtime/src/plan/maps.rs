@@ -1,5 +1,6 @@
 //! Id maps: of the user namespace and of id-mapped mounts.
 
+use stockade_namespaces::{IdMap, IdRange};
 use stockade_spec::IdMapping;
 
 use super::PlanError;
@@ -47,6 +48,12 @@ pub(super) fn check(path: &str, maps: &[IdMapping]) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+/// The map in the namespaces room's words.
+pub(super) fn to_room(path: &str, maps: &[IdMapping]) -> Result<IdMap, PlanError> {
+    let range = |map: &IdMapping| IdRange { inside: map.container_id, outside: map.host_id, count: map.size };
+    IdMap::new(maps.iter().map(range).collect()).map_err(|source| PlanError::Map { path: path.to_owned(), source })
 }
 
 /// The map as text: container, host, size of each entry.

@@ -90,7 +90,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, PlanError> {
         seccomp: linux.seccomp.clone(),
         personality: personality(linux)?,
         memory_policy: linux.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
-        namespaces: namespaces::plan(linux)?,
+        namespaces: namespaces::plan(linux, facts, &own)?,
         notices,
     })
 }
@@ -203,4 +203,4 @@ fn personality(linux: &Linux) -> Result<Option<Personality>, PlanError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

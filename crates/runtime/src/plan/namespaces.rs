@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use stockade_kernel::namespace::Namespaces;
-use stockade_namespaces::{Clock, IdMap, IdMaps, IdRange, Request, TimeOffsets};
-use stockade_spec::{IdMapping, Linux, Namespace, NamespaceType, Spec};
+use stockade_namespaces::{Clock, IdMaps, Request, TimeOffsets};
+use stockade_spec::{Linux, Namespace, NamespaceType, Spec};
 
 use super::error::absolute;
 use super::{Facts, PlanError, maps};
@@ -159,30 +159,27 @@ fn check_offsets(linux: &Linux, own: &Own) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// The namespaces in the room's terms, once [`check`] has found nothing against them.
-pub(super) fn plan(linux: &Linux) -> Result<stockade_namespaces::Plan, PlanError> {
-    let requests = linux.namespaces.iter().map(|namespace| Request {
+/// The plan in the namespaces room's words, once [`check`] has found nothing against it. A path to the runtime's own
+/// namespace means sharing it, and the maps of a joined user namespace are its own.
+pub(super) fn plan(linux: &Linux, facts: &Facts, own: &Own) -> Result<stockade_namespaces::Plan, PlanError> {
+    let apart = |namespace: &&Namespace| !is_the_runtimes(facts, &namespace.path);
+    let request = |namespace: &Namespace| Request {
         kind: flag(namespace.kind),
         path: (!namespace.path.as_os_str().is_empty()).then(|| namespace.path.clone()),
-    });
-    let map = |path: &str, mappings: &[IdMapping]| {
-        let ranges = mappings.iter().map(|m| IdRange { inside: m.container_id, outside: m.host_id, count: m.size });
-        IdMap::new(ranges.collect()).map_err(|error| inconsistent(path, &error))
     };
-    let users = map("linux.uidMappings", &linux.uid_mappings)?;
-    let groups = map("linux.gidMappings", &linux.gid_mappings)?;
+    let maps = if own.is_new(NamespaceType::User) {
+        let users = maps::to_room("linux.uidMappings", &linux.uid_mappings)?;
+        IdMaps { users, groups: maps::to_room("linux.gidMappings", &linux.gid_mappings)? }
+    } else {
+        IdMaps::default()
+    };
     let clock = |name: &str| {
         let offset = linux.time_offsets.get(name).copied().unwrap_or_default();
         Clock { seconds: offset.secs, nanoseconds: offset.nanosecs }
     };
     let offsets = TimeOffsets { monotonic: clock("monotonic"), boottime: clock("boottime") };
     let offsets = (!linux.time_offsets.is_empty()).then_some(offsets);
-    stockade_namespaces::Plan::new(requests, IdMaps { users, groups }, offsets)
-        .map_err(|error| inconsistent("linux.namespaces", &error))
-}
-
-/// What the room found that [`check`] did not.
-fn inconsistent(path: &str, error: &dyn std::fmt::Display) -> PlanError {
-    let why = error.to_string().into();
-    PlanError::Conflict { path: path.to_owned(), value: String::new(), other: "the rest of linux".to_owned(), why }
+    let path = || "linux.namespaces".to_owned();
+    stockade_namespaces::Plan::new(linux.namespaces.iter().filter(apart).map(request), maps, offsets)
+        .map_err(|source| PlanError::Namespaces { path: path(), source })
 }
