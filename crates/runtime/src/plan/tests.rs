@@ -149,6 +149,24 @@ fn ids_must_be_mapped() {
 }
 
 #[test]
+fn a_joined_user_namespace_keeps_its_own_maps() {
+    let mut config = edited("/linux/namespaces/-", json!({"type": "user", "path": "/proc/7/ns/user"}));
+    config["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 10}]);
+    let plan = plan_value(&config).unwrap();
+    assert_eq!((plan.namespaces.maps(), plan.namespaces.joined().len()), (None, 1));
+    assert!(plan.notices[0].starts_with("linux.uidMappings"), "{:?}", plan.notices);
+}
+
+#[test]
+fn the_path_of_an_own_namespace_is_sharing_it() {
+    let mut config = edited("/linux/namespaces/1", json!({"type": "network", "path": "/proc/1/ns/net"}));
+    assert!(plan_value(&config).unwrap_err().path().starts_with("linux.sysctl["));
+    config["linux"]["sysctl"] = json!({});
+    let plan = plan_value(&config).unwrap();
+    assert!(plan.namespaces.joined().is_empty() && !plan.namespaces.new_ones().contains(Namespaces::NET));
+}
+
+#[test]
 fn what_the_runtime_lacks_is_said_and_left_out() {
     let spec = Spec::parse(DOCKER.as_bytes()).unwrap().0;
     let facts = Facts {
