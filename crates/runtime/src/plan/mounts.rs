@@ -275,8 +275,8 @@ fn id_map(
     new_user_namespace: bool,
 ) -> Result<Option<MountIdMap>, PlanError> {
     let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
-    maps::check(&format!("{path}.uidMappings"), uids)?;
-    maps::check(&format!("{path}.gidMappings"), gids)?;
+    maps::to_room(&format!("{path}.uidMappings"), uids)?;
+    maps::to_room(&format!("{path}.gidMappings"), gids)?;
     if options.id_map.is_none() && uids.is_empty() && gids.is_empty() {
         return Ok(None);
     }

@@ -124,7 +124,7 @@ fn is_the_runtimes(facts: &Facts, path: &Path) -> bool {
 /// Maps need a user namespace and it needs them.
 fn check_maps(linux: &Linux, own: &Own, notices: &mut Vec<String>) -> Result<(), PlanError> {
     for (path, list) in [("linux.uidMappings", &linux.uid_mappings), ("linux.gidMappings", &linux.gid_mappings)] {
-        maps::check(path, list)?;
+        maps::to_room(path, list)?;
         let (new, joined) = (own.is_new(NamespaceType::User), own.joined.contains(&NamespaceType::User));
         if list.is_empty() && new {
             let why = "a new user namespace needs a map; without one every id in it is the overflow id";
