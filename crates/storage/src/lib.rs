@@ -1,1 +1,19 @@
-//! To be written.
+//! Layers and the root file systems that are made of them.
+//!
+//! - [`Layers`]: every layer unpacked once, under the digest of its uncompressed archive, in the form that overlayfs
+//!   stacks.
+//! - [`ContainerRoot`]: the writable layer of one container and the overlay mount that makes its root.
+//!
+//! Layers come from strangers. Nothing in them may reach outside of the folder that they are unpacked in, and a layer
+//! is used only after every byte of it was compared with its digest.
+
+pub mod container_root;
+mod digest;
+pub mod layers;
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+pub use container_root::{ContainerRoot, MountError};
+pub use digest::{Digest, DigestError};
+pub use layers::Layers;
