@@ -14,6 +14,7 @@ pub mod fdpass;
 pub mod keyring;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod procfs;
 pub mod resolve;
 pub mod sched;
