@@ -18,6 +18,7 @@ pub mod netlink;
 pub mod procfs;
 pub mod resolve;
 pub mod sched;
+pub mod sealed;
 pub mod seccomp;
 pub mod signal;
 mod sys;
