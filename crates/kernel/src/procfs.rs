@@ -98,6 +98,15 @@ impl Procfs {
         Ok(rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
     }
 
+    /// Opens the namespace `name` (`net`, `user`, ...) of `subject`: the one magic link that is followed.
+    ///
+    /// # Errors
+    /// As [`Procfs::open`]; `EACCES` without the right to trace the process (`ptrace(2)`).
+    pub fn open_namespace(&self, subject: Subject, name: &str) -> io::Result<OwnedFd> {
+        let folder = self.open(subject, "ns", OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(rustix::fs::openat(&folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
     /// The whole of `file` of `subject`, at most 16 MiB.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use std::os::fd::AsRawFd;
 
 use rustix::fd::BorrowedFd;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::NetlinkError;
@@ -108,11 +107,7 @@ fn settle(there: &mut Socket, name: &str, before: &Link, addresses: &[Address]) 
 
 /// A socket of the network namespace `target`; the caller is where it was.
 fn open_in(target: BorrowedFd<'_>) -> Result<Socket, NetlinkError> {
-    let home = Procfs::host().and_then(|procfs| {
-        // A magic link, which Procfs does not follow: its folder is opened safely, and the last step is the kernel's.
-        let folder = procfs.open(Subject::Myself, "ns", OFlags::PATH | OFlags::DIRECTORY)?;
-        Ok(rustix::fs::openat(folder, "net", OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?)
-    });
+    let home = Procfs::host().and_then(|procfs| procfs.open_namespace(Subject::Myself, "net"));
     let home = home.map_err(NetlinkError::Enter)?;
     setns(target, Namespaces::NET).map_err(NetlinkError::Enter)?;
     let socket = Socket::open();

@@ -37,15 +37,26 @@ pub enum ApplyError {
 /// # Errors
 /// [`ApplyError`]; a map can be written once only, so after a failure the process is of no use.
 pub fn write_maps(procfs: &Procfs, subject: Subject, maps: &IdMaps) -> Result<(), ApplyError> {
-    for (file, map) in [("gid_map", &maps.groups), ("uid_map", &maps.users)] {
-        let say = |source| ApplyError::Write { file, subject, source };
-        procfs.write(subject, file, map.to_text().as_bytes()).map_err(say)?;
-        let read = procfs.read(subject, file).map_err(say)?;
-        if IdMap::from_text(&String::from_utf8_lossy(&read)).as_ref() != Some(map) {
-            return Err(ApplyError::Different { file, subject });
-        }
+    write_map(procfs, subject, "gid_map", &maps.groups)?;
+    write_map(procfs, subject, "uid_map", &maps.users)
+}
+
+/// Writes one map and reads it back.
+pub(crate) fn write_map(procfs: &Procfs, subject: Subject, file: &'static str, map: &IdMap) -> Result<(), ApplyError> {
+    let say = |source| ApplyError::Write { file, subject, source };
+    procfs.write(subject, file, map.to_text().as_bytes()).map_err(say)?;
+    read_back(procfs, subject, file, map)
+}
+
+/// [`ApplyError::Different`] unless the kernel says that the map is `map`.
+pub(crate) fn read_back(procfs: &Procfs, subject: Subject, file: &'static str, map: &IdMap) -> Result<(), ApplyError> {
+    let say = |source| ApplyError::Write { file, subject, source };
+    let read = procfs.read(subject, file).map_err(say)?;
+    if IdMap::from_text(&String::from_utf8_lossy(&read)).as_ref() == Some(map) {
+        Ok(())
+    } else {
+        Err(ApplyError::Different { file, subject })
     }
-    Ok(())
 }
 
 /// Writes the offsets of the time namespace that the caller has made for its children and that has no process yet. `procfs`

@@ -20,14 +20,26 @@
 //! # Ok::<(), stockade_namespaces::PlanError>(())
 //! ```
 //!
-//! Limits: maps are written directly, which needs the privileges of `user_namespaces(7)`; `newuidmap` is not used yet.
+//! Maps are written directly ([`write_maps`]), which needs the privileges of `user_namespaces(7)`, or, by a user without
+//! them, with the help of `newuidmap(1)` ([`write_maps_delegated`]). [`user_namespace_with`] makes a user namespace for id-mapped
+//! mounts; [`table`](table()) is what `lsns(8)` shows; [`support`](support()) says what this machine can do.
+//!
+//! Limits: nested user namespaces' maps are those that the reader's namespace shows.
 
 mod apply;
+mod delegated;
+mod holder;
 mod maps;
 mod observe;
 mod plan;
+mod support;
+mod table;
 
 pub use apply::{ApplyError, write_maps, write_time_offsets};
+pub use delegated::{DelegateError, write_maps_delegated};
+pub use holder::{HolderError, user_namespace_with};
 pub use maps::{IdMap, IdRange, MapError};
 pub use observe::{KINDS, Observed, observe};
 pub use plan::{Clock, IdMaps, Plan, PlanError, Request, TimeOffsets};
+pub use support::{Support, support};
+pub use table::{Row, Table, table};

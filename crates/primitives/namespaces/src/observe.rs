@@ -66,7 +66,7 @@ pub fn observe(procfs: &Procfs, subject: Subject) -> io::Result<Observed> {
 }
 
 /// The number in `name:[number]`.
-fn inode(link: &[u8], name: &str) -> Option<u64> {
+pub(crate) fn inode(link: &[u8], name: &str) -> Option<u64> {
     let text = std::str::from_utf8(link).ok()?;
     text.strip_prefix(name)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }
