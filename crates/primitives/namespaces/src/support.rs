@@ -47,7 +47,7 @@ pub fn support(procfs: &Procfs) -> io::Result<Support> {
             Err(error) => return Err(error),
         }
         if let Some(text) = sysctl(procfs, &format!("sys/user/max_{name}_namespaces"))? {
-            limits.push((kind, text.parse().map_err(|_| io::Error::from(Errno::BADMSG))?));
+            limits.push((kind, text.parse().map_err(|_wrong| io::Error::from(Errno::BADMSG))?));
         }
     }
     let mut unprivileged = kinds.contains(Namespaces::USER) && !limits.contains(&(Namespaces::USER, 0));
