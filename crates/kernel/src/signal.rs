@@ -14,6 +14,38 @@ pub struct Signals {
     fd: OwnedFd,
 }
 
+/// Gives SIGPIPE, which Rust's runtime ignores, its default action back and unblocks all signals: both would be inherited by
+/// the program that is executed next. Other ignored signals stay as the caller's parent chose.
+///
+/// # Errors
+/// As `sigaction(2)` and `sigprocmask(2)`, for which there is no reason.
+pub fn reset_for_exec() -> io::Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    if unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set that the pointer names.
+    if unsafe { libc::sigemptyset(none.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the set is initialised; a null pointer asks not to be told the old mask.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) } {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// The real-time signal `number`, of those that libc leaves to programs; `None` for any other number.
+#[must_use]
+pub fn real_time(number: i32) -> Option<Signal> {
+    if !(libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) {
+        return None;
+    }
+    // SAFETY: it is a signal's number, and none that libc keeps for itself.
+    Some(unsafe { Signal::from_raw_unchecked(number) })
+}
+
 /// One received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {

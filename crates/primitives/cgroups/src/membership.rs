@@ -9,6 +9,7 @@ use stockade_kernel::procfs::{Procfs, Subject};
 
 use crate::controller::Controllers;
 use crate::layout::{Hierarchy, Version};
+use crate::place::Place;
 
 /// The groups of one process, one in each hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,13 @@ impl Membership {
             Version::V1 => !entry.unified && entry.controllers.contains(hierarchy.controllers),
         };
         self.entries.iter().find(same).map(|entry| entry.path.as_path())
+    }
+
+    /// Whether the process is in the group at `place`.
+    #[must_use]
+    pub fn is_in(&self, place: &Place) -> bool {
+        let hierarchy = place.hierarchy();
+        self.path(&hierarchy).is_some_and(|path| path.ends_with(&place.path))
     }
 
     /// The group in `hierarchy`, relative to its mount; `None` also if the mount does not show it.
