@@ -1,3 +1,7 @@
-//! To be written.
+//! `stake`, the OCI runtime.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stockade_runtime::cli::main()
+}

@@ -37,6 +37,7 @@ use stockade_spec::{Linux, NamespaceType, PersonalityDomain, Spec};
 pub use error::PlanError;
 pub use maps::IdMaps;
 pub use model::Plan;
+pub(crate) use mount_options::names as mount_option_names;
 pub use process::{UserNamespace, process};
 pub use resources::limits;
 
@@ -93,6 +94,18 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, PlanError> {
         namespaces: namespaces::plan(linux, facts, &own)?,
         notices,
     })
+}
+
+/// The maps of an id-mapped mount in the namespaces room's words.
+///
+/// # Errors
+/// [`PlanError`] for ranges that are no map.
+pub fn mount_maps(
+    uids: &[stockade_spec::IdMapping],
+    gids: &[stockade_spec::IdMapping],
+) -> Result<stockade_namespaces::IdMaps, PlanError> {
+    let users = maps::to_room("uidMappings", uids)?;
+    Ok(stockade_namespaces::IdMaps { users, groups: maps::to_room("gidMappings", gids)? })
 }
 
 /// `ociVersion` is a semantic version; the rules of this file are those of 1.x.

@@ -65,6 +65,11 @@ const fn propagate(to: Propagation, recursive: bool) -> Effect {
     Propagate { to, recursive }
 }
 
+/// The names of all options that a mount can be given, besides those of its file system.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().filter(|(_, effect)| !matches!(effect, Refused(_))).map(|(name, _)| *name)
+}
+
 /// Every option that is not the file system's own.
 const TABLE: [(&str, Effect); 70] = [
     ("defaults", Nothing),

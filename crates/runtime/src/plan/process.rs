@@ -139,8 +139,14 @@ fn sets(
         ambient: read("ambient", &wanted.ambient)?,
     };
     subset("effective", asked.effective, "permitted", asked.permitted)?;
-    subset("ambient", asked.ambient, "permitted", asked.permitted)?;
-    subset("ambient", asked.ambient, "inheritable", asked.inheritable)?;
+    // `runc spec` and older engines write ambient ones that no kernel gives; the process has fewer then, not more.
+    let ambient = asked.ambient & asked.permitted & asked.inheritable;
+    if ambient != asked.ambient {
+        notices.push(format!(
+            "process.capabilities.ambient: without {}, since what is ambient must be permitted and inheritable too",
+            asked.ambient - ambient
+        ));
+    }
     let own = &facts.capabilities.sets;
     let (permitted, bounding) = match namespace {
         UserNamespace::Runtimes => (own.permitted & all, own.bounding & all),
@@ -160,7 +166,7 @@ fn sets(
         permitted: asked.permitted & permitted,
         inheritable: asked.inheritable & permitted,
         bounding: asked.bounding & bounding,
-        ambient: asked.ambient & permitted,
+        ambient: ambient & permitted,
     })
 }
 

@@ -41,7 +41,8 @@ pub(super) fn plan(limits: &[Rlimit]) -> Result<Vec<ResourceLimit>, PlanError> {
         }
         if limit.soft > limit.hard {
             let hard = format!("{} ({})", path("hard"), limit.hard);
-            return Err(PlanError::conflict(path("soft"), limit.soft, hard, "soft can not exceed hard"));
+            let soft = format!("{} of {}", limit.soft, limit.kind);
+            return Err(PlanError::conflict(path("soft"), soft, hard, "soft can not exceed hard"));
         }
         let finite = |value: u64| (value != u64::MAX).then_some(value);
         planned.push((*resource, finite(limit.soft), finite(limit.hard)));

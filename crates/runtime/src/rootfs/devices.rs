@@ -93,8 +93,27 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Makes the link `path` to `target`; another link that stands there is replaced.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming the link.
+    pub fn make_link(&self, path: &Path, target: &Path) -> Result<(), RootfsError> {
+        let make = || {
+            let (parent, name) = resolve::split(path)?;
+            let parent = resolve::make_directories(self, parent, Mode::from_raw_mode(0o755))?;
+            Ok(replace_link(&parent, name, target)?)
+        };
+        make().map_err(|cause: Cause| RootfsError { action: "make the link", object: path.to_owned(), source: cause })
+    }
+}
+
 /// Makes the link `name` to `target` in `folder`; one that stands there is replaced.
-fn replace_link(folder: &OwnedFd, name: &str, target: &str) -> Result<(), Errno> {
+fn replace_link<P: rustix::path::Arg + Copy, T: rustix::path::Arg + Copy>(
+    folder: &OwnedFd,
+    name: P,
+    target: T,
+) -> Result<(), Errno> {
     match rustix::fs::symlinkat(target, folder, name) {
         Err(Errno::EXIST) => {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
@@ -136,17 +155,7 @@ impl Root {
     }
 
     fn terminal(&self) -> Result<Terminal, Cause> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let master = resolve::open_in_root(self, "/dev/pts/ptmx", flags, Mode::empty())?;
-        let on_devpts = rustix::fs::fstatfs(&master)?.f_type as u64 == DEVPTS_SUPER_MAGIC;
-        if !on_devpts || !resolve::is_character_device(&master, 5, 2)? {
-            return Err(Cause::Unexpected("it is not a devpts file system"));
-        }
-        rustix::pty::unlockpt(&master)?;
-        let slave = rustix::pty::ioctl_tiocgptpeer(
-            &master,
-            rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC,
-        )?;
+        let Terminal { master, slave } = pair(self)?;
         let console = Path::new("/dev/console");
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = rustix::mount::open_tree(&slave, c"", flags)?;
@@ -154,4 +163,28 @@ impl Root {
         attach(self.as_fd(), &tree, &target, console)?;
         Ok(Terminal { master, slave })
     }
+}
+
+/// Opens a terminal of the `devpts` at `/dev/pts` below `root`, for a process that joins a container.
+///
+/// # Errors
+/// As [`Root::open_terminal`].
+pub fn open_terminal_in(root: impl AsFd) -> Result<Terminal, RootfsError> {
+    pair(root).map_err(|cause| RootfsError { action: "open a terminal of", object: "/dev/pts".into(), source: cause })
+}
+
+/// Both sides of a new terminal.
+fn pair(root: impl AsFd) -> Result<Terminal, Cause> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let master = resolve::open_in_root(root, "/dev/pts/ptmx", flags, Mode::empty())?;
+    let on_devpts = rustix::fs::fstatfs(&master)?.f_type as u64 == DEVPTS_SUPER_MAGIC;
+    if !on_devpts || !resolve::is_character_device(&master, 5, 2)? {
+        return Err(Cause::Unexpected("it is not a devpts file system"));
+    }
+    rustix::pty::unlockpt(&master)?;
+    let slave = rustix::pty::ioctl_tiocgptpeer(
+        &master,
+        rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC,
+    )?;
+    Ok(Terminal { master, slave })
 }

@@ -44,6 +44,15 @@ impl Root {
         Ok(Self { mount: tree, path: path.to_owned() })
     }
 
+    /// Makes the folder `path`, with its parents, where it is missing: a payload's working directory.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming it.
+    pub fn make_folder(&self, path: &Path) -> Result<(), RootfsError> {
+        resolve::make_directories(self, path, Mode::from_raw_mode(0o755)).map_err(at("make the folder", path))?;
+        Ok(())
+    }
+
     /// Makes this the root directory of the calling process and detaches the host's, then sets its propagation and, with
     /// `readonly`, its mount read-only. The working directory is `/` afterwards.
     ///

@@ -83,6 +83,19 @@ impl Root {
         result.map_err(|cause| RootfsError { action: "make read-only", object: path.to_owned(), source: cause })
     }
 
+    /// Makes the mount whose root is at `path` read-only.
+    ///
+    /// # Errors
+    /// [`RootfsError`] naming the path; `EINVAL` if no mount's root is there.
+    pub fn remount_read_only(&self, path: &Path) -> Result<(), RootfsError> {
+        let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
+        let remount = || {
+            let target = resolve::open_in_root(self, path, OFlags::PATH, Mode::empty())?;
+            mount_setattr(&target, c"", false, change)
+        };
+        remount().map_err(super::at("make read-only", path))
+    }
+
     /// What is at `path` in the root, if anything is.
     fn existing(&self, path: &Path) -> Result<Option<OwnedFd>, Cause> {
         match resolve::open_in_root(self, path, OFlags::PATH, Mode::empty()) {

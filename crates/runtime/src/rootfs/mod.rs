@@ -24,6 +24,7 @@ use stockade_kernel::mount::stat;
 use stockade_kernel::resolve;
 
 pub use enter::Root;
+pub use mount::detached_bind;
 
 /// What could not be done to the root file system. Whatever was mounted before goes with the mount namespace.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 use stockade_kernel::mount::{Change, mount_setattr};
 use stockade_kernel::resolve;
@@ -12,47 +13,43 @@ use super::copy_up::copy_up;
 use super::model::{AttributeChange, MountPlan, MountSource};
 use super::{Cause, Root, RootfsError, at, attach};
 
+/// The file system magic of procfs, from `linux/magic.h`.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// What steers the runtime and the kernel's walls is mounted here.
+const STEERING: [&str; 2] = ["/proc", "/sys"];
 /// The mode of folders that are made for a mount.
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
 impl Root {
-    /// Carries out one planned mount. `id_map` is the user namespace whose maps an id-mapped mount shows.
+    /// Carries out one planned mount: `tree`, if it was made before by [`detached_bind`], or its source.
     ///
     /// The destination is made if it is missing: a folder, or an empty file for the bind mount of a file.
     ///
     /// # Errors
     /// [`RootfsError`] naming the source or the destination. A destination that was made stays, as does the mount if its
     /// destination was redirected while it was attached: the caller gives the mount namespace up.
-    pub fn mount(&self, plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<(), RootfsError> {
-        let tree = detached(&plan.source)?;
+    pub fn mount(&self, plan: &MountPlan, tree: Option<&OwnedFd>) -> Result<(), RootfsError> {
         let fail = |cause| RootfsError { action: "mount on", object: plan.destination.clone(), source: cause };
-        let target = self.target(&tree, &plan.destination).map_err(fail)?;
+        let made;
+        let tree = match tree {
+            Some(tree) => tree,
+            None => {
+                made = detached(&plan.source)?;
+                &made
+            }
+        };
+        require_proc(tree, &plan.destination).map_err(fail)?;
+        let target = self.target(tree, &plan.destination).map_err(fail)?;
         if plan.copy_up {
             copy_up(target.as_fd(), tree.as_fd()).map_err(fail)?;
         }
-        self.change(&tree, plan, id_map).map_err(fail)?;
-        attach(self.as_fd(), &tree, &target, &plan.destination).map_err(fail)?;
+        change(tree, plan).map_err(fail)?;
+        attach(self.as_fd(), tree, &target, &plan.destination).map_err(fail)?;
         // A propagation other than private holds for attached mounts only: the detached tree was made private.
         for change in &plan.propagation {
             let to = Change { propagation: Some(change.to), ..Change::default() };
-            mount_setattr(&tree, c"", change.recursive, to)
+            mount_setattr(tree, c"", change.recursive, to)
                 .map_err(at("change the propagation of", &plan.destination))?;
-        }
-        Ok(())
-    }
-
-    /// Gives the detached mount its attributes and id map.
-    fn change(&self, tree: &OwnedFd, plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<(), Cause> {
-        if let (Some(map), Some(namespace)) = (&plan.id_map, id_map) {
-            let change = Change { id_map: Some(namespace), ..Change::default() };
-            mount_setattr(tree, c"", map.recursive, change)?;
-        } else if plan.id_map.is_some() {
-            return Err(Cause::Unexpected("no user namespace was prepared for its id map"));
-        }
-        for (attributes, recursive) in [(plan.attributes, false), (plan.recursive_attributes, true)] {
-            if attributes != AttributeChange::default() {
-                mount_setattr(tree, c"", recursive, attributes.into())?;
-            }
         }
         Ok(())
     }
@@ -61,10 +58,59 @@ impl Root {
     fn target(&self, tree: &OwnedFd, destination: &Path) -> Result<OwnedFd, Cause> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode);
         Ok(match kind {
+            FileType::Directory if STEERING.iter().any(|path| destination == Path::new(path)) => {
+                resolve::make_directories(self, destination, FOLDER)?;
+                self.plain_folder(destination)?
+            }
             FileType::Directory => resolve::make_directories(self, destination, FOLDER)?,
             _ => resolve::make_file(self, destination)?,
         })
     }
+
+    /// CVE-2019-19921, CVE-2023-27561: the folder itself, and not where a link of the image's leads.
+    fn plain_folder(&self, destination: &Path) -> Result<OwnedFd, Cause> {
+        let below = destination.strip_prefix("/").unwrap_or(destination);
+        match resolve::open_no_links(self, below, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                Err(Cause::Unexpected("the image has a symbolic link there, and not a folder"))
+            }
+            opened => Ok(opened?),
+        }
+    }
+}
+
+/// The bind mount `plan` as a detached tree, showing ids by the maps of the user namespace `id_map`: to be attached by
+/// [`Root::mount`], also from within a user namespace whose root could not open the source.
+///
+/// # Errors
+/// [`RootfsError`] naming the source or the destination; `EINVAL` from a file system that can not show other ids.
+pub fn detached_bind(plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<OwnedFd, RootfsError> {
+    let tree = detached(&plan.source)?;
+    let fail = |cause| RootfsError { action: "prepare the mount on", object: plan.destination.clone(), source: cause };
+    if let (Some(map), Some(namespace)) = (&plan.id_map, id_map) {
+        let change = Change { id_map: Some(namespace), ..Change::default() };
+        mount_setattr(&tree, c"", map.recursive, change).map_err(|error| fail(error.into()))?;
+    }
+    change(&tree, plan).map_err(fail)?;
+    Ok(tree)
+}
+
+/// Gives the detached mount its attributes.
+fn change(tree: &OwnedFd, plan: &MountPlan) -> Result<(), Cause> {
+    for (attributes, recursive) in [(plan.attributes, false), (plan.recursive_attributes, true)] {
+        if attributes != AttributeChange::default() {
+            mount_setattr(tree, c"", recursive, attributes.into())?;
+        }
+    }
+    Ok(())
+}
+
+/// CVE-2019-16884: what the runtime and the kernel's security modules are steered by is procfs itself.
+fn require_proc(tree: &OwnedFd, destination: &Path) -> Result<(), Cause> {
+    if destination == Path::new("/proc") && rustix::fs::fstatfs(tree)?.f_type as u64 != PROC_SUPER_MAGIC {
+        return Err(Cause::Unexpected("only the file system proc can be mounted there"));
+    }
+    Ok(())
 }
 
 impl From<AttributeChange> for Change<'_> {

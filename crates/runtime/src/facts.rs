@@ -1,0 +1,84 @@
+//! What the planner has to know of this machine and of the runtime itself.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use stockade_capabilities::{Capability, observe, support};
+use stockade_kernel::namespace::Namespaces;
+use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_namespaces::KINDS;
+use stockade_spec::Spec;
+
+use crate::plan::Facts;
+
+/// What could not be found out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot find out {what}")]
+pub struct FactsError {
+    what: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+/// For `map_err`.
+fn about(what: &'static str) -> impl FnOnce(io::Error) -> FactsError {
+    move |source| FactsError { what, source }
+}
+
+/// Looks at the kernel and at the calling process. `bundle` is absolute.
+///
+/// # Errors
+/// [`FactsError`] if procfs does not tell.
+pub fn gather(bundle: &Path, container_id: &str, spec: &Spec) -> Result<Facts, FactsError> {
+    let procfs = Procfs::host().map_err(about("what this kernel has: /proc is needed"))?;
+    let last = support::last_cap(&procfs).map_err(about("which capabilities this kernel has"))?;
+    let capabilities = observe::of_this_thread(last).map_err(about("the runtime's own capabilities"))?;
+    let euid = rustix::process::geteuid().as_raw();
+    Ok(Facts {
+        bundle: bundle.to_owned(),
+        container_id: container_id.to_owned(),
+        euid,
+        rootless: euid != 0 || in_a_user_namespace(&procfs).map_err(about("the runtime's own id map"))?,
+        capabilities,
+        last_capability: last,
+        namespaces: kinds(&procfs),
+        own_namespace_paths: own_paths(&procfs, spec),
+    })
+}
+
+/// The highest capability of the running kernel.
+///
+/// # Errors
+/// [`FactsError`] if procfs does not tell.
+pub fn last_capability() -> Result<Capability, FactsError> {
+    let last = Procfs::host().and_then(|procfs| support::last_cap(&procfs));
+    last.map_err(about("which capabilities this kernel has"))
+}
+
+/// Whether root is not the host's root: its id map is not the one that covers all ids.
+fn in_a_user_namespace(procfs: &Procfs) -> io::Result<bool> {
+    let map = procfs.read(Subject::Myself, "uid_map")?;
+    let words: Vec<_> = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    Ok(words != [&b"0"[..], b"0", b"4294967295"])
+}
+
+/// The kinds of namespaces that this kernel has.
+fn kinds(procfs: &Procfs) -> Namespaces {
+    let has = |name: &str| procfs.read_link(Subject::Myself, &format!("ns/{name}")).is_ok();
+    KINDS.iter().filter(|(_, name)| has(name)).fold(Namespaces::empty(), |all, (kind, _)| all | *kind)
+}
+
+/// Those of the configuration's namespace paths that lead to a namespace in which the runtime is, by device and inode.
+fn own_paths(procfs: &Procfs, spec: &Spec) -> Vec<PathBuf> {
+    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let own = |name: &str| {
+        let fd = procfs.open_namespace(Subject::Myself, name).ok()?;
+        let found = rustix::fs::fstat(&fd).ok()?;
+        Some((found.st_dev, found.st_ino))
+    };
+    let own: Vec<_> = KINDS.iter().filter_map(|(_, name)| own(name)).collect();
+    let paths = spec.linux.iter().flat_map(|linux| &linux.namespaces).map(|namespace| &namespace.path);
+    let given = paths.filter(|path| !path.as_os_str().is_empty());
+    given.filter(|path| identity(path).is_some_and(|found| own.contains(&found))).cloned().collect()
+}

@@ -1,0 +1,91 @@
+//! What the runtime says besides its answer: to the file of `--log`, in runc's two forms, or to standard error.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use crate::store::now;
+
+/// The form of the log file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time="..." level=error msg="..."`.
+    #[default]
+    Text,
+    /// One JSON object per line: what containerd and Docker read the reason of a failure from.
+    Json,
+}
+
+/// Where messages go.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The file; `None`: standard error.
+    pub file: Option<PathBuf>,
+    /// Its form.
+    pub format: LogFormat,
+}
+
+impl Log {
+    /// Says what the user should know though the command goes on.
+    pub fn warn(&self, message: &str) {
+        self.say("warning", message);
+    }
+
+    /// Says why the command failed. With a log file it is said on standard error too, as runc does.
+    pub fn error(&self, message: &str) {
+        self.say("error", message);
+        if self.file.is_some() {
+            to_stderr(&format!("stake: {message}"));
+        }
+    }
+
+    fn say(&self, level: &str, message: &str) {
+        let Some(file) = &self.file else {
+            to_stderr(&if level == "error" {
+                format!("stake: {message}")
+            } else {
+                format!("stake: {level}: {message}")
+            });
+            return;
+        };
+        let line = self.line(level, message);
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let written = options.open(file).and_then(|mut file| file.write_all(line.as_bytes()));
+        if let Err(error) = written {
+            to_stderr(&format!(
+                "stake: cannot write to the log {}: {error}\nstake: {level}: {message}",
+                file.display()
+            ));
+        }
+    }
+
+    fn line(&self, level: &str, message: &str) -> String {
+        let time = now();
+        match self.format {
+            LogFormat::Text => format!("time=\"{time}\" level={level} msg={message:?}\n"),
+            LogFormat::Json => format!("{}\n", serde_json::json!({ "level": level, "msg": message, "time": time })),
+        }
+    }
+}
+
+/// There is nobody left to tell if this fails.
+fn to_stderr(message: &str) {
+    drop(writeln!(std::io::stderr(), "{message}"));
+}
+
+/// An error with its causes, as one line. A cause that its error's text has already is not repeated.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,103 @@
+//! The socket pair between the runtime and the container's first process.
+//!
+//! Each message is one packet. End of file tells that the other side is gone: for the runtime, after it said `Start`, that
+//! the payload was executed, because the descriptor is closed by exec; for the container, that the runtime has died before
+//! it recorded the container, so that nobody would know of it, and it ends.
+
+use std::io;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+
+/// The longest message: a failure with its reasons.
+const LONGEST: usize = 64 << 10;
+
+/// What the container's process tells.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// It is in all its namespaces and waits for what the runtime does from outside.
+    Namespaced,
+    /// It is confined as far as it can be before `start`; after `Commit`: it no longer ends with the runtime.
+    Ready,
+    /// It could not go on, and ends.
+    Failed(Failure),
+}
+
+/// What the runtime tells.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// The id maps are written.
+    Mapped,
+    /// What is done from outside is done; this is the process' id there.
+    Continue(i32),
+    /// The container is recorded; wait for `start`.
+    Commit,
+    /// The container is recorded; execute the payload.
+    Start,
+}
+
+/// One end.
+#[derive(Debug)]
+pub(super) struct Channel(OwnedFd);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Channel {
+    /// Both ends, close-on-exec.
+    pub(super) fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(left), Self(right)))
+    }
+
+    /// One end of a connection made by other means.
+    pub(super) fn over(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    /// Tells `message`.
+    pub(super) fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_vec(message)?;
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, &text, SendFlags::NOSIGNAL))?;
+        Ok(())
+    }
+
+    /// Waits for a message; `None` at the end.
+    pub(super) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
+        let mut buffer = vec![0; LONGEST];
+        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut buffer, RecvFlags::empty())) {
+            Ok((0, _)) | Err(Errno::CONNRESET) => Ok(None),
+            Ok((length, _)) => Ok(Some(serde_json::from_slice(&buffer[..length])?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_and_the_end_is_told() {
+        let (left, right) = Channel::pair().unwrap();
+        left.send(&Order::Continue(7)).unwrap();
+        assert_eq!(right.receive::<Order>().unwrap(), Some(Order::Continue(7)));
+        drop(left);
+        assert_eq!(right.receive::<Order>().unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        let (left, right) = Channel::pair().unwrap();
+        left.send(&Report::Ready).unwrap();
+        assert!(right.receive::<Order>().is_err());
+    }
+}

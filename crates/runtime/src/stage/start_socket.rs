@@ -1,0 +1,94 @@
+//! `start.sock`: where a created container waits for its start.
+//!
+//! The socket listens in the container's own folder, which only the runtime's user can enter. Whoever connects starts the
+//! payload; the answer is a [`Failure`], or end of file once the payload was executed, for exec closes the connection.
+//! The file's presence is what tells a created container from a running one.
+
+use std::io;
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::channel::{Channel, Report};
+use super::failure::Failure;
+
+/// Its name in the container's folder.
+pub(crate) const NAME: &str = "start.sock";
+
+/// The listening end.
+#[derive(Debug)]
+pub struct StartSocket(OwnedFd);
+
+impl StartSocket {
+    /// Makes the socket in the folder `directory`.
+    ///
+    /// # Errors
+    /// As `bind(2)`: `EADDRINUSE` if it is there already. The file stays when the value is dropped.
+    pub fn listen(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        let socket = new_socket()?;
+        rustix::net::bind(&socket, &address(directory)?)?;
+        rustix::fs::chmodat(directory, NAME, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+        rustix::net::listen(&socket, 1)?;
+        Ok(Self(socket))
+    }
+
+    /// Waits until somebody connects.
+    pub(super) fn accept(&self) -> io::Result<Channel> {
+        let accepted = rustix::io::retry_on_intr(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?;
+        Ok(Channel::over(accepted))
+    }
+}
+
+impl AsFd for StartSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let kind = SocketType::SEQPACKET;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The address by way of the folder's descriptor: a path of any length fits.
+fn address(directory: BorrowedFd<'_>) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()))?)
+}
+
+/// Why a container did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody waits at the socket.
+    #[error("the container is not waiting to be started")]
+    NotWaiting(#[source] io::Error),
+    /// The connection broke.
+    #[error("cannot speak with the container's process")]
+    Channel(#[source] io::Error),
+    /// A step of the start failed; the container has ended.
+    #[error(transparent)]
+    Failed(Failure),
+    /// The container answered with something else.
+    #[error("the container's process gave an unexpected answer")]
+    Unexpected,
+}
+
+/// Starts the payload of the container with the folder `directory` and waits until it was executed; then the socket is gone.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start(directory: BorrowedFd<'_>) -> Result<(), StartError> {
+    let socket = new_socket().map_err(StartError::Channel)?;
+    let address = address(directory).map_err(StartError::Channel)?;
+    rustix::net::connect(&socket, &address).map_err(|errno| StartError::NotWaiting(errno.into()))?;
+    match Channel::over(socket).receive::<Report>().map_err(StartError::Channel)? {
+        None => {}
+        Some(Report::Failed(failure)) => return Err(StartError::Failed(failure)),
+        Some(_) => return Err(StartError::Unexpected),
+    }
+    match rustix::fs::unlinkat(directory, NAME, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(StartError::Channel(error.into())),
+    }
+}

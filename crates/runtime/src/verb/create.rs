@@ -1,0 +1,305 @@
+//! `create`: a container that is confined and waits for its start.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::Pid;
+use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
+use stockade_kernel::procfs::read_all;
+use stockade_spec::{ContainerStatus, Spec};
+
+use super::Context;
+use crate::facts;
+use crate::log::chain;
+use crate::plan::{self, Plan};
+use crate::stage::{
+    Console, ConsoleError, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket, Witness,
+    launch,
+};
+use crate::store::{ContainerId, Entry, ProcessRecord, Record, StoreError, now};
+
+/// What `create` and `run` are asked.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// The id.
+    pub id: ContainerId,
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+    /// Who takes the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Where to write the first process' id.
+    pub pid_file: Option<PathBuf>,
+    /// Whether the caller's session keyring is kept.
+    pub no_new_keyring: bool,
+    /// How many descriptors after standard error the payload inherits.
+    pub preserve_fds: u32,
+}
+
+/// Why there is no container. What was made is removed again.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The bundle is not there.
+    #[error("cannot find the bundle {}", path.display())]
+    Bundle {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its configuration can not be read.
+    #[error("cannot read {}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no configuration.
+    #[error("config.json is wrong")]
+    Parse(#[from] stockade_spec::ParseError),
+    /// It can not be carried out.
+    #[error("config.json can not be carried out")]
+    Plan(#[from] plan::PlanError),
+    /// The machine does not tell what it has.
+    #[error(transparent)]
+    Facts(#[from] facts::FactsError),
+    /// Nobody takes the terminal.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// Something on the host can not be had.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The cgroups of this machine can not be read.
+    #[error(transparent)]
+    Layout(#[from] stockade_cgroups::LayoutError),
+    /// The cgroup's path.
+    #[error("linux.cgroupsPath can not be used")]
+    GroupPath(#[from] stockade_cgroups::PathError),
+    /// The limits can not be had.
+    #[error("linux.resources can not be had")]
+    Limits(#[from] stockade_cgroups::PlanError),
+    /// The cgroup can not be made.
+    #[error("cannot make the container's cgroup")]
+    Group(#[from] stockade_cgroups::CreateError),
+    /// A limit can not be read back.
+    #[error("cannot read the container's limits back")]
+    Verify(#[from] stockade_cgroups::LimitsError),
+    /// The kernel has another limit than was written.
+    #[error("{} is {:?} after {:?} was written", .0.path.display(), .0.found, .0.asked)]
+    Differs(Difference),
+    /// The container's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The socket for the start can not be made.
+    #[error("cannot make the socket at which the container waits for its start")]
+    Socket(#[source] io::Error),
+    /// The container's process.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A terminal of our own.
+    #[error("cannot make the socket for the terminal")]
+    ConsoleSocket(#[source] io::Error),
+    /// The file for the process' id.
+    #[error("cannot write the process id to {}", path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The most that is read of a `config.json`.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// Makes the container.
+///
+/// # Errors
+/// [`CreateError`]; nothing is left behind, or what could not be removed is warned of.
+pub fn create(context: &Context, arguments: &Arguments) -> Result<(), CreateError> {
+    let mut connect = |_| Ok(arguments.console_socket.as_deref().map(Console::connect).transpose()?);
+    let made = make(context, arguments, &mut connect, Wait::ForStart)?;
+    let committed = made.launched.commit();
+    committed.map_err(|error| undo(context, made.entry, error.into()))
+}
+
+/// How the container's process goes on when it is confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// At `start.sock`.
+    ForStart,
+    /// For the word of this process.
+    ForWord,
+}
+
+/// A container that is there, locked.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) entry: Entry,
+    pub(super) launched: Launched,
+    pub(super) poststart: Vec<stockade_spec::Hook>,
+}
+
+/// Gives the console of a payload that, as it is told, has a terminal or none.
+pub(super) type GiveConsole<'a> = dyn FnMut(bool) -> Result<Option<Console>, CreateError> + 'a;
+
+/// Everything up to the confined process.
+pub(super) fn make(
+    context: &Context,
+    arguments: &Arguments,
+    give_console: &mut GiveConsole<'_>,
+    wait: Wait,
+) -> Result<Made, CreateError> {
+    let bundle = std::fs::canonicalize(&arguments.bundle)
+        .map_err(|source| CreateError::Bundle { path: arguments.bundle.clone(), source })?;
+    let config = read_config(&bundle)?;
+    let (spec, skipped) = Spec::parse(&config)?;
+    for path in skipped {
+        context.log.warn(&format!("config.json: {path} is unknown and was skipped"));
+    }
+    let facts = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
+    let plan = plan::plan(&spec, &facts)?;
+    for notice in &plan.notices {
+        context.log.warn(notice);
+    }
+    let sharing = Sharing {
+        console: give_console(plan.process.as_ref().is_some_and(|process| process.terminal.is_some()))?,
+        preserve_fds: arguments.preserve_fds,
+        last_capability: facts.last_capability,
+        state: context.store.path(),
+    };
+    let process = plan.process.clone();
+    let payload = process.map(|process| Payload::prepare(process, plan.seccomp.as_deref(), sharing)).transpose()?;
+    let path = if plan.cgroup_path.is_empty() { arguments.id.as_str() } else { &plan.cgroup_path };
+    let group = stockade_cgroups::plan(&Layout::detect()?, &GroupPath::parse(path)?, &plan.limits)?;
+    for degradation in &group.degradations {
+        context.log.warn(&degradation.to_string());
+    }
+    let mut entry = context.store.reserve(&arguments.id)?;
+    let draft = Draft { arguments, config: &config, annotations: spec.annotations, bundle, plan, payload, group, wait };
+    match draft.build(&mut entry) {
+        Ok(launched) => {
+            let poststart = spec.hooks.map(|hooks| hooks.poststart).unwrap_or_default();
+            Ok(Made { entry, launched, poststart })
+        }
+        Err(error) => Err(undo(context, entry, error)),
+    }
+}
+
+/// A container of which only the id is taken yet.
+struct Draft<'a> {
+    arguments: &'a Arguments,
+    config: &'a [u8],
+    annotations: BTreeMap<String, String>,
+    bundle: PathBuf,
+    plan: Plan,
+    payload: Option<Payload>,
+    group: stockade_cgroups::Plan,
+    wait: Wait,
+}
+
+impl Draft<'_> {
+    /// Makes the cgroup and the process. Whatever is made is recorded before, so that `delete` finds it however this ends.
+    fn build(self, entry: &mut Entry) -> Result<Launched, CreateError> {
+        let places = self.group.places();
+        let record = Record {
+            id: entry.id().clone(),
+            rootfs: self.plan.rootfs.path.clone(),
+            created: now(),
+            owner: rustix::process::geteuid().as_raw(),
+            annotations: self.annotations,
+            made: missing_ancestors(&places),
+            places,
+            process: None,
+            bundle: self.bundle,
+        };
+        entry.save_config(self.config)?;
+        entry.save(record.clone())?;
+        let group = Group::create(self.group)?;
+        if let Some(difference) = group.verify()?.into_iter().next() {
+            return Err(CreateError::Differs(difference));
+        }
+        let state = record.state(ContainerStatus::Creating);
+        let prepared = Prepared::prepare(self.plan, self.payload, group, state, !self.arguments.no_new_keyring)?;
+        let socket = match self.wait {
+            Wait::ForStart => Some(StartSocket::listen(entry.folder()).map_err(CreateError::Socket)?),
+            Wait::ForWord => None,
+        };
+        let launched = launch(&prepared, socket.as_ref(), &mut Recorder { entry, record })?;
+        if let Some(path) = &self.arguments.pid_file {
+            let written = write_pid(path, launched.pid);
+            written.map_err(|source| CreateError::PidFile { path: path.clone(), source })?;
+        }
+        Ok(launched)
+    }
+}
+
+/// Records the process as soon as it exists.
+struct Recorder<'a> {
+    entry: &'a mut Entry,
+    record: Record,
+}
+
+impl Witness for Recorder<'_> {
+    fn made(&mut self, pid: Pid, start_time: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let process = ProcessRecord { pid: pid.as_raw_nonzero().get(), start_time };
+        Ok(self.entry.save(Record { process: Some(process), ..self.record.clone() })?)
+    }
+
+    fn in_child(&mut self) -> io::Result<()> {
+        self.entry.forget_in_child()
+    }
+}
+
+/// The ancestors of `places` that are not there, parents before children: those that are made for this container. Another
+/// container may use them meanwhile; they are removed only when they are empty.
+fn missing_ancestors(places: &[Place]) -> Vec<Place> {
+    let mut missing = Vec::new();
+    for place in places {
+        let mut ancestors: Vec<&Path> = place.path.ancestors().skip(1).collect();
+        ancestors.retain(|path| !path.as_os_str().is_empty() && !place.mount.join(path).exists());
+        ancestors.reverse();
+        missing.extend(ancestors.into_iter().map(|path| Place { path: path.to_owned(), ..place.clone() }));
+    }
+    missing
+}
+
+/// Removes what was made for a container that could not be made, and returns why it could not. What can not be removed stays
+/// recorded, and is warned of.
+pub(super) fn undo(context: &Context, entry: Entry, error: CreateError) -> CreateError {
+    if let Err(failure) = super::delete::remove(entry) {
+        context.log.warn(&format!("something is left of the container: {}", chain(&failure)));
+    }
+    error
+}
+
+/// The bundle's configuration: a regular file of a sensible size.
+fn read_config(bundle: &Path) -> Result<Vec<u8>, CreateError> {
+    let path = bundle.join("config.json");
+    let read = || {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(CWD, &path, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&file)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        if stat.st_size as u64 > LARGEST_CONFIG {
+            return Err(io::Error::other("it is larger than 16 MiB"));
+        }
+        read_all(rustix::fd::AsFd::as_fd(&file))
+    };
+    read().map_err(|source| CreateError::Config { path: path.clone(), source })
+}
+
+/// Writes the file for the engine: it is there with its content or not at all.
+pub(super) fn write_pid(path: &Path, pid: Pid) -> io::Result<()> {
+    let (folder, name) = stockade_kernel::resolve::split(path)?;
+    let draft = folder.join(format!(".{}.new", name.to_string_lossy()));
+    std::fs::write(&draft, pid.as_raw_nonzero().to_string())?;
+    std::fs::rename(&draft, path)
+}

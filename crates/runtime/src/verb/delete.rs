@@ -1,0 +1,143 @@
+//! `delete`: removes what is left of a container, and with `--force` the container too.
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Signal, pidfd_send_signal};
+use stockade_cgroups::{FileError, Group, KillError, RemoveError};
+use stockade_spec::{ContainerStatus, Spec};
+
+use super::Context;
+use crate::hook;
+use crate::log::chain;
+use crate::status::{StatusError, alive, status};
+use crate::store::{ContainerId, Entry, Record, StoreError};
+
+/// How long a killed process may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a container is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The container's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its status.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// In runc's words.
+    #[error("cannot delete container {id} that is not stopped: {}", status.as_str())]
+    NotStopped {
+        /// The container.
+        id: ContainerId,
+        /// Its status.
+        status: ContainerStatus,
+    },
+    /// Something of it could not be removed.
+    #[error(transparent)]
+    Remove(#[from] LeftError),
+}
+
+/// What could not be removed of a container; the rest is, and `delete` can be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftError {
+    /// Its cgroups can not be opened.
+    #[error(transparent)]
+    Open(#[from] FileError),
+    /// Processes of it.
+    #[error("cannot kill the container's processes")]
+    Kill(#[from] KillError),
+    /// Its first process.
+    #[error("the container's first process does not end")]
+    DoesNotEnd(#[source] std::io::Error),
+    /// The status of that process.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// Its cgroups.
+    #[error(transparent)]
+    Groups(#[from] RemoveError),
+    /// Its folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Removes the container `id`. With `force` a running one is killed, one whose record is damaged is removed as far as it is
+/// known, and one that does not exist is as good as removed.
+///
+/// # Errors
+/// [`DeleteError`].
+pub fn delete(context: &Context, id: &ContainerId, force: bool) -> Result<(), DeleteError> {
+    let entry = match if force { context.store.find_damaged(id) } else { context.store.find(id) } {
+        Err(StoreError::Missing(_)) if force => return Ok(()),
+        result => result?,
+    };
+    let now = entry.record().map_or(Ok(ContainerStatus::Creating), |record| status(&context.store, record))?;
+    let may = matches!(now, ContainerStatus::Stopped | ContainerStatus::Created) || entry.record().is_none();
+    if !force && !may && now != ContainerStatus::Creating {
+        return Err(DeleteError::NotStopped { id: id.clone(), status: now });
+    }
+    let poststop = poststop(context, &entry);
+    let record = entry.record().cloned();
+    remove(entry)?;
+    if let Some(record) = record {
+        for failure in hook::run_all(&poststop, &record.state(ContainerStatus::Stopped)) {
+            context.log.warn(&chain(&failure));
+        }
+    }
+    Ok(())
+}
+
+/// The hooks of the kept configuration. If it is gone or damaged there are none to run, which is said.
+fn poststop(context: &Context, entry: &Entry) -> Vec<stockade_spec::Hook> {
+    let config = match entry.config() {
+        Ok(config) => config,
+        // `create` was killed before it kept the configuration: it ran no hook either.
+        Err(_) if entry.record().is_none() => return Vec::new(),
+        Err(error) => {
+            context.log.warn(&format!("poststop hooks are not run: {}", chain(&error)));
+            return Vec::new();
+        }
+    };
+    match Spec::parse(&config) {
+        Ok((spec, _)) => spec.hooks.unwrap_or_default().poststop,
+        Err(error) => {
+            context.log.warn(&format!("poststop hooks are not run: {}", chain(&error)));
+            Vec::new()
+        }
+    }
+}
+
+/// Kills whatever is in the container, and removes its cgroups and its folder, in this order: the folder is what remembers
+/// the rest.
+pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
+    if let Some(record) = entry.record() {
+        end(record)?;
+        stockade_cgroups::remove(&record.places, &record.made)?;
+    }
+    Ok(entry.remove()?)
+}
+
+/// Ends the first process and all that is in the cgroup.
+fn end(record: &Record) -> Result<(), LeftError> {
+    let process = record.process.map(alive).transpose()?.flatten();
+    if let Some(pidfd) = &process {
+        match pidfd_send_signal(pidfd, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(errno) => return Err(LeftError::DoesNotEnd(errno.into())),
+        }
+    }
+    Group::open_remaining(&record.places)?.kill_all()?;
+    process.as_ref().map_or(Ok(()), wait_for_end)
+}
+
+/// Waits until the process has ended; whoever is its parent reaps it.
+fn wait_for_end(pidfd: &OwnedFd) -> Result<(), LeftError> {
+    let timeout = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    let mut wait = [PollFd::new(pidfd, PollFlags::IN)];
+    match rustix::io::retry_on_intr(|| poll(&mut wait, Some(&timeout))) {
+        Ok(0) => Err(LeftError::DoesNotEnd(rustix::io::Errno::TIMEDOUT.into())),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(LeftError::DoesNotEnd(errno.into())),
+    }
+}

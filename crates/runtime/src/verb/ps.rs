@@ -1,0 +1,65 @@
+//! `ps`: the processes of a container.
+
+use std::io;
+use std::process::Command;
+
+use stockade_cgroups::{FileError, Group};
+
+use super::Context;
+use crate::store::{ContainerId, StoreError};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PsError {
+    /// The container's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// In runc's words.
+    #[error("container not running")]
+    NotRunning,
+    /// The cgroup.
+    #[error(transparent)]
+    Group(#[from] FileError),
+    /// `ps(1)`.
+    #[error("cannot run ps")]
+    Run(#[source] io::Error),
+    /// `ps(1)` refused its options.
+    #[error("ps: {0}")]
+    Refused(String),
+    /// `ps(1)` was given options that hide the process ids.
+    #[error("ps shows no column PID with these options")]
+    NoPid,
+}
+
+/// The ids, on the host, of all processes of the container, sorted.
+///
+/// # Errors
+/// [`PsError`].
+pub fn processes(context: &Context, id: &ContainerId) -> Result<Vec<i32>, PsError> {
+    let record = context.store.read(id)?.ok_or(PsError::NotRunning)?;
+    let mut pids = Group::open_remaining(&record.places)?.processes()?;
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// What `ps(1)` with `options` (`-ef` if there are none) says of these processes.
+///
+/// # Errors
+/// [`PsError`].
+pub fn table(pids: &[i32], options: &[String]) -> Result<String, PsError> {
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() { &default } else { options };
+    let output = Command::new("ps").args(options).output().map_err(PsError::Run)?;
+    if !output.status.success() {
+        return Err(PsError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default();
+    let column = head.split_ascii_whitespace().position(|name| name == "PID").ok_or(PsError::NoPid)?;
+    let ours = |line: &&str| {
+        let pid = line.split_ascii_whitespace().nth(column).and_then(|word| word.parse::<i32>().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    Ok(std::iter::once(head).chain(lines.filter(ours)).map(|line| format!("{line}\n")).collect())
+}

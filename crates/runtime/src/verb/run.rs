@@ -1,0 +1,109 @@
+//! `run`: `create` and `start` in one process, and, in the foreground, the wait and `delete` too.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use stockade_kernel::fdpass;
+
+use super::Context;
+use super::create::{Arguments, CreateError, Made, Wait, make, undo};
+use super::delete;
+use crate::foreground::Foreground;
+use crate::stage::Console;
+use crate::store::StoreError;
+use crate::terminal::Terminal;
+
+/// Why there was no run, or its end is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The container could not be made or started.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// Signals or the terminal could not be set up.
+    #[error("cannot set up the foreground")]
+    Foreground(#[source] io::Error),
+    /// The wait broke off; the container goes on.
+    #[error("cannot wait for the container")]
+    Wait(#[source] io::Error),
+    /// It ended, and something of it could not be removed.
+    #[error("cannot remove the ended container")]
+    Remove(#[from] delete::DeleteError),
+    /// The container's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What happens after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Return at once.
+    Detach,
+    /// Wait for the end, and delete the container.
+    Wait {
+        /// Do not delete it.
+        keep: bool,
+        /// Become the parent of the container's orphans.
+        subreaper: bool,
+    },
+}
+
+/// Runs the container; the payload's exit code, 0 after a start that is not waited for.
+///
+/// # Errors
+/// [`RunError`]; a container that did not start is removed.
+pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, RunError> {
+    let mut receiver = None;
+    let mut give_console =
+        |terminal| console(arguments.console_socket.as_deref(), terminal && then != Then::Detach, &mut receiver);
+    let foreground = match then {
+        Then::Detach => None,
+        Then::Wait { .. } => Some(Foreground::prepare().map_err(RunError::Foreground)?),
+    };
+    if let Then::Wait { subreaper: true, .. } = then {
+        Foreground::reap_orphans().map_err(RunError::Foreground)?;
+    }
+    let Made { entry, launched, poststart } = make(context, arguments, &mut give_console, Wait::ForWord)?;
+    let (pid, pidfd) = match launched.start() {
+        Ok(started) => started,
+        Err(error) => return Err(undo(context, entry, error.into()).into()),
+    };
+    if let Some(record) = entry.record() {
+        super::start::poststart(context, record, &poststart);
+    }
+    let id = entry.id().clone();
+    drop(entry);
+    let (Some(foreground), Then::Wait { keep, .. }) = (foreground, then) else { return Ok(0) };
+    let terminal = receiver.as_ref().map(receive).transpose().map_err(RunError::Foreground)?;
+    let code = foreground.wait(pid, &pidfd, terminal).map_err(RunError::Wait)?;
+    if !keep {
+        delete::delete(context, &id, true)?;
+    }
+    Ok(code)
+}
+
+/// The console socket: the one given, or, for a terminal in the foreground, one of our own with the end that receives.
+pub(super) fn console(
+    given: Option<&Path>,
+    own: bool,
+    receiver: &mut Option<OwnedFd>,
+) -> Result<Option<Console>, CreateError> {
+    if let Some(path) = given {
+        return Ok(Some(Console::connect(path)?));
+    }
+    if !own {
+        return Ok(None);
+    }
+    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (ours, theirs) = pair.map_err(|errno| CreateError::ConsoleSocket(errno.into()))?;
+    *receiver = Some(ours);
+    Ok(Some(Console::over(theirs)))
+}
+
+/// The terminal that the payload's process has sent.
+pub(super) fn receive(socket: &OwnedFd) -> io::Result<Terminal> {
+    let mut name = [0; 64];
+    let (_, mut received) = fdpass::receive(socket, &mut name)?;
+    Terminal::new(received.pop().ok_or(rustix::io::Errno::BADMSG)?)
+}
