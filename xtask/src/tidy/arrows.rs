@@ -28,9 +28,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "stockade-engine",
-        &["stockade-images", "stockade-kernel", "stockade-policy", "stockade-spec", "stockade-storage"],
+        &[
+            "stockade-images",
+            "stockade-kernel",
+            "stockade-monitor",
+            "stockade-policy",
+            "stockade-spec",
+            "stockade-storage",
+        ],
     ),
-    ("stockade-cli", &["stockade-engine"]),
+    ("stockade-cli", &["stockade-engine", "stockade-kernel"]),
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-runtime", &["stockade-testkit"]),
     ("stockade-test-security", &["stockade-testkit"]),

@@ -1,0 +1,33 @@
+//! What the engine and the monitor say to each other while a container is being made; one JSON text per packet.
+//!
+//! The monitor says [`Report::Created`]; the engine answers [`Command::Start`]; the monitor says [`Report::Started`] and closes its
+//! end. At any time instead: [`Report::Failed`], after which the monitor ends and nothing of the container runs. If the engine
+//! ends before it said `Start`, the monitor deletes the container and ends.
+
+use serde::{Deserialize, Serialize};
+
+/// What the monitor says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// The runtime made the container, which is confined and waits for its start.
+    Created {
+        /// The host's id of the container's first process.
+        pid: i32,
+    },
+    /// The container's program was executed.
+    Started,
+    /// There is no container, or it did not start.
+    Failed {
+        /// Docker's exit code for it: 125, 126 (not executable) or 127 (not found).
+        code: u8,
+        /// What the runtime or the monitor said.
+        message: String,
+    },
+}
+
+/// What the engine says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Execute the container's program.
+    Start,
+}

@@ -1,0 +1,52 @@
+//! What became of a container: `state.json` in its folder, written by its monitor alone.
+//!
+//! It is replaced as a whole (written beside, synchronised, renamed). What it says of a running container is true only while the
+//! monitor holds its lock ([`crate::LOCK`]): a monitor that was killed, or a machine that went down, cannot say so.
+
+use serde::{Deserialize, Serialize};
+
+/// The state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The monitor's process id.
+    pub monitor: i32,
+    /// Where the container is in its life.
+    pub phase: Phase,
+}
+
+/// Where a container is in its life. Times are RFC 3339 with nanoseconds, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "status")]
+pub enum Phase {
+    /// It waits for its start.
+    Created {
+        /// The host's id of its first process.
+        pid: i32,
+    },
+    /// Its program was executed.
+    Running {
+        /// The host's id of its first process.
+        pid: i32,
+        /// When.
+        started: String,
+    },
+    /// Its first process has ended.
+    Exited {
+        /// As shells say it: 128 and the signal's number for one that a signal ended.
+        code: u8,
+        /// The signal that ended it, if one did.
+        signal: Option<i32>,
+        /// When it was started.
+        started: String,
+        /// When it ended.
+        finished: String,
+    },
+    /// It was never started.
+    Failed {
+        /// Docker's exit code: 125, 126 or 127.
+        code: u8,
+        /// What the runtime or the monitor said.
+        error: String,
+    },
+}
