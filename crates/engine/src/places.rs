@@ -1,0 +1,16 @@
+//! Where this machine's containers and the programs that run them are.
+
+use std::path::PathBuf;
+
+/// The folders and programs that every command works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// What outlives a reboot: layers, and a folder per container (`--data-root`, `/var/lib/stockade`).
+    pub data: PathBuf,
+    /// What does not: the OCI runtime's state (`--exec-root`, `/run/stockade`).
+    pub exec: PathBuf,
+    /// The folder of `stake`, `stockade-monitor`, `stockade-init` and of `stockade` itself, which are installed together.
+    pub programs: PathBuf,
+    /// The OCI runtime (`--runtime`), if not `stake` of [`Places::programs`]: an absolute path.
+    pub runtime: Option<PathBuf>,
+}

@@ -1,0 +1,115 @@
+//! What `create` and `run` are asked for: the command line's flags, parsed, and nothing decided yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use stockade_images::Reference;
+use stockade_policy::Options;
+
+use crate::ContainerName;
+
+/// A container to make.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The image.
+    pub image: Reference,
+    /// The command with its arguments; empty means the image's own.
+    pub command: Vec<String>,
+    /// `--entrypoint`: `Some` of an empty list takes the image's away.
+    pub entrypoint: Option<Vec<String>>,
+    /// `--name`; otherwise one is made up.
+    pub name: Option<ContainerName>,
+    /// `--env`, in their order, `NAME=value` each; a name alone was looked up by the command line or left out.
+    pub env: Vec<String>,
+    /// `--workdir`, absolute.
+    pub working_dir: Option<String>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--group-add`.
+    pub groups: Vec<String>,
+    /// `--hostname`.
+    pub hostname: Option<String>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--volume` and `--mount type=bind`, in their order.
+    pub binds: Vec<Bind>,
+    /// `--tty`.
+    pub terminal: bool,
+    /// `--interactive`.
+    pub interactive: bool,
+    /// `--detach`: nobody is attached when the container starts.
+    pub detached: bool,
+    /// `--rm`.
+    pub remove: bool,
+    /// `--init`: a first process of ours that reaps zombies and forwards signals.
+    pub init: bool,
+    /// `--cgroup-parent`; otherwise `/stockade`.
+    pub cgroup_parent: Option<String>,
+    /// `--log-driver`.
+    pub log: LogDriver,
+    /// What bears on security. `uid`, `hostname` and the id mappings are filled in by the engine.
+    pub options: Options,
+}
+
+/// A folder or file of the host in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// On the host, absolute.
+    pub source: PathBuf,
+    /// In the container, absolute.
+    pub target: PathBuf,
+    /// Whether the container may write it. Read-only means recursively so (`rro`), as in Docker 25 and later.
+    pub access: Access,
+    /// Whether a missing source is made as an empty folder (`-v`) or is an error (`--mount`).
+    pub missing: Missing,
+    /// How mounts made on one side appear on the other.
+    pub propagation: Propagation,
+    /// Whether mounts below the source come along (`rbind`).
+    pub recursive: bool,
+}
+
+/// What the container may do with a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    ReadWrite,
+    /// Read only.
+    ReadOnly,
+}
+
+/// What happens when a bind's source is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// An empty folder is made, as root's with mode 0755.
+    MakeFolder,
+    /// An error.
+    Refuse,
+}
+
+/// Propagation of mounts (`mount_namespaces(7)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// Neither way.
+    #[default]
+    RecursivePrivate,
+    /// Neither way, for the mount itself.
+    Private,
+    /// From the host into the container.
+    RecursiveSlave,
+    /// The same for the mount itself.
+    Slave,
+    /// Both ways.
+    RecursiveShared,
+    /// Both ways for the mount itself.
+    Shared,
+}
+
+/// `--log-driver`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogDriver {
+    /// Docker's `json-file`.
+    #[default]
+    JsonFile,
+    /// No log.
+    None,
+}
