@@ -3,6 +3,7 @@
 //!
 //! The last line of a run of tests is `N passed, N failed, N skipped`.
 
+mod bench;
 mod command;
 mod images;
 mod packages;
@@ -17,6 +18,7 @@ use command::cargo;
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci             format, lints, tidy, release build, tests
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
+  bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
   images         make the test images that are missing
   tidy           check the conventions that the compiler does not know
   fmt, clippy    those two alone";
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         ["ci"] => return ci(),
         ["test"] => return tests::run(None, &[]),
         ["test", filter] => return tests::run(Some(filter), &[]),
+        ["bench"] => bench::run(bench::ROUNDS),
+        ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
         ["images"] => images::make(),
         ["tidy"] => tidy::check(),
         ["fmt"] => format(),

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::store::now;
+use stockade_kernel::clock::now;
 
 /// The form of the log file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 //! that a reader sees a whole one, and readers need no lock. They are not synced: the root folder is on a file system that
 //! does not outlive the machine, as the containers do not.
 
-mod clock;
 mod id;
 mod record;
 
@@ -20,7 +19,6 @@ use rustix::io::Errno;
 use stockade_kernel::procfs::{read_all, write_once};
 use stockade_kernel::resolve;
 
-pub use clock::now;
 pub use id::{ContainerId, InvalidId};
 pub use record::{ProcessRecord, Record};
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
 use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
+use stockade_kernel::clock::now;
 use stockade_kernel::procfs::read_all;
 use stockade_spec::{ContainerStatus, Spec};
 
@@ -18,7 +19,7 @@ use crate::stage::{
     Console, ConsoleError, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket, Witness,
     launch,
 };
-use crate::store::{ContainerId, Entry, ProcessRecord, Record, StoreError, now};
+use crate::store::{ContainerId, Entry, ProcessRecord, Record, StoreError};
 
 /// What `create` and `run` are asked.
 #[derive(Clone, Debug)]
