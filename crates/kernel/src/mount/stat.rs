@@ -1,6 +1,7 @@
 //! Asking the kernel for mounts by id: `statmount(2)` and `listmount(2)` (Linux 6.8).
 //!
-//! Ids here are the unique 64-bit ones that are never reused (`STATX_MNT_ID_UNIQUE`), not those of mountinfo.
+//! Ids here are the unique 64-bit ones that are never reused (`STATX_MNT_ID_UNIQUE`), not those of mountinfo, except in
+//! [`same_mount`], which works on older kernels too.
 
 use std::io;
 
@@ -80,6 +81,20 @@ pub fn id_of(fd: impl AsFd) -> io::Result<u64> {
     let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
     let answer = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, unique)?;
     if answer.stx_mask & STATX_MNT_ID_UNIQUE == 0 { Err(Errno::NOSYS.into()) } else { Ok(answer.stx_mnt_id) }
+}
+
+/// Whether both descriptors are on the same mount. By the ids of mountinfo, which are not reused as long as the descriptors
+/// hold their mounts (`STATX_MNT_ID`, Linux 5.8).
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.8; otherwise as `statx(2)`.
+pub fn same_mount(left: impl AsFd, right: impl AsFd) -> io::Result<bool> {
+    Ok(short_id_of(left)? == short_id_of(right)?)
+}
+
+fn short_id_of(fd: impl AsFd) -> io::Result<u64> {
+    let answer = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    if answer.stx_mask & StatxFlags::MNT_ID.bits() == 0 { Err(Errno::NOSYS.into()) } else { Ok(answer.stx_mnt_id) }
 }
 
 /// The ids of all mounts below the mount `below` of the caller's namespace, or of all reachable from its root.
@@ -192,6 +207,13 @@ mod tests {
         let Ok(id) = id_of(&proc) else { return };
         let mount = stat(id).unwrap();
         assert_eq!((&mount.fs_type[..], &mount.point[..]), (&b"proc"[..], &b"/proc"[..]));
+    }
+
+    #[test]
+    fn one_mount_is_told_from_another() {
+        let [proc, inside, root] = ["/proc", "/proc/sys", "/"].map(|path| std::fs::File::open(path).unwrap());
+        assert!(same_mount(&proc, &inside).unwrap());
+        assert!(!same_mount(&proc, &root).unwrap());
     }
 
     #[test]

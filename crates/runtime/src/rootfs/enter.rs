@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MoveMountFlags, UnmountFlags};
+use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
 use super::model::PropagationChange;
-use super::{Cause, RootfsError, at, mount, same_mount};
+use super::{Cause, RootfsError, at, mount};
 
 /// The container's root file system while it is put together: a mount of its own in the caller's mount namespace.
 #[derive(Debug)]

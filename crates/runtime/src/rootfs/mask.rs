@@ -1,5 +1,6 @@
 //! Paths that the container can not read (masked) or not write (read-only).
 
+use std::cell::Cell;
 use std::path::Path;
 
 use rustix::fd::{AsFd, OwnedFd};
@@ -14,8 +15,34 @@ use super::{Cause, Root, RootfsError, attach, mount};
 /// What masked paths are covered with: one null device and one empty read-only file system, shared by all of them.
 #[derive(Debug)]
 pub struct Covers {
-    null: OwnedFd,
-    empty: OwnedFd,
+    null: Cover,
+    empty: Cover,
+}
+
+/// A mount that covers any number of paths: itself the first, copies of it the others, because before Linux 6.15 a mount that
+/// is attached nowhere can not be copied.
+#[derive(Debug)]
+struct Cover {
+    mount: OwnedFd,
+    attached: Cell<bool>,
+}
+
+impl Cover {
+    /// Takes the detached `mount` and forbids on it what nobody needs of a mask.
+    fn new(mount: OwnedFd, more: Attributes) -> Result<Self, Cause> {
+        let change = Change { set: Attributes::NO_SUID | Attributes::NO_EXEC | more, ..Change::default() };
+        mount_setattr(&mount, c"", false, change)?;
+        Ok(Self { mount, attached: Cell::new(false) })
+    }
+
+    /// Attaches it at `target`, which `path` resolved to.
+    fn cover(&self, root: &Root, target: &OwnedFd, path: &Path) -> Result<(), Cause> {
+        if self.attached.replace(true) {
+            attach(root.as_fd(), &clone_of(&self.mount, false)?, target, path)
+        } else {
+            attach(root.as_fd(), &self.mount, target, path)
+        }
+    }
 }
 
 impl Covers {
@@ -26,17 +53,17 @@ impl Covers {
     /// [`RootfsError`] if `/dev/null` is another thing, or a file system can not be made.
     pub fn prepare() -> Result<Self, RootfsError> {
         let null_path = Path::new("/dev/null");
+        let fail = |object: &Path, source| RootfsError { action: "mask with", object: object.to_owned(), source };
         let null = mount::copy_of(null_path, false).and_then(|null| match resolve::is_character_device(&null, 1, 3) {
-            Ok(true) => Ok(null),
+            Ok(true) => Cover::new(null, Attributes::empty()),
             Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
             Err(error) => Err(error.into()),
         });
-        let null =
-            null.map_err(|cause| RootfsError { action: "mask with", object: null_path.into(), source: cause })?;
+        let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
-        let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true);
-        let empty =
-            empty.map_err(|cause| RootfsError { action: "mask with", object: "tmpfs".into(), source: cause })?;
+        let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)
+            .and_then(|empty| Cover::new(empty, Attributes::READ_ONLY | Attributes::NO_DEV));
+        let empty = empty.map_err(|cause| fail(Path::new("tmpfs"), cause))?;
         Ok(Self { null, empty })
     }
 }
@@ -58,13 +85,8 @@ impl Root {
     fn mask_with(&self, path: &Path, covers: &Covers) -> Result<(), Cause> {
         let Some(target) = self.existing(path)? else { return Ok(()) };
         let folder = FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
-        let cover = clone_of(if folder { &covers.empty } else { &covers.null }, false)?;
-        let mut change = Change { set: Attributes::NO_SUID | Attributes::NO_EXEC, ..Change::default() };
-        if folder {
-            change.set |= Attributes::READ_ONLY | Attributes::NO_DEV;
-        }
-        mount_setattr(&cover, c"", false, change)?;
-        attach(self.as_fd(), &cover, &target, path)
+        let cover = if folder { &covers.empty } else { &covers.null };
+        cover.cover(self, &target, path)
     }
 
     /// Makes what is at `path`, with all mounts below it, read-only by a mount of itself on itself. A path that is not

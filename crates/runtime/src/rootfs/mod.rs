@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use stockade_kernel::mount::stat;
+use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::resolve;
 
 pub use enter::Root;
@@ -81,9 +81,4 @@ fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, target: &OwnedFd, destination: &
     rustix::mount::move_mount(tree, c"", target, c"", flags)?;
     let there = resolve::open_in_root(root, destination, OFlags::PATH, Mode::empty())?;
     if same_mount(there.as_fd(), tree.as_fd())? { Ok(()) } else { Err(Cause::Redirected) }
-}
-
-/// Whether both are on the same mount.
-fn same_mount(left: BorrowedFd<'_>, right: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(stat::id_of(left)? == stat::id_of(right)?)
 }

@@ -1,5 +1,6 @@
 //! Records survive, ids are taken once, and what is damaged is named.
 use super::*;
+use stockade_kernel::clock::now;
 
 fn id(text: &str) -> ContainerId {
     text.parse().unwrap()
