@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use rustix::process::{WaitOptions, waitpid};
 use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::exec::exit_now;
-use stockade_kernel::mount::{Attributes, Propagation};
+use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::namespace::Namespaces;
 use stockade_runtime::rootfs::devices::NodeSource;
 use stockade_runtime::rootfs::mask::Covers;
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
     let (mut passed, mut failed) = (0, 0);
     if root {
+        own_mounts();
         for (name, case) in CASES {
             let ok = run(*case);
             println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
@@ -58,6 +59,15 @@ fn main() -> ExitCode {
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Leaves the mounts of the machine, which others change meanwhile. What stands for the host's from now on is shared as those are.
+fn own_mounts() {
+    stockade_kernel::namespace::unshare(Namespaces::MOUNT).unwrap();
+    for to in [Propagation::Private, Propagation::Shared] {
+        let change = Change { propagation: Some(to), ..Change::default() };
+        mount_setattr(rustix::fs::CWD, c"/", true, change).unwrap();
+    }
 }
 
 /// Runs a case in a process of its own; whether it succeeded, left the outside alone and the host's mounts as they were.
