@@ -17,7 +17,8 @@ pub fn apply(compiled: &Compiled) -> io::Result<Option<OwnedFd>> {
     set_mode_filter(kernel_flags(compiled.flags, compiled.notifies), &compiled.program)
 }
 
-fn kernel_flags(flags: Flags, notifies: bool) -> FilterFlags {
+/// The flags of the kernel for `flags`, and those that a listener needs.
+pub(crate) fn kernel_flags(flags: Flags, notifies: bool) -> FilterFlags {
     let mut kernel = FilterFlags::empty();
     kernel.set(FilterFlags::LOG, flags.contains(Flags::LOG));
     kernel.set(FilterFlags::SPEC_ALLOW, flags.contains(Flags::SPEC_ALLOW));

@@ -1,6 +1,7 @@
 //! The architectures whose system calls a filter can tell apart.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::syscall::{self, Call};
 
@@ -143,6 +144,17 @@ impl Arch {
     /// Whether `socketcall(2)` and `ipc(2)` reach other calls.
     pub(crate) fn multiplexes(self) -> bool {
         matches!(self, X86 | S390x | S390 | Ppc64le | Ppc64 | Ppc | Mips | Mipsel)
+    }
+
+    /// The numbers that this architecture keeps for calls of its own: they say nothing about what is newer than what.
+    pub(crate) fn private_numbers(self) -> Range<u32> {
+        match self {
+            // __ARM_NR_BASE (arch/arm/include/uapi/asm/unistd.h).
+            Arm => 0xf_0000..0x10_0000,
+            // 512 to 547, "the end of the legacy x32 range" (arch/x86/entry/syscalls/syscall_64.tbl).
+            X32 => syscall::X32_BIT + 512..syscall::X32_BIT + 548,
+            _ => 0..0,
+        }
     }
 
     pub(crate) fn calls(self) -> &'static [Call; syscall::COUNT] {

@@ -37,8 +37,14 @@ impl Shown {
 /// kernel would take.
 #[must_use]
 pub fn interpret(program: &[Instruction], shown: &Shown) -> Option<Action> {
+    // Jumps lead forwards only, so that no instruction runs twice.
+    interpret_at_most(program, shown, program.len())
+}
+
+/// The same, `None` too if more than `most` instructions would run.
+pub(crate) fn interpret_at_most(program: &[Instruction], shown: &Shown, most: usize) -> Option<Action> {
     let (mut at, mut accumulator) = (0usize, 0u32);
-    loop {
+    for _ in 0..most {
         let instruction = program.get(at)?;
         let constant = instruction.constant;
         let test = |holds: bool| usize::from(if holds { instruction.if_true } else { instruction.if_false });
@@ -59,4 +65,5 @@ pub fn interpret(program: &[Instruction], shown: &Shown) -> Option<Action> {
             _ => return None,
         };
     }
+    None
 }

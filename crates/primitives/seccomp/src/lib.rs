@@ -29,11 +29,17 @@ pub mod architecture;
 mod cache;
 pub mod compile;
 pub mod decide;
+mod errno;
 pub mod interpret;
 pub mod model;
 mod multiplex;
+pub mod observe;
+pub mod oci;
 mod profile;
+#[cfg(test)]
+mod random;
 mod resolve;
+pub mod support;
 pub mod syscall;
 
 pub use apply::apply;

@@ -130,6 +130,11 @@ impl Operator {
         (Operator::MaskedEqual, "SCMP_CMP_MASKED_EQ"),
     ];
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Operator> {
+        Self::NAMES.into_iter().map(|entry| entry.0)
+    }
+
     /// OCI's name.
     #[must_use]
     pub fn oci_name(self) -> &'static str {

@@ -1,6 +1,9 @@
-//! Reading a profile: Docker's format, and OCI's `linux.seccomp`, which is a part of it.
+//! Reading a profile: Docker's format with Podman's additions, and OCI's `linux.seccomp`, which is a part of it.
 
 use serde::Deserialize;
+
+/// The text of [`Profile::builtin`].
+const BUILTIN: &[u8] = include_bytes!("../profiles/default.json");
 
 /// A profile that can not be used; the message begins with the place in it.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,8 @@ impl ProfileError {
 pub struct Profile {
     pub(crate) default_action: String,
     pub(crate) default_errno_ret: Option<u32>,
+    /// Podman's: the same by name.
+    pub(crate) default_errno: Option<String>,
     pub(crate) flags: Option<Vec<String>>,
     pub(crate) listener_path: Option<String>,
     pub(crate) listener_metadata: Option<String>,
@@ -40,6 +45,19 @@ pub struct Profile {
     pub(crate) syscalls: Option<Vec<Entry>>,
     #[serde(rename = "comment")]
     _comment: Option<String>,
+    #[serde(skip)]
+    pub(crate) unknown_names: UnknownNames,
+}
+
+/// What a name means that is no system call's here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UnknownNames {
+    /// A slip of the pen: an error.
+    #[default]
+    Refuse,
+    /// A call that is newer than the tables, which an engine newer than this runtime may name: left out of rules that are
+    /// no stricter than the default, so that the filter only gets stricter by it; an error in others.
+    SkipUnlessStricter,
 }
 
 /// An architecture with those whose programs its kernels run too.
@@ -59,6 +77,8 @@ pub(crate) struct Entry {
     pub(crate) names: Option<Vec<String>>,
     pub(crate) action: String,
     pub(crate) errno_ret: Option<u32>,
+    /// Podman's: the same by name.
+    pub(crate) errno: Option<String>,
     pub(crate) args: Option<Vec<Argument>>,
     #[serde(rename = "comment")]
     _comment: Option<String>,
@@ -87,6 +107,15 @@ pub(crate) struct Constraint {
 }
 
 impl Profile {
+    /// Stockade's own, which a container has if nobody says otherwise. It makes Docker's decisions, with a reason beside each
+    /// group, and is in Docker's format, so that it can be copied and changed (`profiles/default.json`).
+    ///
+    /// # Errors
+    /// None: a test resolves and compiles it for each architecture.
+    pub fn builtin() -> Result<Self, ProfileError> {
+        Self::parse(BUILTIN)
+    }
+
     /// Reads a profile of either format. Names and values are looked at by [`Profile::resolve`].
     ///
     /// # Errors
@@ -95,19 +124,22 @@ impl Profile {
         Ok(serde_json::from_slice(text)?)
     }
 
-    /// Reads `linux.seccomp`, in which nothing is open.
+    /// Reads `linux.seccomp`, in which nothing is open. Unlike in a profile, a call that is unknown here is no error as long
+    /// as the filter only gets stricter without it: engines may be newer than the runtime, and other runtimes leave it out.
     ///
     /// # Errors
-    /// As [`Profile::parse`], and if a key of Docker's format occurs, which only an engine can resolve.
-    pub(crate) fn parse_oci(text: &[u8]) -> Result<Self, ProfileError> {
-        let profile = Self::parse(text)?;
+    /// As [`Profile::parse`], and if a key of Docker's or Podman's format occurs, which only an engine can resolve.
+    pub fn parse_oci(text: &[u8]) -> Result<Self, ProfileError> {
+        let profile = Self { unknown_names: UnknownNames::SkipUnlessStricter, ..Self::parse(text)? };
         let dockers = |path: String| ProfileError::at(path, "is of Docker's format, which an engine resolves before");
-        if profile.arch_map.is_some() {
-            return Err(dockers("archMap".to_owned()));
+        let found = [("archMap", profile.arch_map.is_some()), ("defaultErrno", profile.default_errno.is_some())];
+        if let Some((key, _)) = found.into_iter().find(|(_, there)| *there) {
+            return Err(dockers(key.to_owned()));
         }
         for (index, entry) in profile.syscalls.iter().flatten().enumerate() {
             let found = [
                 ("name", entry.name.is_some()),
+                ("errno", entry.errno.is_some()),
                 ("includes", entry.includes.is_some()),
                 ("excludes", entry.excludes.is_some()),
             ];

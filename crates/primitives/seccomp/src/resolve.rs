@@ -2,7 +2,7 @@
 
 use crate::architecture::{Arch, WITHOUT_TABLE};
 use crate::model::{Action, Condition, EPERM, Filter, Flags, Listener, Operator, Rule};
-use crate::profile::{Argument, Constraint, Entry, Profile, ProfileError};
+use crate::profile::{Argument, Constraint, Entry, Profile, ProfileError, UnknownNames};
 use crate::syscall::Syscall;
 
 /// For whom a profile is resolved.
@@ -39,15 +39,20 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Invalid`] for an unknown name, value or combination.
     pub fn resolve(&self, target: &Target<'_>) -> Result<Filter, ProfileError> {
-        let default = action(&self.default_action, self.default_errno_ret, "defaultAction", "defaultErrnoRet")?;
+        let datum = Datum { number: self.default_errno_ret, name: self.default_errno.as_deref() };
+        let default = action(&self.default_action, datum, ["defaultAction", "defaultErrnoRet", "defaultErrno"])?;
         let mut rules = Vec::new();
         for (index, entry) in self.syscalls.iter().flatten().enumerate() {
             let path = format!("syscalls[{index}]");
-            let calls = calls(entry, &path)?;
-            let action =
-                action(&entry.action, entry.errno_ret, &format!("{path}.action"), &format!("{path}.errnoRet"))?;
+            let [action_path, number_path, name_path] =
+                ["action", "errnoRet", "errno"].map(|key| format!("{path}.{key}"));
+            let datum = Datum { number: entry.errno_ret, name: entry.errno.as_deref() };
+            let action = action(&entry.action, datum, [&action_path, &number_path, &name_path])?;
+            let may_skip =
+                self.unknown_names == UnknownNames::SkipUnlessStricter && action.strictness() <= default.strictness();
+            let calls = calls(entry, &path, may_skip)?;
             let conditions = conditions(entry.args.as_deref().unwrap_or_default(), &path)?;
-            if !concerns(entry, target, &path)? {
+            if !concerns(entry, target, &path)? || calls.is_empty() {
                 continue;
             }
             rules.extend(conditions.into_iter().map(|conditions| Rule {
@@ -68,7 +73,8 @@ impl Profile {
     }
 
     fn flags(&self) -> Result<Flags, ProfileError> {
-        let Some(names) = self.flags.as_deref().filter(|names| !names.is_empty()) else { return Ok(Flags::default()) };
+        // An empty list asks for no flag at all, as with runc.
+        let Some(names) = self.flags.as_deref() else { return Ok(Flags::default()) };
         let mut flags = Flags::empty();
         for (index, name) in names.iter().enumerate() {
             flags |= Flags::from_oci_name(name)
@@ -135,7 +141,33 @@ fn architecture(name: &str, path: &str) -> Result<Arch, ProfileError> {
     })
 }
 
-fn action(name: &str, datum: Option<u32>, path: &str, datum_path: &str) -> Result<Action, ProfileError> {
+/// What comes with an action, by number or by name.
+#[derive(Clone, Copy)]
+struct Datum<'a> {
+    number: Option<u32>,
+    name: Option<&'a str>,
+}
+
+impl Datum<'_> {
+    /// The number; `paths` are those of the number and of the name.
+    fn number(self, paths: [&str; 2]) -> Result<Option<u32>, ProfileError> {
+        let Some(name) = self.name.filter(|name| !name.is_empty()) else { return Ok(self.number) };
+        let named = crate::errno::from_name(name).ok_or_else(|| {
+            ProfileError::at(paths[1], format!("unknown errno {name:?}: give its number as errnoRet"))
+        })?;
+        match self.number {
+            Some(number) if number != u32::from(named) => {
+                Err(ProfileError::at(paths[1], format!("{name} is {named} and contradicts {}, {number}", paths[0])))
+            }
+            _ => Ok(Some(named.into())),
+        }
+    }
+}
+
+/// The action called `name`; `paths` are those of the name, of the number that comes with it, and of that number's name.
+fn action(name: &str, datum: Datum<'_>, paths: [&str; 3]) -> Result<Action, ProfileError> {
+    let datum_path = paths[1];
+    let datum = datum.number([paths[1], paths[2]])?;
     let number = |otherwise: u16, greatest: u16| match datum {
         None => Ok(otherwise),
         Some(datum) => u16::try_from(datum)
@@ -152,7 +184,7 @@ fn action(name: &str, datum: Option<u32>, path: &str, datum_path: &str) -> Resul
         "SCMP_ACT_NOTIFY" => Action::Notify,
         "SCMP_ACT_LOG" => Action::Log,
         "SCMP_ACT_ALLOW" => Action::Allow,
-        _ => return Err(ProfileError::at(path, format!("unknown action {name:?}"))),
+        _ => return Err(ProfileError::at(paths[0], format!("unknown action {name:?}"))),
     };
     match datum {
         Some(_) => {
@@ -162,7 +194,8 @@ fn action(name: &str, datum: Option<u32>, path: &str, datum_path: &str) -> Resul
     }
 }
 
-fn calls(entry: &Entry, path: &str) -> Result<Vec<Syscall>, ProfileError> {
+/// The calls of an entry; unknown ones are left out if they may be.
+fn calls(entry: &Entry, path: &str, may_skip_unknown: bool) -> Result<Vec<Syscall>, ProfileError> {
     let names = match (entry.name.as_ref().filter(|name| !name.is_empty()), entry.names.as_deref().unwrap_or_default())
     {
         (Some(_), [_, ..]) => {
@@ -179,6 +212,9 @@ fn calls(entry: &Entry, path: &str) -> Result<Vec<Syscall>, ProfileError> {
             ProfileError::at(format!("{path}.names[{index}]"), format!("unknown system call {name:?}{hint}"))
         })
     };
+    if may_skip_unknown {
+        return Ok(names.iter().filter_map(|name| Syscall::from_name(name)).collect());
+    }
     names.iter().enumerate().map(known).collect()
 }
 

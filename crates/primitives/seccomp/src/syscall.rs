@@ -179,6 +179,7 @@ mod tests {
             ("clone", Arch::S390x, 1, 32),
             ("mmap", Arch::X86_64, 2, 64),
             ("mmap", Arch::X86_64, 4, 32),
+            ("personality", Arch::Ppc64le, 0, 32),
             ("chmod", Arch::X86_64, 1, 16),
             ("unshare", Arch::X86_64, 0, 64),
             ("unshare", Arch::X86, 0, 32),

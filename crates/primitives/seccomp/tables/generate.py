@@ -57,8 +57,9 @@ LATER = [
 ]
 
 # Where the kernel itself drops the upper half of an `unsigned long`: kernel/fork.c takes lower_32_bits() of clone's
-# flags (the second argument on s390, CONFIG_CLONE_BACKWARDS2), and fget() takes mmap's descriptor as an unsigned int.
-NARROWED = {("clone", None): 0, ("clone", "s390"): 1, ("mmap", None): 4, ("mmap2", None): 4}
+# flags (the second argument on s390, CONFIG_CLONE_BACKWARDS2), fget() takes mmap's descriptor as an unsigned int, and
+# ppc64_personality() hands its argument to ksys_personality(), which takes an unsigned int.
+NARROWED = {("clone", None): 0, ("clone", "s390"): 1, ("mmap", None): 4, ("mmap2", None): 4, ("personality", "powerpc"): 0}
 
 WORDS = {
     8: "u8 __u8 char",

@@ -15,6 +15,7 @@ use stockade_kernel::seccomp::{Instruction, MAX_INSTRUCTIONS};
 use crate::architecture::Arch;
 use crate::model::{Action, Filter};
 use crate::syscall::{Syscall, X32_BIT};
+pub(crate) use code::RETURN;
 use code::{ARCHITECTURE, Code, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, answer, branch, plain};
 use verdicts::Verdicts;
 
@@ -58,20 +59,27 @@ pub fn compile(filter: &Filter) -> Result<Vec<Instruction>, TooLong> {
 /// The same decisions, one comparison after the other: what the tests compare with.
 #[cfg(test)]
 pub(crate) fn compile_in_a_row(filter: &Filter) -> Result<Vec<Instruction>, TooLong> {
-    assemble(filter, |ranges, _| {
+    assemble(filter, |ranges| {
         let (first, rest) = ranges.split_first().expect("there is one range at least");
-        rest.iter().fold(first.1.clone(), |before, (from, code)| branch(GREATER_OR_EQUAL, *from, code.clone(), before))
+        let add = |before, range: &Range| branch(GREATER_OR_EQUAL, range.from, range.code.clone(), before);
+        rest.iter().fold(first.code.clone(), add)
     })
 }
 
-/// Ranges of numbers, each from its first number to the next range, and what happens there.
-type Ranges = Vec<(u32, Code)>;
+/// A range of numbers, up to where the next one begins.
+struct Range {
+    from: u32,
+    /// What happens there.
+    code: Code,
+    /// How often it is looked for.
+    weight: usize,
+}
 
-fn assemble(filter: &Filter, search: impl Fn(&[(u32, Code)], &[u32]) -> Code) -> Result<Vec<Instruction>, TooLong> {
+fn assemble(filter: &Filter, search: impl Fn(&[Range]) -> Code) -> Result<Vec<Instruction>, TooLong> {
     let native = filter.architectures[0];
     let mut program = answer(Action::KillProcess);
     for arch in filter.architectures.iter().rev().filter(|arch| **arch != Arch::X32 && runs_on(**arch, native)) {
-        let of = |arch| search(&ranges(filter, arch), &hot(arch));
+        let of = |arch| search(&ranges(filter, arch));
         let mut code = vec![plain(LOAD, NUMBER)];
         code.extend(match *arch {
             Arch::X86_64 if filter.architectures.contains(&Arch::X32) => {
@@ -111,7 +119,7 @@ fn not_x32(filter: &Filter) -> Code {
     branch(EQUAL, u32::MAX, answer(last), answer(Action::KillProcess))
 }
 
-fn ranges(filter: &Filter, arch: Arch) -> Ranges {
+fn ranges(filter: &Filter, arch: Arch) -> Vec<Range> {
     let verdicts = Verdicts::of(filter, arch);
     let mut starts = BTreeMap::from([(0, answer(filter.default))]);
     for (number, named) in &verdicts.calls {
@@ -119,11 +127,24 @@ fn ranges(filter: &Filter, arch: Arch) -> Ranges {
         starts.insert(number + 1, answer(filter.default));
     }
     if let Some(from) = verdicts.newer_from {
-        starts.insert(from, answer(Action::Errno(verdicts::enosys(arch))));
+        let newer = answer(Action::Errno(verdicts::enosys(arch)));
+        if !verdicts.private.contains(&from) {
+            starts.insert(from, newer.clone());
+        }
+        if !verdicts.private.is_empty() {
+            starts.entry(verdicts.private.start).or_insert_with(|| answer(filter.default));
+            starts.insert(verdicts.private.end, newer);
+        }
     }
-    let mut ranges: Ranges = starts.into_iter().collect();
+    let mut ranges: Vec<(u32, Code)> = starts.into_iter().collect();
     ranges.dedup_by(|next, before| next.1 == before.1);
-    ranges
+    let hot = hot(arch);
+    let ends: Vec<u32> = ranges.iter().skip(1).map(|next| next.0).chain([u32::MAX]).collect();
+    let weigh = |((from, code), end): ((u32, Code), u32)| {
+        let inside = hot.iter().filter(|number| (from..end).contains(number)).count();
+        Range { from, code, weight: 1 + HEAT * inside }
+    };
+    ranges.into_iter().zip(ends).map(weigh).collect()
 }
 
 fn hot(arch: Arch) -> Vec<u32> {
@@ -131,27 +152,22 @@ fn hot(arch: Arch) -> Vec<u32> {
 }
 
 /// A search tree whose halves weigh the same.
-fn tree(ranges: &[(u32, Code)], hot: &[u32]) -> Code {
-    let [_, rest @ ..] = ranges else { return Code::new() };
+fn tree(ranges: &[Range]) -> Code {
+    let [first, rest @ ..] = ranges else { return Code::new() };
     if rest.is_empty() {
-        return ranges[0].1.clone();
+        return first.code.clone();
     }
-    let weight = |index: usize| {
-        let inside =
-            |number: &&u32| **number >= ranges[index].0 && ranges.get(index + 1).is_none_or(|next| **number < next.0);
-        1 + HEAT * hot.iter().filter(inside).count()
-    };
-    let total: usize = (0..ranges.len()).map(weight).sum();
+    let total: usize = ranges.iter().map(|range| range.weight).sum();
     let (mut before, mut split, mut best) = (0, 1, usize::MAX);
     for index in 1..ranges.len() {
-        before += weight(index - 1);
+        before += ranges[index - 1].weight;
         let difference = total.abs_diff(2 * before);
         if difference < best {
             (split, best) = (index, difference);
         }
     }
     let (left, right) = ranges.split_at(split);
-    branch(GREATER_OR_EQUAL, right[0].0, tree(right, hot), tree(left, hot))
+    branch(GREATER_OR_EQUAL, right[0].from, tree(right), tree(left))
 }
 
 #[cfg(test)]

@@ -1,73 +1,13 @@
 //! Compiled program == comparisons in a row == the meaning, on real profiles and on random ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::decide::Reason;
 use crate::interpret::{Shown, interpret};
-use crate::model::{Condition, Flags, Operator, Rule};
-
-/// Numbers by xorshift; a failing run names its seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[(self.next() % choices.len() as u64) as usize]
-    }
-
-    /// A number near what comparisons turn at.
-    fn value(&mut self) -> u64 {
-        let near = self.of(&[0, 1, 7, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 32, u64::MAX, 1 << 63]);
-        let noise = self.next();
-        self.of(&[near, near.wrapping_add(1), near.wrapping_sub(1), near | 0xdead_0000_0000_0000, noise])
-    }
-}
-
-const ACTIONS: [Action; 7] = [
-    Action::Allow,
-    Action::Log,
-    Action::Errno(1),
-    Action::Errno(13),
-    Action::Trap,
-    Action::KillThread,
-    Action::KillProcess,
-];
-
-fn operator(random: &mut Random) -> Operator {
-    use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
-    random.of(&[NotEqual, Less, LessOrEqual, Equal, GreaterOrEqual, Greater, MaskedEqual])
-}
-
-fn filter(random: &mut Random) -> Filter {
-    let calls: Vec<Syscall> = Syscall::all().collect();
-    let architectures = random.of::<&[Arch]>(&[
-        &[Arch::X86_64],
-        &[Arch::X86_64, Arch::X86],
-        &[Arch::X86_64, Arch::X86, Arch::X32],
-        &[Arch::Aarch64, Arch::Arm],
-        &[Arch::S390x, Arch::S390],
-        &[Arch::Mips64, Arch::Mips],
-    ]);
-    let rules = (0..random.next() % 40).map(|entry| {
-        let mut conditions: Vec<Condition> = Vec::new();
-        for argument in 0..6 {
-            if random.next().is_multiple_of(5) {
-                let (operator, value, second) = (operator(random), random.value(), random.value());
-                conditions.push(Condition { argument, operator, value, second });
-            }
-        }
-        let calls = (0..=random.next() % 4).map(|_| random.of(&calls)).collect();
-        Rule { calls, action: random.of(&ACTIONS), conditions, entry: entry as usize }
-    });
-    let rules = rules.collect();
-    let default = random.of(&ACTIONS);
-    Filter { architectures: architectures.to_vec(), default, rules, flags: Flags::default(), listener: None }
-}
+use crate::model::Operator;
+use crate::random::{Random, filter};
 
 /// Calls that the rules are about, with arguments near their conditions' values, and others.
 fn shown(random: &mut Random, filter: &Filter) -> Shown {
@@ -98,21 +38,90 @@ fn agree(filter: &Filter, program: &[Instruction], row: &[Instruction], shown: &
     assert_eq!(interpret(row, shown), Some(meaning.action), "in a row: {shown:x?}\n{meaning:?}\n{filter:?}");
 }
 
+/// What the random calls have tried.
+#[derive(Default)]
+struct Tried {
+    rules: usize,
+    conditional: usize,
+    architectures: BTreeSet<Arch>,
+    actions: BTreeSet<u32>,
+    /// Operator, width, whether it held, whether the register had bits that the kernel does not read.
+    conditions: BTreeSet<(&'static str, u32, bool, bool)>,
+}
+
+impl Tried {
+    fn note(&mut self, filter: &Filter, shown: &Shown) {
+        let arguments = shown.arguments.unwrap();
+        let decision = filter.decide(shown.audit, shown.number, &arguments);
+        let Some(arch) = Arch::from_audit(shown.audit, shown.number) else { return };
+        if let Reason::Entry(entry) = decision.reason {
+            self.rules += 1;
+            self.conditional += usize::from(!filter.rules[entry].conditions.is_empty());
+            self.architectures.insert(arch);
+            self.actions.insert(decision.action.code() & 0xffff_0000);
+        }
+        let about = |rule: &&crate::model::Rule| rule.calls.iter().any(|call| call.number(arch) == Some(shown.number));
+        let Some(call) = Syscall::from_number(arch, shown.number).and_then(|syscall| syscall.call(arch)) else {
+            return;
+        };
+        for condition in filter.rules.iter().filter(about).flat_map(|rule| &rule.conditions) {
+            let width = call.width(condition.argument);
+            let beyond = arguments[usize::from(condition.argument)] > crate::model::greatest(width);
+            self.conditions.insert((condition.operator.oci_name(), width, condition.holds(call, &arguments), beyond));
+        }
+    }
+
+    /// Whether all was tried that can go wrong.
+    fn suffices(&self) {
+        assert!(self.rules > 5000 && self.conditional > 1000, "{} rules, {} conditional", self.rules, self.conditional);
+        assert!(self.architectures.len() >= 9, "{:?}", self.architectures);
+        assert_eq!(self.actions.len(), 8, "{:x?}", self.actions);
+        for (operator, width) in Operator::all().flat_map(|operator| [(operator, 32), (operator, 64)]) {
+            for holds in [false, true] {
+                for beyond in if width == 64 { &[false][..] } else { &[false, true] } {
+                    let one = (operator.oci_name(), width, holds, *beyond);
+                    assert!(self.conditions.contains(&one), "{one:?} was not tried");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn programs_say_what_filters_mean() {
-    let mut decided_by_rule = 0;
+    let mut tried = Tried::default();
     for seed in 1..=400 {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed * 0x1234_5678_9abc));
+        let mut random = Random::new(seed);
         let filter = filter(&mut random);
         let (program, row) = (compile(&filter).unwrap(), compile_in_a_row(&filter).unwrap());
         for _ in 0..150 {
             let shown = shown(&mut random, &filter);
             agree(&filter, &program, &row, &shown);
-            let reason = filter.decide(shown.audit, shown.number, &shown.arguments.unwrap()).reason;
-            decided_by_rule += usize::from(matches!(reason, crate::decide::Reason::Entry(_)));
+            tried.note(&filter, &shown);
         }
     }
-    assert!(decided_by_rule > 5000, "only {decided_by_rule} calls were decided by a rule");
+    tried.suffices();
+}
+
+/// How many instructions run before `shown` is answered.
+fn steps(program: &[Instruction], shown: &Shown) -> usize {
+    (0..=program.len()).find(|most| crate::interpret::interpret_at_most(program, shown, *most).is_some()).unwrap()
+}
+
+#[test]
+fn the_tree_is_balanced_and_hot_calls_are_near_its_root() {
+    let target = crate::Target { architecture: Arch::X86_64, kernel: (6, 18), capabilities: &[] };
+    let filter = crate::Profile::builtin().unwrap().resolve(&target).unwrap();
+    let program = compile(&filter).unwrap();
+    let arguments = Some([0; 6]);
+    let cost = |number| steps(&program, &Shown { number, audit: Arch::X86_64.audit(), arguments });
+    let all: Vec<usize> = (0..480).map(cost).collect();
+    let hot: Vec<usize> = hot(Arch::X86_64).into_iter().map(cost).collect();
+    let average = |costs: &[usize]| costs.iter().sum::<usize>() as f64 / costs.len() as f64;
+    // In a row it would be more than a hundred.
+    assert!(all.iter().all(|cost| *cost <= 24), "{all:?}");
+    assert!(average(&all) < 13.0, "{}", average(&all));
+    assert!(average(&hot) + 1.5 < average(&all), "hot {} all {}", average(&hot), average(&all));
 }
 
 fn resolved(text: &str) -> Filter {

@@ -1,6 +1,7 @@
 //! What a filter says about each number of one architecture, before it becomes instructions.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::architecture::Arch;
 use crate::model::{Action, Condition, ENOSYS, Filter};
@@ -35,17 +36,20 @@ pub(crate) struct Named {
 #[derive(Clone, Debug)]
 pub(crate) struct Verdicts {
     pub(crate) calls: BTreeMap<u32, Named>,
-    /// From here on calls answer `ENOSYS`.
+    /// From here on calls answer `ENOSYS`, but those of `private`.
     pub(crate) newer_from: Option<u32>,
+    /// The numbers of the architecture's own calls.
+    pub(crate) private: Range<u32>,
 }
 
 impl Verdicts {
     pub(crate) fn of(filter: &Filter, arch: Arch) -> Self {
-        let mut verdicts = Verdicts { calls: BTreeMap::new(), newer_from: None };
+        let private = arch.private_numbers();
+        let mut verdicts = Verdicts { calls: BTreeMap::new(), newer_from: None, private };
         let mut newest = None;
         for rule in &filter.rules {
             for syscall in &rule.calls {
-                newest = newest.max(syscall.number(arch));
+                newest = newest.max(syscall.number(arch).filter(|number| !verdicts.private.contains(number)));
                 if rule.action == filter.default {
                     continue;
                 }
@@ -65,7 +69,7 @@ impl Verdicts {
     }
 
     pub(crate) fn is_newer(&self, number: u32) -> bool {
-        self.newer_from.is_some_and(|from| number >= from)
+        self.newer_from.is_some_and(|from| number >= from) && !self.private.contains(&number)
     }
 
     fn add(&mut self, syscall: Syscall, arch: Arch, alternative: Alternative) {
