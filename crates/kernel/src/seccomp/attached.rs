@@ -10,7 +10,7 @@ use super::Instruction;
 
 const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
 
-/// The filters of a process, the one attached last first.
+/// The filters of a process, in the order in which they were attached.
 pub type AttachedFilters = Vec<Vec<Instruction>>;
 
 /// Traces `pid` while it lives; dropping lets it run on.
@@ -44,7 +44,8 @@ impl Tracee {
         Ok(tracee)
     }
 
-    /// The filter number `index` from the latest on, `None` past the last.
+    /// The filter number `index`, `None` past the last. The kernel counts from the first that was attached (`get_nth_filter`
+    /// of kernel/seccomp.c), and not from the latest, as `ptrace(2)` says.
     fn filter(&self, index: usize) -> io::Result<Option<Vec<Instruction>>> {
         let length = match get_filter(self.pid, index, ptr::null_mut()) {
             Ok(length) => length,
@@ -65,10 +66,10 @@ impl Drop for Tracee {
     }
 }
 
-/// All filters of the thread `pid`, the one attached last first.
+/// All filters of the thread `pid`, in the order in which they were attached.
 ///
 /// # Errors
-/// `EACCES` without CAP_SYS_ADMIN or if the caller is itself filtered; `EINVAL` if the thread is in strict mode or
+/// `EACCES` without CAP_SYS_ADMIN or if the caller is itself filtered; `EINVAL` if the thread is not in filter mode, or
 /// the kernel lacks CONFIG_CHECKPOINT_RESTORE; `EMEDIUMTYPE` for a filter that is not classic BPF; `EPERM` or `ESRCH` as
 /// `ptrace(2)`. The thread runs on in every case.
 pub fn attached_filters(pid: i32) -> io::Result<AttachedFilters> {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use stockade_kernel::procfs::Status;
+use stockade_kernel::procfs::{Procfs, Status, Subject};
 use stockade_kernel::seccomp::{Instruction, attached_filters};
 
 use crate::cache::Compiled;
@@ -67,12 +67,12 @@ impl Attached {
     }
 }
 
-/// What a thread's `filters` answer together: the strictest, and of equally strict ones the one that was loaded last
-/// (`seccomp(2)`); `None` if one answer depends on arguments that are not shown. Without any filter the call is made.
+/// What a thread's `filters`, in the order in which they were loaded, answer together: the strictest, and of equally strict
+/// ones the one that was loaded last (`seccomp(2)`); `None` if one answer depends on arguments that are not shown. Without any filter the call is made.
 #[must_use]
 pub fn answer(filters: &[Attached], shown: &Shown) -> Option<Action> {
     let mut strictest = Action::Allow;
-    for filter in filters {
+    for filter in filters.iter().rev() {
         let action = filter.answer(shown)?;
         if action.strictness() > strictest.strictness() {
             strictest = action;
@@ -81,11 +81,16 @@ pub fn answer(filters: &[Attached], shown: &Shown) -> Option<Action> {
     Some(strictest)
 }
 
-/// The filters of the thread `pid`, the one loaded last first, by `ptrace(2)`: the thread stands still meanwhile.
+/// The filters of the thread `pid` in the order in which they were loaded, by `ptrace(2)`: the thread stands still meanwhile.
+/// `procfs` must be of the caller's pid namespace.
 ///
 /// # Errors
 /// As [`attached_filters`]: it needs CAP_SYS_ADMIN in the initial user namespace, a caller that is not filtered, and a
-/// kernel with CONFIG_CHECKPOINT_RESTORE. The thread runs on in every case.
-pub fn filters(pid: i32) -> io::Result<Vec<Attached>> {
+/// kernel with CONFIG_CHECKPOINT_RESTORE. `EINVAL` for a thread in strict mode. The thread runs on in every case.
+pub fn filters(procfs: &Procfs, pid: i32) -> io::Result<Vec<Attached>> {
+    // Asked for the filters of a thread that has none, the kernel says EINVAL.
+    if of_status(&procfs.status(Subject::Pid(pid))?)?.mode == Mode::Disabled {
+        return Ok(Vec::new());
+    }
     Ok(attached_filters(pid)?.into_iter().map(Attached).collect())
 }
