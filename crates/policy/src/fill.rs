@@ -8,7 +8,7 @@ use crate::posture::Posture;
 /// What the caller made of the two choices that need files of the host.
 #[derive(Debug, Default)]
 pub struct Resolved {
-    /// OCI's form of [`Posture::seccomp`], resolved for [`Posture::bounding`]; `None` only if that is
+    /// What [`crate::Seccomp::resolve`] made of [`Posture::seccomp`] for [`Posture::bounding`]; `None` only if that is
     /// [`crate::Seccomp::Unconfined`].
     pub seccomp: Option<Box<RawValue>>,
     /// The name of the loaded profile of [`Posture::apparmor`]; `None` if that is unconfined.

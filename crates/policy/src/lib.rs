@@ -4,6 +4,8 @@
 //! options of `stockade run` and the facts of the machine to a [`Posture`], in OCI's words. Each flag has a type whose
 //! `FromStr` is Docker's grammar; every unknown key or value is an error, and so are options that exclude each other.
 //!
+//! [`Seccomp::resolve`] makes OCI's `linux.seccomp` of the chosen filter, for [`Posture::fill`] to write down.
+//!
 //! Beyond Docker: `--cap-drop` counts with `--privileged` too, a capability added by name that cannot be had is an error, and each
 //! container has a cgroup namespace of its own on either version of control groups.
 //!
@@ -21,6 +23,7 @@ pub mod namespaces;
 pub mod options;
 pub mod posture;
 pub mod resources;
+pub mod seccomp;
 pub mod security;
 pub mod sysctl;
 
@@ -28,4 +31,5 @@ pub use error::PolicyError;
 pub use fill::{FillError, Resolved};
 pub use options::{Machine, Options};
 pub use posture::{Notice, Posture};
+pub use seccomp::{Kernel, SeccompError};
 pub use security::{Seccomp, SecurityOptions};
