@@ -5,6 +5,7 @@
 mod exec;
 mod lifecycle;
 mod limits;
+mod notify;
 mod process;
 mod refusals;
 mod walls;

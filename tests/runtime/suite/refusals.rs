@@ -26,7 +26,14 @@ const BAD: &[Case] = &[
 const BAD_FOR_US: &[Case] = &[
     (|c| c["process"]["capabilities"]["bounding"] = json!(["CAP_NONSENSE"]), &["CAP_NONSENSE"]),
     (|c| c["process"]["rlimits"] = json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }]), &["RLIMIT_CORE"]),
-    (|c| c["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["nonsense_call"]), &["nonsense_call"]),
+    // An unknown call is left out of what is allowed, which makes the filter stricter, and never out of what is denied.
+    (
+        |c| {
+            c["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["nonsense_call"]);
+            c["linux"]["seccomp"]["syscalls"][0]["action"] = json!("SCMP_ACT_KILL_PROCESS");
+        },
+        &["nonsense_call"],
+    ),
 ];
 
 #[test]

@@ -91,10 +91,11 @@ impl Filter {
         self.agent.is_some()
     }
 
-    /// Loads the filter for the calling thread; from here on it applies to the runtime itself.
-    pub(super) fn load(&self, state: &State) -> Result<(), Failure> {
+    /// Loads the filter for the calling thread, which is `pid` to the host and goes to the container of `state`. From here on it
+    /// applies to the runtime itself.
+    pub(super) fn load(&self, pid: i32, state: &State) -> Result<(), Failure> {
         let text = match &self.agent {
-            Some(agent) => Some((agent, step("describe the process", || agent.describe(state))?)),
+            Some(agent) => Some((agent, step("describe the process", || agent.describe(pid, state))?)),
             None => None,
         };
         let listener = step("load the seccomp filter", || stockade_seccomp::apply(&self.compiled))?;
@@ -109,11 +110,11 @@ impl Filter {
 }
 
 impl Agent {
-    fn describe(&self, state: &State) -> serde_json::Result<Vec<u8>> {
+    fn describe(&self, pid: i32, state: &State) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&ProcessState {
             oci_version: stockade_spec::VERSION,
             fds: ["seccompFd"],
-            pid: state.pid,
+            pid,
             metadata: &self.metadata,
             state,
         })

@@ -29,7 +29,9 @@ pub(super) struct Ready {
     pub(super) environment: Strings,
     /// Programs to run first, with the state to tell them.
     pub(super) hooks: Vec<Hook>,
-    /// The container, with the process' id as the host sees it.
+    /// This process as the host sees it.
+    pub(super) pid: i32,
+    /// The container; its id is that of its first process.
     pub(super) state: ContainerState,
 }
 
@@ -62,7 +64,7 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     step("close the runtime's files at exec", || stockade_kernel::exec::close_on_exec_from(first_closed))?;
     step("reset the signals", stockade_kernel::signal::reset_for_exec)?;
     if let Some(filter) = &payload.filter {
-        filter.load(&ready.state)?;
+        filter.load(ready.pid, &ready.state)?;
     }
     step("drop the last capability", || stockade_capabilities::apply(transition.last.as_slice()))?;
     let expected = ExpectedIdentity {

@@ -322,7 +322,7 @@ impl Payload {
         let arguments = step("prepare the arguments", || environment::arguments(&process.args))?;
         let complete = environment::complete(&process.env, process.uid, root);
         let environment = step("prepare the environment", || environment::strings(complete))?;
-        Ok(Ready { procfs, executable, arguments, environment, hooks, state })
+        Ok(Ready { procfs, executable, arguments, environment, hooks, pid: state.pid, state })
     }
 }
 

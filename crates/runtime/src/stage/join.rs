@@ -100,7 +100,7 @@ fn run(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces, 
     let done = enter(joining, kinds, expected).and_then(|mut ready| {
         step("speak with the runtime", || channel.send(&Report::Ready))?;
         match step("hear from the runtime", || channel.receive::<Order>())? {
-            Some(Order::Continue(pid)) => ready.state.pid = pid,
+            Some(Order::Continue(pid)) => ready.pid = pid,
             _ => return Err(Failure::because("hear from the runtime", "it has ended")),
         }
         step("outlive the runtime", init::outlive_parent)?;
