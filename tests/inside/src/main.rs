@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags};
 use serde_json::{Value, json};
+use stockade_kernel::seccomp::{Abi, Probe};
 
 /// What the probe can do.
 const COMMANDS: &[(&str, Command)] = &[
@@ -21,9 +22,11 @@ const COMMANDS: &[(&str, Command)] = &[
     ("groups", |_| Ok(rustix::process::getgroups()?.iter().map(|gid| json!(gid.as_raw())).collect())),
     ("mounts", |_| Ok(json!(std::fs::read_to_string("/proc/self/mountinfo")?.lines().collect::<Vec<_>>()))),
     ("poll-fds", poll_fds),
+    ("socket", socket),
     ("status", |_| status()),
     ("swap-loop", swap_loop),
     ("syscall", syscall),
+    ("syscalls", syscalls),
     ("tty-size", |_| tty_size()),
     ("write-exe", write_exe),
 ];
@@ -80,10 +83,33 @@ fn syscall(arguments: &[String]) -> io::Result<Value> {
     for (index, value) in values.iter_mut().enumerate().take(arguments.len().saturating_sub(1)) {
         *value = number(arguments, index + 1)?;
     }
-    Ok(match raw::call(number(arguments, 0)?.cast_signed(), values) {
+    Ok(answer(raw::call(number(arguments, 0)?.cast_signed(), values)))
+}
+
+/// `syscalls NUMBER[,ARGUMENT]...`: the answers of many, in their order.
+fn syscalls(calls: &[String]) -> io::Result<Value> {
+    calls.iter().map(|call| syscall(&call.split(',').map(str::to_owned).collect::<Vec<_>>())).collect()
+}
+
+/// `socket ABI FAMILY`: a socket made by `native`, `x32` or `i386` entry, with all 64 bits of the family's register.
+fn socket(arguments: &[String]) -> io::Result<Value> {
+    let abi = match arguments.first().map(String::as_str) {
+        Some("native") => Abi::Native,
+        Some("x32") => Abi::X32,
+        Some("i386") => Abi::I386,
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    const SOCK_SEQPACKET: u64 = 5;
+    let made = stockade_kernel::seccomp::probe(Probe::Socket, abi, [number(arguments, 1)?, SOCK_SEQPACKET, 0, 0, 0, 0]);
+    Ok(answer(made.map_err(|error| error.raw_os_error().unwrap_or(0))))
+}
+
+/// What a call returned, or its errno.
+fn answer(result: Result<i64, i32>) -> Value {
+    match result {
         Ok(returned) => json!({ "returned": returned }),
         Err(errno) => json!({ "errno": errno }),
-    })
+    }
 }
 
 /// `eat-memory BYTES`: touches that much, page by page.
