@@ -76,7 +76,9 @@ fn every_denied_call_fails_as_the_profile_says() {
     let calls: Vec<String> = denied.iter().map(|(.., tried)| tried.clone()).collect();
     let filtered = errnos(&container(Some(section())), &calls);
     for ((name, errno, _), found) in denied.iter().zip(&filtered) {
-        assert_eq!(found, errno, "{name}");
+        // Another runtime's tables may be older than the profile; it does not have the call then.
+        let unknown_to_it = !programs::runtime_is_ours() && *found == 38;
+        assert!(found == errno || unknown_to_it, "{name} fails with {found}, not {errno}");
     }
     assert!(denied.iter().any(|(name, errno, _)| *name == "clone3" && *errno == 38));
     // The same without the filter, so that it is the filter that was seen.
