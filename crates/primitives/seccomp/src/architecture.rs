@@ -157,6 +157,12 @@ impl Arch {
         }
     }
 
+    /// The number that a filter sees for a call that the kernel does not know. On s390 the number of a new call is in a register
+    /// behind `svc 0`, and the kernel puts it in place of the 0 only if it knows the call (arch/s390/kernel/syscall.c).
+    pub(crate) fn number_of_unknown(self) -> Option<u32> {
+        matches!(self, S390x | S390).then_some(0)
+    }
+
     pub(crate) fn calls(self) -> &'static [Call; syscall::COUNT] {
         self.facts().calls
     }

@@ -80,8 +80,7 @@ pub(crate) struct Entry {
     /// Podman's: the same by name.
     pub(crate) errno: Option<String>,
     pub(crate) args: Option<Vec<Argument>>,
-    #[serde(rename = "comment")]
-    _comment: Option<String>,
+    comment: Option<String>,
     pub(crate) includes: Option<Constraint>,
     pub(crate) excludes: Option<Constraint>,
 }
@@ -114,6 +113,12 @@ impl Profile {
     /// None: a test resolves and compiles it for each architecture.
     pub fn builtin() -> Result<Self, ProfileError> {
         Self::parse(BUILTIN)
+    }
+
+    /// What the profile itself says about its entry `index`, from 0: in our own, the reason for it.
+    #[must_use]
+    pub fn comment(&self, index: usize) -> Option<&str> {
+        self.syscalls.as_deref()?.get(index)?.comment.as_deref()
     }
 
     /// Reads a profile of either format. Names and values are looked at by [`Profile::resolve`].

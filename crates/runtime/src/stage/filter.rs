@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use stockade_capabilities::Capability;
 use stockade_kernel::fdpass;
 use stockade_seccomp::Compiled;
+use stockade_seccomp::support::{Lacking, Support};
 use stockade_spec::State;
 
 use super::failure::{Failure, step};
@@ -21,6 +22,12 @@ pub enum FilterError {
     /// The section can not be read, or not be compiled.
     #[error("linux.seccomp can not be used")]
     Seccomp(#[from] stockade_seccomp::CompileError),
+    /// What this kernel can do is not known.
+    #[error("cannot find out which filters this kernel takes")]
+    Support(#[source] io::Error),
+    /// This kernel would refuse it.
+    #[error("linux.seccomp can not be loaded")]
+    Unsupported(#[from] Lacking),
     /// Between loading the filter and executing the payload the runtime itself needs this call.
     #[error("linux.seccomp does not allow {call}, which the runtime needs after loading the filter: {way_out}")]
     Blocks {
@@ -70,6 +77,7 @@ impl Filter {
     /// Finds the compiled form of `section` in the cache below `state`, or compiles it, and connects to its agent.
     pub(super) fn prepare(section: &RawValue, process: &ProcessPlan, state: &Path) -> Result<Self, FilterError> {
         let compiled = stockade_seccomp::load_or_compile(section.get().as_bytes(), Some(&state.join(".seccomp")))?;
+        Support::probe().map_err(FilterError::Support)?.suffices(&compiled)?;
         let has = |sets: stockade_capabilities::Sets| sets.effective.contains(Capability::SYS_ADMIN);
         let holds_admin = !process.no_new_privileges && !process.capabilities.is_some_and(has);
         let way_out = "allow it, as every dynamically linked program needs it";

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use stockade_capabilities::CapSet;
 use stockade_kernel::procfs::Procfs;
 use stockade_seccomp::architecture::Arch;
+use stockade_seccomp::model::Flags;
 
 /// The answer, in the specification's form.
 ///
 /// # Errors
-/// As reading `/proc/sys/kernel/cap_last_cap`.
+/// As reading `/proc/sys/kernel/cap_last_cap` and [`stockade_seccomp::support::Support::probe`].
 pub fn features() -> io::Result<Value> {
     let last = stockade_capabilities::support::last_cap(&Procfs::host()?)?;
     let capabilities: Vec<String> = CapSet::up_to(last).iter().map(|capability| capability.to_string()).collect();
@@ -25,7 +26,7 @@ pub fn features() -> io::Result<Value> {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities,
             "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
-            "seccomp": seccomp(),
+            "seccomp": seccomp(stockade_seccomp::support::Support::probe()?.flags),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
@@ -37,7 +38,8 @@ pub fn features() -> io::Result<Value> {
     }))
 }
 
-fn seccomp() -> Value {
+/// What of filters is known, with the flags that this kernel takes.
+fn seccomp(supported: Flags) -> Value {
     let actions = [
         "SCMP_ACT_ALLOW",
         "SCMP_ACT_ERRNO",
@@ -58,7 +60,7 @@ fn seccomp() -> Value {
         "SCMP_CMP_MASKED_EQ",
         "SCMP_CMP_NE",
     ];
-    let flags: Vec<_> = stockade_seccomp::model::Flags::all().oci_names().collect();
+    let flags: Vec<_> = Flags::all().oci_names().collect();
     let mut architectures: Vec<_> = Arch::all().map(Arch::oci_name).collect();
     architectures.sort_unstable();
     json!({
@@ -67,6 +69,6 @@ fn seccomp() -> Value {
         "operators": operators,
         "archs": architectures,
         "knownFlags": flags,
-        "supportedFlags": flags,
+        "supportedFlags": supported.oci_names().collect::<Vec<_>>(),
     })
 }

@@ -128,6 +128,10 @@ fn ranges(filter: &Filter, arch: Arch) -> Vec<Range> {
     }
     if let Some(from) = verdicts.newer_from {
         let newer = answer(Action::Errno(verdicts::enosys(arch)));
+        if let Some(unknown) = verdicts.unknown {
+            starts.entry(unknown + 1).or_insert_with(|| answer(filter.default));
+            starts.insert(unknown, newer.clone());
+        }
         if !verdicts.private.contains(&from) {
             starts.insert(from, newer.clone());
         }

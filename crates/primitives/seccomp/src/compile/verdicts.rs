@@ -40,12 +40,15 @@ pub(crate) struct Verdicts {
     pub(crate) newer_from: Option<u32>,
     /// The numbers of the architecture's own calls.
     pub(crate) private: Range<u32>,
+    /// A number that stands for what is newer than the kernel.
+    pub(crate) unknown: Option<u32>,
 }
 
 impl Verdicts {
     pub(crate) fn of(filter: &Filter, arch: Arch) -> Self {
         let private = arch.private_numbers();
-        let mut verdicts = Verdicts { calls: BTreeMap::new(), newer_from: None, private };
+        let mut verdicts =
+            Verdicts { calls: BTreeMap::new(), newer_from: None, private, unknown: arch.number_of_unknown() };
         let mut newest = None;
         for rule in &filter.rules {
             for syscall in &rule.calls {
@@ -69,7 +72,8 @@ impl Verdicts {
     }
 
     pub(crate) fn is_newer(&self, number: u32) -> bool {
-        self.newer_from.is_some_and(|from| number >= from) && !self.private.contains(&number)
+        self.newer_from
+            .is_some_and(|from| number >= from && !self.private.contains(&number) || self.unknown == Some(number))
     }
 
     fn add(&mut self, syscall: Syscall, arch: Arch, alternative: Alternative) {
