@@ -87,6 +87,27 @@ fn every_denied_call_fails_as_the_profile_says() {
     assert!(denied.len() > 65 && by_filter > 50, "{by_filter} of {}: {open:?}", denied.len());
 }
 
+/// The kit's bundles have Docker's filter, written down apart from our policy: every decision is the same.
+#[test]
+fn the_kits_filter_decides_as_ours() {
+    requires!(x86_64);
+    let kits = stockade_testkit::posture::seccomp().to_string();
+    let kits = Profile::parse_oci(kits.as_bytes()).unwrap().resolve(&Target::here(&[])).unwrap();
+    let ours = filter();
+    assert_eq!(kits.architectures(), ours.architectures());
+    let mut judged = 0;
+    for arch in ours.architectures() {
+        for number in Syscall::all().filter_map(|call| call.number(*arch)) {
+            for first in [0, 1, 38, 40, 0x2_0000, 0x1_0000_0028] {
+                let decide = |filter: &Filter| filter.decide(arch.audit(), number, &[first, 0, 0, 0, 0, 0]).action;
+                assert_eq!(decide(&kits), decide(&ours), "{number:#x} with {first:#x} on {arch}");
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged > 6000, "{judged}");
+}
+
 /// Every argument that the profile denies, and the same with a bit that the kernel does not read.
 #[test]
 fn every_denied_argument_fails_at_the_kernels_width() {
