@@ -4,7 +4,9 @@
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use stockade_seccomp::{apply, load_or_compile};
+use stockade_kernel::seccomp::{Abi, Probe, probe};
+use stockade_seccomp::{Profile, Target, apply, load_or_compile};
+use stockade_testkit::requires;
 
 /// Loads `section` in a thread of its own, and does `attempt` there.
 fn under<T: Send + 'static>(section: &str, attempt: impl FnOnce() -> T + Send + 'static) -> T {
@@ -98,4 +100,44 @@ fn what_is_newer_than_the_profile_is_not_implemented() {
     });
     assert_eq!(newer, Err(Errno::NOSYS));
     assert_eq!(older, Err(Errno::PERM));
+}
+
+/// Every argument rule of the default profile, by each of the three entries of an x86-64 kernel, with and without bits that the
+/// kernel does not read.
+#[test]
+fn the_default_profile_holds_by_every_entry() {
+    requires!(x86_64);
+    let filter = Profile::builtin().unwrap().resolve(&Target::here(&["CAP_CHOWN"])).unwrap();
+    let section = serde_json::to_string(&filter.to_oci()).unwrap();
+    const NEW_USER_NAMESPACE: u64 = 0x1000_0000;
+    const SIGCHLD: u64 = 17;
+    let denied = [
+        (Probe::Socket, 38),
+        (Probe::Socket, 40),
+        (Probe::Personality, 1),
+        (Probe::Personality, 0x4_0000),
+        (Probe::Clone, NEW_USER_NAMESPACE | SIGCHLD),
+        (Probe::Unshare, NEW_USER_NAMESPACE),
+    ];
+    let answers = under(&section, move || {
+        let entries = [Abi::Native, Abi::X32, Abi::I386];
+        let uppers = [0, 1 << 32, 1 << 63, 0xffff_ffff << 32];
+        let mut answers = Vec::new();
+        for abi in entries {
+            for (call, first) in denied {
+                for upper in uppers {
+                    let answer = probe(call, abi, [first | upper, 0, 0, 0, 0, 0]).map_err(|error| error.raw_os_error());
+                    answers.push((abi, call, first | upper, answer, Errno::PERM));
+                }
+            }
+            let answer = probe(Probe::Unassigned, abi, [0; 6]).map_err(|error| error.raw_os_error());
+            answers.push((abi, Probe::Unassigned, 0, answer, Errno::NOSYS));
+        }
+        let inet = probe(Probe::Socket, Abi::Native, [2, 1, 0, 0, 0, 0]);
+        (answers, inet.is_ok())
+    });
+    for (abi, call, first, answer, expected) in answers.0 {
+        assert_eq!(answer, Err(Some(expected.raw_os_error())), "{call:?}({first:#x}) by {abi:?}");
+    }
+    assert!(answers.1, "an AF_INET socket can be made");
 }
