@@ -17,7 +17,23 @@ fn shown(random: &mut Random, filter: &Filter) -> Shown {
     let number = match (random.next() % 4, named) {
         (0..2, Some(number)) => number,
         (2, Some(number)) => number.wrapping_add(1),
-        _ => random.of(&[0, 0, 1, 56, 102, 117, 400, 470, 5000, X32_BIT, X32_BIT | 1, X32_BIT | 547, u32::MAX]),
+        _ => random.of(&[
+            0,
+            0,
+            1,
+            56,
+            102,
+            117,
+            400,
+            470,
+            5000,
+            0xf_0003,
+            0x10_0000,
+            X32_BIT,
+            X32_BIT | 1,
+            X32_BIT | 547,
+            u32::MAX,
+        ]),
     };
     let mut arguments = [0; 6];
     for argument in &mut arguments {
