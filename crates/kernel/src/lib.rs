@@ -12,6 +12,7 @@ pub mod clock;
 pub mod clone;
 pub mod exec;
 pub mod fdpass;
+pub mod inherit;
 pub mod keyring;
 pub mod mount;
 pub mod namespace;

@@ -36,6 +36,38 @@ pub fn reset_for_exec() -> io::Result<()> {
     }
 }
 
+/// Gives every signal that is ignored its default action back, except SIGPIPE: what the caller of this program ignored (as
+/// `nohup` and a shell's background do) would be ignored by all that it starts.
+///
+/// # Errors
+/// As `sigaction(2)`, for which there is no reason.
+pub fn heed_ignored() -> io::Result<()> {
+    for number in 1..=libc::SIGRTMAX() {
+        let mut now = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: a null pointer changes nothing; the old action is stored where the other pointer says.
+        if unsafe { libc::sigaction(number, std::ptr::null(), now.as_mut_ptr()) } != 0 {
+            // EINVAL: a number that libc keeps for itself.
+            continue;
+        }
+        // SAFETY: sigaction returned success, so the action is stored.
+        let now = unsafe { now.assume_init() };
+        if number == libc::SIGPIPE || now.sa_sigaction != libc::SIG_IGN {
+            continue;
+        }
+        // SAFETY: the default action runs no code of this process.
+        if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// The signal `number` if there is one that programs may send: a named or a real-time one.
+#[must_use]
+pub fn by_number(number: i32) -> Option<Signal> {
+    Signal::from_named_raw(number).or_else(|| real_time(number))
+}
+
 /// The real-time signal `number`, of those that libc leaves to programs; `None` for any other number.
 #[must_use]
 pub fn real_time(number: i32) -> Option<Signal> {

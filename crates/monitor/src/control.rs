@@ -6,6 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest [`Report::Failed::message`], in bytes; what is longer is cut.
+pub const LONGEST_MESSAGE: usize = 4 << 10;
+
+/// The longest packet: such a message with every byte escaped, and what is around it.
+pub const LONGEST: usize = 32 << 10;
+
 /// What the monitor says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {

@@ -6,6 +6,11 @@
 /// The longest packet: the kind and this many bytes less one.
 pub const LONGEST: usize = 32 << 10;
 
+/// The kind of [`Frame::Output`], for who puts a packet together in place.
+pub const OUTPUT: u8 = b'o';
+/// The kind of [`Frame::ErrorOutput`].
+pub const ERROR_OUTPUT: u8 = b'r';
+
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<'bytes> {
@@ -47,8 +52,8 @@ impl<'bytes> Frame<'bytes> {
         let (kind, rest): (u8, &[u8]) = match self {
             Self::Input(bytes) => (b'i', bytes),
             Self::InputEnd => (b'e', &[]),
-            Self::Output(bytes) => (b'o', bytes),
-            Self::ErrorOutput(bytes) => (b'r', bytes),
+            Self::Output(bytes) => (OUTPUT, bytes),
+            Self::ErrorOutput(bytes) => (ERROR_OUTPUT, bytes),
             Self::Exited(code) => (b'x', &[*code]),
             Self::Signal(number) => return [b's'].into_iter().chain(number.to_le_bytes()).collect(),
             Self::Resize { rows, columns } => {
@@ -65,11 +70,11 @@ impl<'bytes> Frame<'bytes> {
     pub fn decode(packet: &'bytes [u8]) -> Result<Self, Unknown> {
         let unknown = || Unknown { length: packet.len(), kind: packet.first().copied() };
         let (kind, rest) = packet.split_first().ok_or_else(unknown)?;
-        Ok(match (kind, rest) {
+        Ok(match (*kind, rest) {
             (b'i', bytes) => Self::Input(bytes),
             (b'e', []) => Self::InputEnd,
-            (b'o', bytes) => Self::Output(bytes),
-            (b'r', bytes) => Self::ErrorOutput(bytes),
+            (OUTPUT, bytes) => Self::Output(bytes),
+            (ERROR_OUTPUT, bytes) => Self::ErrorOutput(bytes),
             (b'x', [code]) => Self::Exited(*code),
             (b's', &[a, b, c, d]) => Self::Signal(i32::from_le_bytes([a, b, c, d])),
             (b'w', &[a, b, c, d]) => {

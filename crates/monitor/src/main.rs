@@ -1,3 +1,41 @@
-//! To be written.
+//! `stockade-monitor FOLDER`: the process that stays with one container. See the library of this package for who starts it and how.
+//!
+//! One thread and one `poll(2)` ([`serve`]): signals, the engine, clients, the container's streams. What it is about to do
+//! next is a value ([`life`]). It is not ended by signals: SIGTERM goes on to the container's first process, SIGINT,
+//! SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are ignored, and it is in a session of its own, so that no terminal's signals reach it.
+//! If it is killed, the container goes on without anybody who reads its output, and `delete --force` of the runtime removes it.
 
-fn main() {}
+mod adopt;
+mod birth;
+mod clients;
+mod console;
+mod errors;
+mod folder;
+mod input;
+mod jsonlog;
+mod leave;
+mod life;
+mod runtime;
+mod serve;
+mod streams;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(folder), None) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: stockade-monitor FOLDER");
+        return ExitCode::from(125);
+    };
+    let given = match adopt::Given::take() {
+        Ok(given) => given,
+        Err(error) => {
+            eprintln!("stockade-monitor: {}", errors::chain(&error));
+            return ExitCode::from(125);
+        }
+    };
+    match life::live(folder.as_ref(), given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(()) => ExitCode::from(125),
+    }
+}

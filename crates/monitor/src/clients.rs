@@ -1,0 +1,206 @@
+//! The attached clients, and what each has not taken yet.
+
+use std::collections::VecDeque;
+use std::io;
+
+use rustix::event::PollFlags;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{Shutdown, SocketFlags};
+use stockade_kernel::fdpass;
+use stockade_monitor::frame::LONGEST;
+
+/// The most clients at a time; one more is turned away by the end of its connection.
+pub(crate) const MOST: usize = 128;
+
+/// How many bytes are kept for clients that do not take them once the container has ended; a client that is behind by more
+/// is dropped. A container's pipes hold 128 KiB at its end, or 2 MiB where it made them larger (`pipe(7)`).
+const MOST_KEPT: usize = 4 << 20;
+
+/// Which client; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientId(pub(crate) u64);
+
+/// One client.
+#[derive(Debug)]
+struct Client {
+    id: ClientId,
+    socket: OwnedFd,
+    /// The number of the next packet for it.
+    next: u64,
+    /// Whether it still takes packets; it may be gone and what it sent not read yet.
+    takes: bool,
+}
+
+/// What a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// A packet of so many bytes.
+    Packet(usize),
+    /// Nothing now.
+    Nothing,
+    /// It has gone, or sent what is no packet: drop it.
+    Gone,
+}
+
+/// All clients. Packets are numbered; those that not all have taken are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    list: Vec<Client>,
+    kept: VecDeque<Vec<u8>>,
+    /// The number of the first packet that is kept.
+    first_kept: u64,
+    accepted: u64,
+}
+
+impl Clients {
+    /// Accepts whoever waits at `listener`.
+    ///
+    /// # Errors
+    /// As `accept(2)`, for instance `EMFILE`; clients that were accepted stay.
+    pub(crate) fn accept(&mut self, listener: &OwnedFd) -> io::Result<()> {
+        loop {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = match rustix::net::accept_with(listener, flags) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            if self.list.len() < MOST {
+                self.accepted += 1;
+                let id = ClientId(self.accepted);
+                self.list.push(Client { id, socket, next: self.end(), takes: true });
+            }
+        }
+    }
+
+    /// The number of the next packet.
+    fn end(&self) -> u64 {
+        self.first_kept + self.kept.len() as u64
+    }
+
+    /// Whether there is no client.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether every client has taken every packet.
+    pub(crate) fn caught_up(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The clients to wait for: all that are behind, and the others if `reads`.
+    pub(crate) fn waiting(&self, reads: bool) -> impl Iterator<Item = (ClientId, &OwnedFd, PollFlags)> {
+        let end = self.end();
+        self.list.iter().filter_map(move |client| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, reads);
+            flags.set(PollFlags::OUT, client.takes && client.next < end);
+            // Not even asked for a hang-up, which would be told at once and for ever.
+            (!flags.is_empty()).then_some((client.id, &client.socket, flags))
+        })
+    }
+
+    /// Gives every client `packet`. It is kept for those that do not take it now.
+    pub(crate) fn publish(&mut self, packet: &[u8]) {
+        let number = self.end();
+        let mut behind = false;
+        for client in self.list.iter_mut().filter(|client| client.takes) {
+            behind |= !(client.next == number && client.give(packet));
+        }
+        if behind {
+            self.kept.push_back(packet.to_vec());
+        } else {
+            self.first_kept += 1;
+        }
+        self.forget();
+    }
+
+    /// Gives clients that are behind what they take now.
+    pub(crate) fn flush(&mut self) {
+        for client in self.list.iter_mut().filter(|client| client.takes) {
+            while client.takes
+                && let Some(packet) = self.kept.get(client.next.saturating_sub(self.first_kept) as usize)
+            {
+                if !client.give(packet) {
+                    break;
+                }
+            }
+        }
+        self.forget();
+    }
+
+    /// Lets go of packets that nobody waits for.
+    fn forget(&mut self) {
+        let takers = self.list.iter().filter(|client| client.takes);
+        let needed = takers.map(|client| client.next).min().unwrap_or_else(|| self.end());
+        while self.first_kept < needed && self.kept.pop_front().is_some() {
+            self.first_kept += 1;
+        }
+    }
+
+    /// Drops clients that are too far behind, so that what is kept stays bounded; which ones.
+    pub(crate) fn bound(&mut self) -> Vec<ClientId> {
+        let mut dropped = Vec::new();
+        while self.kept.iter().map(Vec::len).sum::<usize>() > MOST_KEPT {
+            let first = self.first_kept;
+            let slow = self.list.iter().filter(|client| client.takes && client.next == first).map(|client| client.id);
+            let slow: Vec<_> = slow.collect();
+            slow.iter().for_each(|id| self.drop_client(*id));
+            dropped.extend(slow);
+        }
+        dropped
+    }
+
+    /// Reads a packet of the client `id`.
+    pub(crate) fn receive(&self, id: ClientId, buffer: &mut [u8; LONGEST]) -> Sent {
+        let Some(client) = self.list.iter().find(|client| client.id == id) else { return Sent::Nothing };
+        match fdpass::receive(&client.socket, buffer) {
+            // The end and an empty packet, which is none of ours, look the same.
+            Ok((0, _)) => Sent::Gone,
+            // Descriptors that came along are closed here.
+            Ok((length, _)) => Sent::Packet(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Nothing,
+            Err(_) => Sent::Gone,
+        }
+    }
+
+    /// Drops the client `id`.
+    pub(crate) fn drop_client(&mut self, id: ClientId) {
+        self.list.retain(|client| client.id != id);
+        self.forget();
+    }
+
+    /// Ends the connections of all clients that have taken everything, or take nothing any more.
+    pub(crate) fn part(&mut self) {
+        let end = self.end();
+        let (done, waiting) =
+            std::mem::take(&mut self.list).into_iter().partition(|client| !client.takes || client.next == end);
+        self.list = waiting;
+        let done: Vec<Client> = done;
+        done.iter().for_each(Client::empty);
+    }
+}
+
+impl Client {
+    /// Gives it `packet`; whether it is done with it: took it, or takes nothing any more.
+    fn give(&mut self, packet: &[u8]) -> bool {
+        match fdpass::send(&self.socket, packet, &[]) {
+            Ok(()) => self.next += 1,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(_) => self.takes = false,
+        }
+        true
+    }
+
+    /// Throws away what it sent and keeps it from sending more: to close a unix socket with something unread would make
+    /// the client's next read fail by ECONNRESET, before it has read its last packets (`unix(7)`).
+    fn empty(&self) {
+        if rustix::net::shutdown(&self.socket, Shutdown::Both).is_err() {
+            return;
+        }
+        let mut buffer = [0; 1];
+        while rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::TRUNC).is_ok_and(|(_, n)| n > 0) {}
+    }
+}

@@ -1,0 +1,388 @@
+//! A container's life as its monitor sees it: what has happened, and what is done next.
+//!
+//! [`Stage`] only goes forward, so what is recorded never goes backwards: a container that ends before its runtime's `start` does
+//! is recorded as running first. When something can not be had ([`Monitor::give_up`]) what there is of the container is
+//! deleted by the same stages that follow a container's end.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
+use stockade_kernel::fdpass;
+use stockade_kernel::signal::Signals;
+use stockade_monitor::control::{Command, Report};
+use stockade_monitor::frame::Frame;
+use stockade_monitor::order::Order;
+use stockade_monitor::state::{Phase, State};
+
+use crate::adopt::{self, Given};
+use crate::birth;
+use crate::clients::Clients;
+use crate::errors::{Troubles, chain};
+use crate::folder::Folder;
+use crate::input::Input;
+use crate::jsonlog::JsonLog;
+use crate::leave;
+use crate::runtime::{Refusal, Runtime};
+use crate::streams::Outputs;
+
+/// How long output is waited for once the first process has ended. In a pid namespace of its own the kernel has ended all
+/// others by then and there is nothing to wait for; elsewhere descendants may hold the streams, and go on to be read
+/// until the runtime's `delete` has ended them too.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long `delete` may take before the container's end is told without it.
+const DELETE: Duration = Duration::from_secs(60);
+
+/// How long the program of [`Order::on_exit`] may take before clients are told of the end without it.
+const ON_EXIT: Duration = Duration::from_secs(60);
+
+/// Where the monitor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The container waits; the engine is to say `Start`.
+    Created,
+    /// The runtime's `start` runs.
+    Starting,
+    /// The container runs.
+    Running,
+    /// Its first process has ended, and the rest of its output is read.
+    Draining,
+    /// The runtime's `delete` runs.
+    Deleting,
+    /// The program of [`Order::on_exit`] runs.
+    Leaving,
+    /// Clients are told of the end. This lasts as long as one of them neither takes what was written nor goes away.
+    Telling,
+}
+
+/// The container's first process, a child of this one.
+#[derive(Debug)]
+pub(crate) struct First {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) ended: Option<Ended>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// As shells say it.
+    pub(crate) code: u8,
+    pub(crate) signal: Option<i32>,
+    pub(crate) finished: Timestamp,
+}
+
+/// A program that this process has executed and does not stand still for.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) pid: Pid,
+    pub(crate) ended: Option<WaitStatus>,
+}
+
+/// All that the monitor has.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    pub(crate) folder: Folder,
+    pub(crate) order: Order,
+    pub(crate) runtime: Runtime,
+    pub(crate) signals: Signals,
+    pub(crate) attach: Option<OwnedFd>,
+    pub(crate) control: Option<OwnedFd>,
+    lock: Option<OwnedFd>,
+    pub(crate) first: Option<First>,
+    pub(crate) worker: Option<Worker>,
+    pub(crate) outputs: Outputs,
+    pub(crate) input: Input,
+    pub(crate) clients: Clients,
+    pub(crate) log: JsonLog,
+    pub(crate) troubles: Troubles,
+    pub(crate) stage: Stage,
+    /// When the stage is over at the latest.
+    pub(crate) deadline: Option<Instant>,
+    started: Timestamp,
+    /// Why there is no container.
+    refusal: Option<Refusal>,
+}
+
+/// Does all that this program is for; returns when the container has ended and everybody is told.
+///
+/// # Errors
+/// The engine is told, or the folder's own log, and the program fails.
+pub(crate) fn live(path: &Path, given: Given) -> Result<(), ()> {
+    let prepared = Folder::open(path).and_then(|folder| folder.order().map(|order| (folder, order)));
+    let (folder, order) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse_early(&given.control, &chain(&error)),
+    };
+    let signals = match adopt::detach() {
+        Ok(signals) => signals,
+        Err(error) => return refuse_early(&given.control, &chain(&error)),
+    };
+    let mut monitor = Monitor::new(folder, order, signals, given);
+    monitor.begin();
+    let served = monitor.serve();
+    if let Err(error) = &served {
+        monitor.troubles.note(&monitor.folder, &format!("the monitor ends before its container: {}", chain(error)));
+    }
+    served.map_err(drop)
+}
+
+/// Tells the engine why there is not even a monitor. Nothing was made.
+fn refuse_early(control: &OwnedFd, message: &str) -> Result<(), ()> {
+    let refusal = Refusal::new(message);
+    // The engine may be gone; then there is nobody to tell.
+    drop(say(control, &Report::Failed { code: refusal.code, message: refusal.message }));
+    Err(())
+}
+
+fn say(control: &OwnedFd, report: &Report) -> std::io::Result<()> {
+    fdpass::send(control, &serde_json::to_vec(report)?, &[])
+}
+
+impl Monitor {
+    fn new(folder: Folder, order: Order, signals: Signals, given: Given) -> Self {
+        Self {
+            runtime: Runtime::new(order.runtime.clone(), order.id.clone()),
+            input: Input::new(None, order.stdin, order.terminal),
+            folder,
+            order,
+            signals,
+            attach: Some(given.attach),
+            control: Some(given.control),
+            lock: Some(given.lock),
+            first: None,
+            worker: None,
+            outputs: Outputs::default(),
+            clients: Clients::default(),
+            log: JsonLog::default(),
+            troubles: Troubles::default(),
+            stage: Stage::Created,
+            deadline: None,
+            started: Timestamp::UNIX_EPOCH,
+            refusal: None,
+        }
+    }
+
+    /// Makes the container and says so.
+    fn begin(&mut self) {
+        let made = birth::create(self).and_then(|pid| self.record(Phase::Created { pid }).map(|()| pid));
+        match made {
+            Ok(pid) => self.report(&Report::Created { pid }),
+            Err(refusal) => self.give_up(refusal),
+        }
+    }
+
+    /// What the engine said; `None` if it has ended or said what it should not.
+    pub(crate) fn hear(&mut self, command: Option<Command>) {
+        match (self.stage, command) {
+            (Stage::Created, Some(Command::Start)) => {
+                // Before the program runs: it can not have ended earlier.
+                self.started = Timestamp::now();
+                match self.runtime.start(&self.folder) {
+                    Ok(pid) => self.worker = Some(Worker { pid, ended: None }),
+                    Err(refusal) => return self.give_up(refusal),
+                }
+                self.stage = Stage::Starting;
+            }
+            (Stage::Created, None) => self.give_up(Refusal::new("the engine ended before it started the container")),
+            (_, _) => self.control = None,
+        }
+    }
+
+    /// Does what is due; whether everything is done.
+    pub(crate) fn advance(&mut self) -> bool {
+        loop {
+            let before = self.stage;
+            let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            match self.stage {
+                Stage::Created => {}
+                Stage::Starting => self.after_start(),
+                Stage::Running => self.after_end(),
+                Stage::Draining if self.outputs.ended() || late => self.exited(),
+                Stage::Draining => {}
+                Stage::Deleting => self.after_delete(late),
+                Stage::Leaving => self.after_on_exit(late),
+                Stage::Telling => {
+                    self.clients.part();
+                    return self.clients.is_empty();
+                }
+            }
+            if self.stage == before {
+                return false;
+            }
+        }
+    }
+
+    fn after_start(&mut self) {
+        let Some(status) = self.worker_end() else { return };
+        if status.exit_status() != Some(0) {
+            let refusal = self.runtime.refusal(&self.folder, "start", status, String::new);
+            return self.give_up(refusal);
+        }
+        let pid = self.first.as_ref().map_or(0, |first| first.pid.as_raw_nonzero().get());
+        let recorded = self.record(Phase::Running { pid, started: rfc3339(self.started) });
+        if let Err(refusal) = recorded {
+            // It runs: what is recorded of it is wrong until it ends, and that is all.
+            self.troubles.note(&self.folder, &refusal.message);
+        }
+        self.report(&Report::Started);
+        self.control = None;
+        self.stage = Stage::Running;
+    }
+
+    fn after_end(&mut self) {
+        if self.first.as_ref().is_some_and(|first| first.ended.is_some()) {
+            self.input.close();
+            self.outputs.let_end();
+            self.enter(Stage::Draining, Some(DRAIN));
+        }
+    }
+
+    fn exited(&mut self) {
+        let Some(Ended { code, signal, finished }) = self.first.as_ref().and_then(|first| first.ended) else { return };
+        let (started, finished) = (rfc3339(self.started), rfc3339(finished.max(self.started)));
+        if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished }) {
+            self.troubles.note(&self.folder, &refusal.message);
+        }
+        self.delete();
+    }
+
+    /// There is no container, because of `refusal`.
+    fn give_up(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
+        self.input.close();
+        self.outputs.let_end();
+        self.delete();
+    }
+
+    fn delete(&mut self) {
+        match self.runtime.delete(&self.folder) {
+            Ok(pid) => self.worker = Some(Worker { pid, ended: None }),
+            Err(refusal) => {
+                self.troubles.note(&self.folder, &refusal.message);
+                self.kill();
+            }
+        }
+        self.enter(Stage::Deleting, Some(DELETE));
+    }
+
+    fn after_delete(&mut self, late: bool) {
+        if let Some(status) = self.worker_end()
+            && status.exit_status() != Some(0)
+        {
+            let refusal = self.runtime.refusal(&self.folder, "delete", status, String::new);
+            self.troubles.note(&self.folder, &format!("the container is not deleted: {}", refusal.message));
+            self.kill();
+        }
+        let lives = self.first.as_ref().is_some_and(|first| first.ended.is_none());
+        if (self.worker.is_some() || lives) && !late {
+            return;
+        }
+        if late {
+            self.troubles.note(&self.folder, "the container was not deleted in time");
+            self.worker = None;
+        }
+        self.read_the_rest();
+        self.let_go();
+        match leave::on_exit(&self.order.on_exit) {
+            Ok(Some(pid)) => self.worker = Some(Worker { pid, ended: None }),
+            Ok(None) => {}
+            Err(error) => self.troubles.note(&self.folder, &chain(&error)),
+        }
+        self.enter(Stage::Leaving, Some(ON_EXIT));
+    }
+
+    /// Says the end to the engine if it still waits, and gives everything up that others may wait for.
+    fn let_go(&mut self) {
+        if let Some(Refusal { code, message }) = self.refusal.clone() {
+            if let Err(refusal) = self.record(Phase::Failed { code, error: message.clone() }) {
+                self.troubles.note(&self.folder, &refusal.message);
+            }
+            self.report(&Report::Failed { code, message });
+        }
+        self.control = None;
+        // Whoever has connected is told of the end like the others.
+        if let Some(attach) = self.attach.take()
+            && let Err(error) = self.clients.accept(&attach)
+        {
+            self.troubles.note(&self.folder, &format!("cannot accept a client: {error}"));
+        }
+        // Unlocked and not only closed: a copy of the descriptor elsewhere holds nothing any more.
+        if let Some(lock) = self.lock.take()
+            && let Err(errno) = flock(&lock, FlockOperation::Unlock)
+        {
+            self.troubles.note(&self.folder, &format!("cannot unlock the container: {errno}"));
+        }
+    }
+
+    fn after_on_exit(&mut self, late: bool) {
+        if let Some(status) = self.worker_end()
+            && status.exit_status() != Some(0)
+        {
+            self.troubles.note(&self.folder, &format!("{:?} failed: {status:?}", self.order.on_exit));
+        }
+        if self.worker.is_some() && !late {
+            return;
+        }
+        if self.worker.take().is_some() {
+            self.troubles.note(&self.folder, &format!("{:?} did not end in time", self.order.on_exit));
+        }
+        self.troubles.write(&self.folder);
+        let ended = self.first.as_ref().and_then(|first| first.ended).map(|ended| ended.code);
+        let code = self.refusal.as_ref().map(|refusal| refusal.code).or(ended).unwrap_or_default();
+        self.clients.publish(&Frame::Exited(code).encode());
+        self.enter(Stage::Telling, None);
+    }
+
+    /// The status of the program that was executed, if it has ended; it is forgotten then.
+    fn worker_end(&mut self) -> Option<WaitStatus> {
+        let status = self.worker.as_ref()?.ended?;
+        self.worker = None;
+        Some(status)
+    }
+
+    fn enter(&mut self, stage: Stage, limit: Option<Duration>) {
+        self.stage = stage;
+        self.deadline = limit.map(|limit| Instant::now() + limit);
+    }
+
+    /// Records the container's phase.
+    fn record(&self, phase: Phase) -> Result<(), Refusal> {
+        let state = State { monitor: std::process::id().cast_signed(), phase };
+        self.folder.record(&state).map_err(|error| Refusal::new(chain(&error)))
+    }
+
+    /// Tells the engine. One that has ended is noticed when it is heard.
+    fn report(&mut self, report: &Report) {
+        if let Some(control) = &self.control
+            && let Err(error) = say(control, report)
+            && error.raw_os_error() != Some(Errno::PIPE.raw_os_error())
+        {
+            self.troubles.note(&self.folder, &format!("cannot tell the engine {report:?}: {error}"));
+        }
+    }
+
+    /// Ends the first process where the runtime could not.
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends `signal` to the first process, if it is there.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        let Some(first) = self.first.as_ref().filter(|first| first.ended.is_none()) else { return };
+        match pidfd_send_signal(&first.pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => self.troubles.note(&self.folder, &format!("cannot send {signal:?} to the container: {errno}")),
+        }
+    }
+}
+
+/// Always with nanoseconds, so that times of one container compare as text.
+fn rfc3339(time: Timestamp) -> String {
+    format!("{time:.9}")
+}

@@ -1,0 +1,248 @@
+//! Executing the OCI runtime, and finding out what it said.
+//!
+//! The runtime's errors are read from its log (`--log FILE --log-format json`, which runc, crun and stake have), since its
+//! standard error is the container's.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use serde::Deserialize;
+use stockade_monitor::control::LONGEST_MESSAGE;
+
+use crate::errors::chain;
+use crate::folder::Folder;
+use crate::streams::Inner;
+
+/// Name of the runtime's log in the container's folder: what it said of this container, warnings too.
+const LOG: &str = "runtime.log";
+
+/// The most that is read of what the runtime said at one verb.
+const MOST_SAID: usize = 16 << 10;
+
+/// Docker's exit code for a container that can not be had.
+pub(crate) const NO_CONTAINER: u8 = 125;
+/// Docker's exit code for a program that is there and can not be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// Docker's exit code for a program that is not there.
+const NOT_FOUND: u8 = 127;
+
+/// Why there is no container, or why it did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// 125, 126 or 127.
+    pub(crate) code: u8,
+    /// What was said, of at most [`LONGEST_MESSAGE`] bytes.
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// One that is not about the container's program.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        message.truncate(end);
+        Self { code: NO_CONTAINER, message }
+    }
+
+    /// One that the runtime said.
+    fn said(message: &str) -> Self {
+        Self { code: exit_code(message), ..Self::new(message) }
+    }
+}
+
+/// The runtime, for one container.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    words: Vec<String>,
+    id: String,
+    /// How long the log was when the verb that runs now began.
+    mark: u64,
+}
+
+impl Runtime {
+    /// `words` are its program and its global options; not empty.
+    pub(crate) fn new(words: Vec<String>, id: String) -> Self {
+        Self { words, id, mark: 0 }
+    }
+
+    /// Executes `create` and waits for its end. `inner` is what the container inherits, closed here when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`]; where the log does not tell why, `stderr` is asked for what was said there.
+    pub(crate) fn create(
+        &mut self,
+        folder: &Folder,
+        places: &Places<'_>,
+        inner: Inner,
+        stderr: impl FnOnce() -> String,
+    ) -> Result<(), Refusal> {
+        let mut command = self.command(folder, "create")?;
+        command.arg("--bundle").arg(places.bundle).arg("--pid-file").arg(places.pid_file);
+        if let Some(socket) = places.console_socket {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
+        let pid = spawn(&mut command)?;
+        // The inner ends that this process still has.
+        drop(command);
+        let waited = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+        match waited {
+            Ok(Some((_, status))) if status.exit_status() == Some(0) => Ok(()),
+            Ok(Some((_, status))) => Err(self.refusal(folder, "create", status, stderr)),
+            Ok(None) => Err(Refusal::new("the runtime's end was not told")),
+            Err(errno) => Err(Refusal::new(format!("cannot wait for the runtime: {errno}"))),
+        }
+    }
+
+    /// Executes `start`, which is not waited for.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn start(&mut self, folder: &Folder) -> Result<Pid, Refusal> {
+        let mut command = self.command(folder, "start")?;
+        spawn(command.arg(&self.id))
+    }
+
+    /// Executes `delete --force`, which is not waited for.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn delete(&mut self, folder: &Folder) -> Result<Pid, Refusal> {
+        let mut command = self.command(folder, "delete")?;
+        spawn(command.arg("--force").arg(&self.id))
+    }
+
+    /// What the verb that ended with `status` said; `stderr` is asked if the log has nothing.
+    pub(crate) fn refusal(
+        &self,
+        folder: &Folder,
+        verb: &str,
+        status: WaitStatus,
+        stderr: impl FnOnce() -> String,
+    ) -> Refusal {
+        let text = match folder.read_from(LOG, self.mark, MOST_SAID as u64) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => return Refusal::new(format!("cannot read the runtime's log: {}", chain(&error))),
+        };
+        if let Some(message) = last_error(&text) {
+            return Refusal::said(&message);
+        }
+        let said = stderr();
+        if !said.trim().is_empty() {
+            return Refusal::said(said.trim());
+        }
+        let end = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "an unknown status".to_owned(),
+        };
+        Refusal::new(format!("{} {verb} ended with {end} and did not say why", self.words.join(" ")))
+    }
+
+    fn command(&mut self, folder: &Folder, verb: &str) -> Result<Command, Refusal> {
+        let fail = |error: io::Error| Refusal::new(format!("cannot look at the runtime's log: {}", chain(&error)));
+        self.mark = folder.length(LOG).map_err(fail)?;
+        let [program, options @ ..] = self.words.as_slice() else { return Err(Refusal::new("there is no runtime")) };
+        let mut command = Command::new(program);
+        command.args(options).arg("--log").arg(folder.path(LOG)).args(["--log-format", "json", verb]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command)
+    }
+}
+
+/// What `create` is told besides the id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a> {
+    pub(crate) bundle: &'a Path,
+    pub(crate) pid_file: &'a Path,
+    pub(crate) console_socket: Option<&'a Path>,
+}
+
+/// Starts a program whose end is waited for by its id.
+fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
+    let program = command.get_program().to_owned();
+    match command.spawn() {
+        Ok(child) => Ok(Pid::from_child(&child)),
+        Err(error) => Err(Refusal::new(format!("cannot execute the runtime {}: {error}", program.display()))),
+    }
+}
+
+/// The last error of a log; the last line of one that is no JSON.
+fn last_error(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Line {
+        level: String,
+        msg: String,
+    }
+    let mut last = None;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        match serde_json::from_str::<Line>(line) {
+            Ok(line) if matches!(line.level.as_str(), "error" | "fatal" | "panic") => last = Some(line.msg),
+            Ok(_) => {}
+            Err(_) => last = Some(line.to_owned()),
+        }
+    }
+    last
+}
+
+/// Docker's exit code for what a runtime said. Only a message about executing counts: a mount's source that does not exist is
+/// 125. The words are Go's (`exec: "x": executable file not found in $PATH`, which stake and runc say), `execve(2)`'s
+/// (`exec /x: no such file or directory`), and crun's (``executable file `x` not found``, `open executable`).
+fn exit_code(message: &str) -> u8 {
+    let message = message.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if !has(&["exec: ", "exec /", "exec `", "exec '", "executable"]) {
+        return NO_CONTAINER;
+    }
+    if has(&["executable file not found", "no such file or directory"]) || has(&["executable file"]) && has(&["not found"]) {
+        return NOT_FOUND;
+    }
+    if has(&["permission denied", "is a directory", "exec format error", "not a directory", "text file busy"]) {
+        return NOT_EXECUTABLE;
+    }
+    NO_CONTAINER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_dockers() {
+        for (message, code) in [
+            ("cannot find the program: exec: \"x\": executable file not found in $PATH", 127),
+            ("cannot find the program: exec: \"/x\": stat /x: no such file or directory", 127),
+            ("cannot exec /bin/x: No such file or directory (os error 2)", 127),
+            ("runc create failed: unable to start container process: error during container init: exec: \"x\": executable file not found in $PATH", 127),
+            ("executable file `x` not found in $PATH: No such file or directory", 127),
+            ("cannot find the program: exec: \"/etc\": is a directory", 126),
+            ("exec: \"/etc/passwd\": permission denied", 126),
+            ("open executable: Permission denied", 126),
+            ("cannot exec /x: Exec format error (os error 8)", 126),
+            ("cannot mount /no/such: no such file or directory", 125),
+            ("cannot open config.json: permission denied", 125),
+            ("", 125),
+        ] {
+            assert_eq!(exit_code(message), code, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_last_error_is_what_counts() {
+        let log = concat!(
+            "{\"level\":\"error\",\"msg\":\"first\",\"time\":\"t\"}\n",
+            "{\"level\":\"warning\",\"msg\":\"w\",\"time\":\"t\"}\n",
+        );
+        assert_eq!(last_error(log).as_deref(), Some("first"));
+        assert_eq!(last_error(&format!("{log}plain text\n")).as_deref(), Some("plain text"));
+        assert_eq!(last_error("{\"level\":\"warning\",\"msg\":\"w\",\"time\":\"t\"}\n"), None);
+    }
+
+    #[test]
+    fn a_message_is_cut_at_a_character() {
+        let refusal = Refusal::new("\u{20ac}".repeat(LONGEST_MESSAGE));
+        assert!(refusal.message.len() <= LONGEST_MESSAGE && refusal.message.len() > LONGEST_MESSAGE - 4);
+    }
+}
