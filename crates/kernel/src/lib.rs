@@ -23,4 +23,5 @@ pub mod sched;
 pub mod sealed;
 pub mod seccomp;
 pub mod signal;
+pub mod spawn;
 mod sys;

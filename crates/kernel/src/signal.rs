@@ -37,7 +37,8 @@ pub fn reset_for_exec() -> io::Result<()> {
 }
 
 /// Gives every signal that is ignored its default action back, except SIGPIPE: what the caller of this program ignored (as
-/// `nohup` and a shell's background do) would be ignored by all that it starts.
+/// `nohup` and a shell's background do) would be ignored by all that it starts. The two signals that libc keeps for itself
+/// (32 and 33) stay as they are.
 ///
 /// # Errors
 /// As `sigaction(2)`, for which there is no reason.
@@ -90,9 +91,9 @@ pub struct Received {
 impl Signals {
     /// Blocks `signals` in the calling thread and opens a non-blocking, close-on-exec descriptor that receives them.
     ///
-    /// The mask is inherited by threads made later and by executed programs, except those started by
-    /// [`std::process::Command`], which clears it. Call this while the process has a single thread. It stays blocked
-    /// after the value is dropped.
+    /// The mask is inherited by threads made later and by executed programs, those of [`std::process::Command`] among them
+    /// unless [`crate::spawn::unblock_signals`] is asked for. Call this while the process has a single thread. It stays
+    /// blocked after the value is dropped.
     ///
     /// # Errors
     /// As `signalfd(2)`; on failure the signals may be blocked already.

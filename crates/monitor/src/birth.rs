@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
-use rustix::fd::AsFd;
 
 use crate::console::ConsoleSocket;
 use crate::errors::chain;
@@ -53,9 +53,8 @@ fn with_terminal(monitor: &mut Monitor) -> Result<(Outputs, Option<OwnedFd>), Re
     let path = ConsoleSocket::path(&monitor.folder);
     let places = Places { bundle: &bundle, pid_file: &pid_file, console_socket: Some(path.as_path() as &Path) };
     let created = monitor.runtime.create(&monitor.folder, &places, inner, || said.said());
-    let received = created.and_then(|()| {
-        socket.receive().map_err(|error| refuse("get the terminal from the runtime", &error))
-    });
+    let received =
+        created.and_then(|()| socket.receive().map_err(|error| refuse("get the terminal from the runtime", &error)));
     let removed = socket.remove(&monitor.folder);
     let master = received?;
     removed.map_err(|error| refuse("remove the console socket", &error))?;
@@ -68,7 +67,8 @@ fn first(folder: &Folder) -> Result<First, Refusal> {
     let refuse = |why: String| Refusal::new(format!("the runtime does not tell the container's first process: {why}"));
     let text = folder.read_from(PID_FILE, 0, 32).map_err(|error| refuse(error.to_string()))?;
     let text = String::from_utf8_lossy(&text);
-    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    let number = text.trim().parse().ok().and_then(|number: u32| i32::try_from(number).ok());
+    let pid = number.and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| refuse(format!("{text:?} is no process id")))?;
     folder.remove(PID_FILE).map_err(|error| refuse(error.to_string()))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| refuse(format!("{pid:?}: {errno}")))?;

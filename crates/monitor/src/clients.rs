@@ -30,6 +30,8 @@ struct Client {
     next: u64,
     /// Whether it still takes packets; it may be gone and what it sent not read yet.
     takes: bool,
+    /// Whether input of it waits for the container.
+    stalled: bool,
 }
 
 /// What a client sent.
@@ -70,7 +72,7 @@ impl Clients {
             if self.list.len() < MOST {
                 self.accepted += 1;
                 let id = ClientId(self.accepted);
-                self.list.push(Client { id, socket, next: self.end(), takes: true });
+                self.list.push(Client { id, socket, next: self.end(), takes: true, stalled: false });
             }
         }
     }
@@ -90,12 +92,12 @@ impl Clients {
         self.kept.is_empty()
     }
 
-    /// The clients to wait for: all that are behind, and the others if `reads`.
-    pub(crate) fn waiting(&self, reads: bool) -> impl Iterator<Item = (ClientId, &OwnedFd, PollFlags)> {
+    /// The clients to wait for: those that are behind, and those of which nothing waits for the container.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (ClientId, &OwnedFd, PollFlags)> {
         let end = self.end();
         self.list.iter().filter_map(move |client| {
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, reads);
+            flags.set(PollFlags::IN, !client.stalled);
             flags.set(PollFlags::OUT, client.takes && client.next < end);
             // Not even asked for a hang-up, which would be told at once and for ever.
             (!flags.is_empty()).then_some((client.id, &client.socket, flags))
@@ -153,9 +155,21 @@ impl Clients {
         dropped
     }
 
-    /// Reads a packet of the client `id`.
+    /// Nothing more is read of the client `id`, until [`Clients::go_on`].
+    pub(crate) fn stall(&mut self, id: ClientId) {
+        self.list.iter_mut().filter(|client| client.id == id).for_each(|client| client.stalled = true);
+    }
+
+    /// Every client is read again.
+    pub(crate) fn go_on(&mut self) {
+        self.list.iter_mut().for_each(|client| client.stalled = false);
+    }
+
+    /// Reads a packet of the client `id`; nothing if it is stalled.
     pub(crate) fn receive(&self, id: ClientId, buffer: &mut [u8; LONGEST]) -> Sent {
-        let Some(client) = self.list.iter().find(|client| client.id == id) else { return Sent::Nothing };
+        let Some(client) = self.list.iter().find(|client| client.id == id && !client.stalled) else {
+            return Sent::Nothing;
+        };
         match fdpass::receive(&client.socket, buffer) {
             // The end and an empty packet, which is none of ours, look the same.
             Ok((0, _)) => Sent::Gone,
@@ -201,6 +215,8 @@ impl Client {
             return;
         }
         let mut buffer = [0; 1];
-        while rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::TRUNC).is_ok_and(|(_, n)| n > 0) {}
+        while rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::TRUNC).is_ok_and(|(_, n)| n > 0)
+        {
+        }
     }
 }

@@ -1,7 +1,16 @@
 //! What clients and the monitor exchange at `attach.sock`: packets whose first byte tells the kind.
 //!
 //! A client may come at any time and any number of them may be there. Each gets what the container writes from then on, and the
-//! end. The monitor does not read the container's output while a client does not take it: nothing is dropped.
+//! end. The monitor does not read the container's output while a client does not take it: nothing is dropped, and the container
+//! waits for its slowest client. Once the container has ended nobody waits any more: its end is recorded, and a client gets the
+//! rest whenever it takes it.
+//!
+//! A client's packets are taken in their order, and not before the container has taken the input before them. A client that
+//! wants to send a signal while its input waits attaches once more for it.
+//!
+//! A client is dropped, and nothing else happens, if it sends what is none of these packets, one that only the monitor sends, or
+//! the number of a signal that does not exist. Descriptors that it sends along are closed. There is room for 128 clients;
+//! one more is disconnected at once.
 
 /// The longest packet: the kind and this many bytes less one.
 pub const LONGEST: usize = 32 << 10;

@@ -5,16 +5,15 @@
 //! number if a signal ended it, 127 if there is no such program, 126 if it can not be executed. When it ends, the kernel ends
 //! whatever else is in the pid namespace.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
-use rustix::termios::{tcgetpgrp, tcsetpgrp};
+use rustix::process::{Pid, Signal, WaitOptions, wait};
 use stockade_kernel::signal::{Signals, by_number};
+use stockade_kernel::spawn::{own_foreground_group, unblock_signals};
 
 /// Faults of this process itself, which are not to be sent on, and what can not be caught.
 const OWN: [Signal; 9] = [
@@ -38,7 +37,7 @@ fn main() -> ExitCode {
     if dashes != "--" {
         return usage();
     }
-    match run(program, arguments) {
+    match run(&program, arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("stockade-init: cannot wait for the program: {error}");
@@ -52,21 +51,21 @@ fn usage() -> ExitCode {
     ExitCode::from(125)
 }
 
-fn run(program: OsString, arguments: impl Iterator<Item = OsString>) -> io::Result<u8> {
+fn run(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> io::Result<u8> {
     let all: Vec<Signal> = (1..=HIGHEST_SIGNAL).filter_map(by_number).filter(|one| !OWN.contains(one)).collect();
     // Blocked before the program exists, so that none is lost; SIGTTOU among them, so that the terminal can be handed over.
     let signals = Signals::block(&all)?;
     // Where this is not pid 1 (a shared pid namespace) orphans would go past it.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    // The standard library clears the child's signal mask.
-    let child = match Command::new(&program).args(arguments).process_group(0).spawn() {
+    let mut command = Command::new(program);
+    unblock_signals(own_foreground_group(command.args(arguments)));
+    let child = match command.spawn() {
         Ok(child) => Pid::from_child(&child),
         Err(error) => {
             eprintln!("stockade-init: exec {program:?}: {error}");
             return Ok(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
         }
     };
-    hand_over_terminal(child)?;
     loop {
         let mut wait = [PollFd::new(&signals, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut wait, None))?;
@@ -76,15 +75,6 @@ fn run(program: OsString, arguments: impl Iterator<Item = OsString>) -> io::Resu
         if let Some(code) = reap(child)? {
             return Ok(code);
         }
-    }
-}
-
-/// Makes the program's process group the one in the foreground, if standard input is this session's terminal.
-fn hand_over_terminal(child: Pid) -> io::Result<()> {
-    match tcsetpgrp(rustix::stdio::stdin(), child) {
-        // ENOTTY, EBADF: no terminal, or another session's. EPERM, ESRCH: the program has ended already.
-        Ok(()) | Err(Errno::NOTTY | Errno::BADF | Errno::PERM | Errno::SRCH | Errno::INVAL | Errno::NXIO) => Ok(()),
-        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -101,14 +91,10 @@ fn send_on(number: i32, child: Pid) -> io::Result<()> {
 fn reap(program: Pid) -> io::Result<Option<u8>> {
     let mut code = None;
     loop {
-        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == program => {
-                if status.stopped() {
-                    go_on_in_foreground(program, status)?;
-                } else {
-                    let signal = status.terminating_signal().map(|signal| (128 + signal) as u8);
-                    code = status.exit_status().map(|exit| exit as u8).or(signal);
-                }
+                let signal = status.terminating_signal().map(|signal| (128 + signal) as u8);
+                code = status.exit_status().map(|exit| exit as u8).or(signal);
             }
             Ok(Some(_)) => {}
             Ok(None) => return Ok(code),
@@ -116,13 +102,4 @@ fn reap(program: Pid) -> io::Result<Option<u8>> {
             Err(errno) => return Err(errno.into()),
         }
     }
-}
-
-/// The program may have used the terminal before it was handed over, which stopped it: it has the terminal now, and goes on.
-fn go_on_in_foreground(program: Pid, status: WaitStatus) -> io::Result<()> {
-    let by_terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw).map(Some).contains(&status.stopping_signal());
-    if by_terminal && tcgetpgrp(rustix::stdio::stdin()) == Ok(program) {
-        rustix::process::kill_process_group(program, Signal::CONT)?;
-    }
-    Ok(())
 }

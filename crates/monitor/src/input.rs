@@ -1,7 +1,7 @@
 //! The container's standard input: what clients send, one packet at a time.
 //!
-//! While the container does not take what was sent, no further packet of any client is read, whatever its kind: the clients'
-//! sockets fill, and they wait. A client that wants to send a signal meanwhile attaches once more.
+//! While the container does not take what a client sent, no further packet of that client is read, whatever its kind: its
+//! socket fills, and it waits. So one packet of each client is kept at most.
 
 use std::io;
 
@@ -36,8 +36,8 @@ impl Input {
         Self { end, stdin, terminal, waiting: Vec::new(), owner: None, ends: false }
     }
 
-    /// Whether a packet can be taken.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether nothing waits for the container.
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
@@ -153,7 +153,7 @@ mod tests {
         input.leave(A).unwrap();
         assert_eq!(read(&inner), Ok(0));
         input.put(B, b"late").unwrap();
-        assert!(input.has_room());
+        assert!(input.is_empty());
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         let most = vec![b'x'; 1 << 20];
         input.put(A, &most).unwrap();
         input.end(A).unwrap();
-        assert!(!input.has_room());
+        assert!(!input.is_empty());
         let mut count = 0;
         let mut buffer = vec![0; 32 << 10];
         loop {
@@ -190,6 +190,6 @@ mod tests {
         let (inner, mut input) = pipe(Stdin::Open);
         drop(inner);
         input.put(A, b"a").unwrap();
-        assert!(input.has_room());
+        assert!(input.is_empty());
     }
 }

@@ -217,13 +217,8 @@ mod tests {
             (Stream::Error, b"open"),
         ]);
         let texts: Vec<(&str, &str)> = found.iter().map(|(log, stream, _)| (log.as_str(), stream.as_str())).collect();
-        let expected = [
-            ("err\n", "stderr"),
-            ("\n", "stderr"),
-            ("one line\n", "stdout"),
-            ("two", "stdout"),
-            ("open", "stderr"),
-        ];
+        let expected =
+            [("err\n", "stderr"), ("\n", "stderr"), ("one line\n", "stdout"), ("two", "stdout"), ("open", "stderr")];
         assert_eq!(texts, expected);
     }
 
@@ -245,7 +240,8 @@ mod tests {
     fn a_full_disk_is_told_once_and_loses_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = JsonLog { file: Some(File::options().write(true).open("/dev/full").unwrap()), ..JsonLog::default() };
+        let mut log =
+            JsonLog { file: Some(File::options().write(true).open("/dev/full").unwrap()), ..JsonLog::default() };
         log.take(Stream::Output, b"lost\n");
         log.take(Stream::Output, b"lost\n");
         assert_eq!(log.failure().unwrap().raw_os_error(), Some(28));

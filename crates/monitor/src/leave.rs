@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
+use stockade_kernel::spawn::unblock_signals;
 
 /// The one variable of its environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -25,7 +26,7 @@ pub(crate) fn on_exit(words: &[String]) -> Result<Option<Pid>, LeaveError> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    match command.spawn() {
+    match unblock_signals(&mut command).spawn() {
         Ok(child) => Ok(Some(Pid::from_child(&child))),
         Err(source) => Err(LeaveError { program: program.clone(), source }),
     }

@@ -377,7 +377,9 @@ impl Monitor {
         let Some(first) = self.first.as_ref().filter(|first| first.ended.is_none()) else { return };
         match pidfd_send_signal(&first.pidfd, signal) {
             Ok(()) | Err(Errno::SRCH) => {}
-            Err(errno) => self.troubles.note(&self.folder, &format!("cannot send {signal:?} to the container: {errno}")),
+            Err(errno) => {
+                self.troubles.note(&self.folder, &format!("cannot send {signal:?} to the container: {errno}"))
+            }
         }
     }
 }

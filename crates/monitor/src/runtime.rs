@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde::Deserialize;
+use stockade_kernel::spawn::unblock_signals;
 use stockade_monitor::control::LONGEST_MESSAGE;
 
 use crate::errors::chain;
@@ -163,7 +164,7 @@ pub(crate) struct Places<'a> {
 /// Starts a program whose end is waited for by its id.
 fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
     let program = command.get_program().to_owned();
-    match command.spawn() {
+    match unblock_signals(command).spawn() {
         Ok(child) => Ok(Pid::from_child(&child)),
         Err(error) => Err(Refusal::new(format!("cannot execute the runtime {}: {error}", program.display()))),
     }
@@ -196,7 +197,9 @@ fn exit_code(message: &str) -> u8 {
     if !has(&["exec: ", "exec /", "exec `", "exec '", "executable"]) {
         return NO_CONTAINER;
     }
-    if has(&["executable file not found", "no such file or directory"]) || has(&["executable file"]) && has(&["not found"]) {
+    if has(&["executable file not found", "no such file or directory"])
+        || has(&["executable file"]) && has(&["not found"])
+    {
         return NOT_FOUND;
     }
     if has(&["permission denied", "is a directory", "exec format error", "not a directory", "text file busy"]) {
@@ -215,7 +218,10 @@ mod tests {
             ("cannot find the program: exec: \"x\": executable file not found in $PATH", 127),
             ("cannot find the program: exec: \"/x\": stat /x: no such file or directory", 127),
             ("cannot exec /bin/x: No such file or directory (os error 2)", 127),
-            ("runc create failed: unable to start container process: error during container init: exec: \"x\": executable file not found in $PATH", 127),
+            (
+                "runc create failed: unable to start container process: error during container init: exec: \"x\": executable file not found in $PATH",
+                127,
+            ),
             ("executable file `x` not found in $PATH: No such file or directory", 127),
             ("cannot find the program: exec: \"/etc\": is a directory", 126),
             ("exec: \"/etc/passwd\": permission denied", 126),

@@ -65,6 +65,9 @@ impl Monitor {
                 }
             }
             self.clients.flush();
+            if self.input.is_empty() {
+                self.clients.go_on();
+            }
         }
         Ok(())
     }
@@ -93,7 +96,7 @@ impl Monitor {
         if let Some(input) = self.input.wants_to_write() {
             add(Source::Input, PollFd::new(input, PollFlags::OUT));
         }
-        for (id, socket, flags) in self.clients.waiting(self.input.has_room()) {
+        for (id, socket, flags) in self.clients.waiting() {
             add(Source::Client(id), PollFd::new(socket, flags));
         }
         let until = [self.deadline, turn.accept_again].into_iter().flatten().min();
@@ -191,10 +194,6 @@ impl Monitor {
 
     /// Does what a client asks.
     fn attend(&mut self, id: ClientId, packet: &mut [u8; LONGEST]) {
-        // Another client may have filled the input in this turn.
-        if !self.input.has_room() {
-            return;
-        }
         let keep = match self.clients.receive(id, packet) {
             Sent::Nothing => true,
             Sent::Gone => false,
@@ -212,7 +211,13 @@ impl Monitor {
     /// Carries `frame` out; whether it is one that a client may send.
     fn obey(&mut self, id: ClientId, frame: &Frame<'_>) -> bool {
         let done = match frame {
-            Frame::Input(bytes) => self.input.put(id, bytes),
+            Frame::Input(bytes) => {
+                let put = self.input.put(id, bytes);
+                if !self.input.is_empty() {
+                    self.clients.stall(id);
+                }
+                put
+            }
             Frame::InputEnd => self.input.end(id),
             Frame::Resize { rows, columns } => self.outputs.resize(*rows, *columns),
             Frame::Signal(number) => match by_number(*number) {

@@ -1,0 +1,61 @@
+//! What a child of [`std::process::Command`] does between fork and exec, which the standard library leaves as it is.
+//!
+//! A child inherits the caller's signal mask (since Rust 1.66), and so the signals that [`crate::signal::Signals::block`] blocked.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::io::Errno;
+use rustix::termios::tcsetpgrp;
+
+/// Makes `command` start its program with no signal blocked. It forks instead of calling `posix_spawn(3)` then.
+pub fn unblock_signals(command: &mut Command) -> &mut Command {
+    // SAFETY: the closure allocates nothing and calls only sigemptyset, sigaction's and sigprocmask's kin, which are
+    // async-signal-safe.
+    unsafe { command.pre_exec(crate::signal::reset_for_exec) }
+}
+
+/// Makes `command` start its program in a process group of its own, which is in the foreground of the terminal that is this
+/// process' standard input, if it is one of this session. SIGTTOU must be blocked or ignored by the caller. Before
+/// [`unblock_signals`]: what is asked first is done first.
+pub fn own_foreground_group(command: &mut Command) -> &mut Command {
+    let take = || {
+        rustix::process::setpgid(None, None)?;
+        match tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid()) {
+            // No terminal, a closed one, or another session's.
+            Ok(()) | Err(Errno::NOTTY | Errno::BADF | Errno::INVAL | Errno::NXIO | Errno::IO) => Ok(()),
+            Err(errno) => Err(io::Error::from(errno)),
+        }
+    };
+    // SAFETY: the closure allocates nothing and makes three system calls, which are async-signal-safe.
+    unsafe { command.pre_exec(take) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signals;
+    use rustix::process::Signal;
+
+    #[test]
+    fn a_child_has_no_signal_blocked_and_leads_its_group() {
+        std::thread::spawn(|| {
+            let signals = Signals::block(&[Signal::TERM, Signal::TTOU]).unwrap();
+            let script = "grep SigBlk /proc/self/status; cut -d' ' -f1,5 /proc/$$/stat";
+            let said = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+            let mut plain = Command::new("sh");
+            plain.args(["-c", script]);
+            assert!(!said(&mut plain).contains("SigBlk:\t0000000000000000"), "there is no need for this module");
+            let mut command = Command::new("sh");
+            unblock_signals(own_foreground_group(command.args(["-c", script])));
+            let said = said(&mut command);
+            let words: Vec<&str> = said.split_whitespace().collect();
+            assert_eq!(words[..2], ["SigBlk:", "0000000000000000"]);
+            assert_eq!(words[2], words[3]);
+            drop(signals);
+        })
+        .join()
+        .unwrap();
+    }
+}
