@@ -42,17 +42,18 @@ mod tests {
     fn a_child_has_no_signal_blocked_and_leads_its_group() {
         std::thread::spawn(|| {
             let signals = Signals::block(&[Signal::TERM, Signal::TTOU]).unwrap();
-            let script = "grep SigBlk /proc/self/status; cut -d' ' -f1,5 /proc/$$/stat";
+            // Not by a shell, some of which clear the mask themselves.
             let said = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
-            let mut plain = Command::new("sh");
-            plain.args(["-c", script]);
-            assert!(!said(&mut plain).contains("SigBlk:\t0000000000000000"), "there is no need for this module");
-            let mut command = Command::new("sh");
-            unblock_signals(own_foreground_group(command.args(["-c", script])));
-            let said = said(&mut command);
-            let words: Vec<&str> = said.split_whitespace().collect();
-            assert_eq!(words[..2], ["SigBlk:", "0000000000000000"]);
-            assert_eq!(words[2], words[3]);
+            let mut plain = Command::new("grep");
+            plain.args(["SigBlk", "/proc/self/status"]);
+            assert_ne!(said(&mut plain), "SigBlk:\t0000000000000000\n", "there is no need for this module");
+            unblock_signals(&mut plain);
+            assert_eq!(said(&mut plain), "SigBlk:\t0000000000000000\n");
+            let mut leader = Command::new("cut");
+            own_foreground_group(leader.args(["-d ", "-f1,5", "/proc/self/stat"]));
+            let said = said(&mut leader);
+            let (pid, group) = said.trim().split_once(' ').unwrap();
+            assert_eq!(pid, group);
             drop(signals);
         })
         .join()

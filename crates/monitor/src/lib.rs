@@ -10,7 +10,20 @@
 //! - [`ATTACH_FD`]: the listening socket (`SOCK_SEQPACKET`) at which clients attach; see [`frame`].
 //! - [`CONTROL_FD`]: a connected socket (`SOCK_SEQPACKET`) to the engine; see [`control`].
 //! - [`LOCK_FD`]: the file [`LOCK`] of the folder, locked exclusively (`flock(2)`): as long as the lock is held, the monitor
-//!   lives, whatever became of its process id.
+//!   lives, whatever became of its process id. It is unlocked before [`order::Order::on_exit`] is executed.
+//!
+//! It closes every other descriptor, leaves the session and the standard streams of its caller, and is not ended by signals:
+//! SIGTERM goes on to the container's first process; SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are ignored. If it is killed, the
+//! container goes on with nobody to read its output; its lock is free, and the runtime's `delete --force` removes it.
+//!
+//! The stages of a container's end: its output is read to the end, but for one second at most where other processes hold it
+//! (a shared pid namespace); the end is recorded; the runtime's `delete --force` is executed, and what was written until then
+//! is read; the lock is released and the socket for clients closed; `on_exit` is executed; clients are told
+//! [`frame::Frame::Exited`]. The process lives on until each client has taken that or has gone. A container that can not be had
+//! goes the same way, with [`state::Phase::Failed`] and [`control::Report::Failed`].
+//!
+//! In the folder it also writes `runtime.log` (what the runtime said, its warnings too) and, if something went wrong that
+//! stopped nothing, `monitor.log`, one line each. `pid` and `console.sock` are there while the container is made.
 
 pub mod control;
 pub mod frame;

@@ -1,7 +1,7 @@
 //! A container's life as its monitor sees it: what has happened, and what is done next.
 //!
 //! [`Stage`] only goes forward, so what is recorded never goes backwards: a container that ends before its runtime's `start` does
-//! is recorded as running first. When something can not be had ([`Monitor::give_up`]) what there is of the container is
+//! is recorded as running first. When something can not be had (`give_up`) what there is of the container is
 //! deleted by the same stages that follow a container's end.
 
 use std::path::Path;
@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::Signals;
 use stockade_monitor::control::{Command, Report};
-use stockade_monitor::frame::Frame;
 use stockade_monitor::order::Order;
 use stockade_monitor::state::{Phase, State};
 
@@ -26,7 +24,6 @@ use crate::errors::{Troubles, chain};
 use crate::folder::Folder;
 use crate::input::Input;
 use crate::jsonlog::JsonLog;
-use crate::leave;
 use crate::runtime::{Refusal, Runtime};
 use crate::streams::Outputs;
 
@@ -34,12 +31,6 @@ use crate::streams::Outputs;
 /// others by then and there is nothing to wait for; elsewhere descendants may hold the streams, and go on to be read
 /// until the runtime's `delete` has ended them too.
 const DRAIN: Duration = Duration::from_secs(1);
-
-/// How long `delete` may take before the container's end is told without it.
-const DELETE: Duration = Duration::from_secs(60);
-
-/// How long the program of [`Order::on_exit`] may take before clients are told of the end without it.
-const ON_EXIT: Duration = Duration::from_secs(60);
 
 /// Where the monitor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +84,7 @@ pub(crate) struct Monitor {
     pub(crate) signals: Signals,
     pub(crate) attach: Option<OwnedFd>,
     pub(crate) control: Option<OwnedFd>,
-    lock: Option<OwnedFd>,
+    pub(crate) lock: Option<OwnedFd>,
     pub(crate) first: Option<First>,
     pub(crate) worker: Option<Worker>,
     pub(crate) outputs: Outputs,
@@ -104,9 +95,9 @@ pub(crate) struct Monitor {
     pub(crate) stage: Stage,
     /// When the stage is over at the latest.
     pub(crate) deadline: Option<Instant>,
-    started: Timestamp,
+    pub(crate) started: Timestamp,
     /// Why there is no container.
-    refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Does all that this program is for; returns when the container has ended and everybody is told.
@@ -243,133 +234,32 @@ impl Monitor {
         }
     }
 
-    fn exited(&mut self) {
-        let Some(Ended { code, signal, finished }) = self.first.as_ref().and_then(|first| first.ended) else { return };
-        let (started, finished) = (rfc3339(self.started), rfc3339(finished.max(self.started)));
-        if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished }) {
-            self.troubles.note(&self.folder, &refusal.message);
-        }
-        self.delete();
-    }
-
-    /// There is no container, because of `refusal`.
-    fn give_up(&mut self, refusal: Refusal) {
-        self.refusal = Some(refusal);
-        self.input.close();
-        self.outputs.let_end();
-        self.delete();
-    }
-
-    fn delete(&mut self) {
-        match self.runtime.delete(&self.folder) {
-            Ok(pid) => self.worker = Some(Worker { pid, ended: None }),
-            Err(refusal) => {
-                self.troubles.note(&self.folder, &refusal.message);
-                self.kill();
-            }
-        }
-        self.enter(Stage::Deleting, Some(DELETE));
-    }
-
-    fn after_delete(&mut self, late: bool) {
-        if let Some(status) = self.worker_end()
-            && status.exit_status() != Some(0)
-        {
-            let refusal = self.runtime.refusal(&self.folder, "delete", status, String::new);
-            self.troubles.note(&self.folder, &format!("the container is not deleted: {}", refusal.message));
-            self.kill();
-        }
-        let lives = self.first.as_ref().is_some_and(|first| first.ended.is_none());
-        if (self.worker.is_some() || lives) && !late {
-            return;
-        }
-        if late {
-            self.troubles.note(&self.folder, "the container was not deleted in time");
-            self.worker = None;
-        }
-        self.read_the_rest();
-        self.let_go();
-        match leave::on_exit(&self.order.on_exit) {
-            Ok(Some(pid)) => self.worker = Some(Worker { pid, ended: None }),
-            Ok(None) => {}
-            Err(error) => self.troubles.note(&self.folder, &chain(&error)),
-        }
-        self.enter(Stage::Leaving, Some(ON_EXIT));
-    }
-
-    /// Says the end to the engine if it still waits, and gives everything up that others may wait for.
-    fn let_go(&mut self) {
-        if let Some(Refusal { code, message }) = self.refusal.clone() {
-            if let Err(refusal) = self.record(Phase::Failed { code, error: message.clone() }) {
-                self.troubles.note(&self.folder, &refusal.message);
-            }
-            self.report(&Report::Failed { code, message });
-        }
-        self.control = None;
-        // Whoever has connected is told of the end like the others.
-        if let Some(attach) = self.attach.take()
-            && let Err(error) = self.clients.accept(&attach)
-        {
-            self.troubles.note(&self.folder, &format!("cannot accept a client: {error}"));
-        }
-        // Unlocked and not only closed: a copy of the descriptor elsewhere holds nothing any more.
-        if let Some(lock) = self.lock.take()
-            && let Err(errno) = flock(&lock, FlockOperation::Unlock)
-        {
-            self.troubles.note(&self.folder, &format!("cannot unlock the container: {errno}"));
-        }
-    }
-
-    fn after_on_exit(&mut self, late: bool) {
-        if let Some(status) = self.worker_end()
-            && status.exit_status() != Some(0)
-        {
-            self.troubles.note(&self.folder, &format!("{:?} failed: {status:?}", self.order.on_exit));
-        }
-        if self.worker.is_some() && !late {
-            return;
-        }
-        if self.worker.take().is_some() {
-            self.troubles.note(&self.folder, &format!("{:?} did not end in time", self.order.on_exit));
-        }
-        self.troubles.write(&self.folder);
-        let ended = self.first.as_ref().and_then(|first| first.ended).map(|ended| ended.code);
-        let code = self.refusal.as_ref().map(|refusal| refusal.code).or(ended).unwrap_or_default();
-        self.clients.publish(&Frame::Exited(code).encode());
-        self.enter(Stage::Telling, None);
-    }
-
     /// The status of the program that was executed, if it has ended; it is forgotten then.
-    fn worker_end(&mut self) -> Option<WaitStatus> {
+    pub(crate) fn worker_end(&mut self) -> Option<WaitStatus> {
         let status = self.worker.as_ref()?.ended?;
         self.worker = None;
         Some(status)
     }
 
-    fn enter(&mut self, stage: Stage, limit: Option<Duration>) {
+    pub(crate) fn enter(&mut self, stage: Stage, limit: Option<Duration>) {
         self.stage = stage;
         self.deadline = limit.map(|limit| Instant::now() + limit);
     }
 
     /// Records the container's phase.
-    fn record(&self, phase: Phase) -> Result<(), Refusal> {
+    pub(crate) fn record(&self, phase: Phase) -> Result<(), Refusal> {
         let state = State { monitor: std::process::id().cast_signed(), phase };
         self.folder.record(&state).map_err(|error| Refusal::new(chain(&error)))
     }
 
     /// Tells the engine. One that has ended is noticed when it is heard.
-    fn report(&mut self, report: &Report) {
+    pub(crate) fn report(&mut self, report: &Report) {
         if let Some(control) = &self.control
             && let Err(error) = say(control, report)
             && error.raw_os_error() != Some(Errno::PIPE.raw_os_error())
         {
             self.troubles.note(&self.folder, &format!("cannot tell the engine {report:?}: {error}"));
         }
-    }
-
-    /// Ends the first process where the runtime could not.
-    fn kill(&mut self) {
-        self.signal(Signal::KILL);
     }
 
     /// Sends `signal` to the first process, if it is there.
@@ -385,6 +275,6 @@ impl Monitor {
 }
 
 /// Always with nanoseconds, so that times of one container compare as text.
-fn rfc3339(time: Timestamp) -> String {
+pub(crate) fn rfc3339(time: Timestamp) -> String {
     format!("{time:.9}")
 }

@@ -9,6 +9,7 @@ mod adopt;
 mod birth;
 mod clients;
 mod console;
+mod end;
 mod errors;
 mod folder;
 mod input;

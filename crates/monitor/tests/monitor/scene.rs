@@ -1,6 +1,6 @@
 //! One container with its monitor: what the engine would do.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -115,6 +115,12 @@ fn packets() -> OwnedFd {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
 }
 
+#[track_caller]
+fn receive(socket: &OwnedFd, packet: &mut [u8]) -> usize {
+    // A socket with a time limit is interrupted by every signal (`signal(7)`).
+    rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *packet, RecvFlags::empty())).unwrap().1
+}
+
 fn limit(socket: &OwnedFd) {
     set_socket_timeout(socket, Timeout::Recv, Some(LIMIT)).unwrap();
     set_socket_timeout(socket, Timeout::Send, Some(LIMIT)).unwrap();
@@ -133,8 +139,7 @@ impl Live {
     #[track_caller]
     pub(crate) fn hear(&self) -> Option<Report> {
         let mut packet = vec![0; control::LONGEST];
-        let (length, _) =
-            rustix::net::recv(self.control.as_ref().unwrap(), &mut packet[..], RecvFlags::empty()).unwrap();
+        let length = receive(self.control.as_ref().unwrap(), &mut packet);
         (length > 0).then(|| serde_json::from_slice(&packet[..length]).unwrap())
     }
 
@@ -259,14 +264,15 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn send_raw(&self, packet: &[u8]) {
-        assert_eq!(rustix::net::send(&self.0, packet, SendFlags::NOSIGNAL), Ok(packet.len()));
+        let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.0, packet, SendFlags::NOSIGNAL));
+        assert_eq!(sent, Ok(packet.len()));
     }
 
     /// The next packet; `None` at the end of the connection.
     #[track_caller]
     pub(crate) fn next(&self) -> Option<Vec<u8>> {
         let mut packet = vec![0; LONGEST];
-        let (length, _) = rustix::net::recv(self.0.as_fd(), &mut packet[..], RecvFlags::empty()).unwrap();
+        let length = receive(&self.0, &mut packet);
         packet.truncate(length);
         (length > 0).then_some(packet)
     }
