@@ -11,8 +11,8 @@ use rustix::termios::tcsetpgrp;
 
 /// Makes `command` start its program with no signal blocked. It forks instead of calling `posix_spawn(3)` then.
 pub fn unblock_signals(command: &mut Command) -> &mut Command {
-    // SAFETY: the closure allocates nothing and calls only sigemptyset, sigaction's and sigprocmask's kin, which are
-    // async-signal-safe.
+    // SAFETY: the function allocates nothing and calls only signal, sigemptyset and pthread_sigmask, which are
+    // async-signal-safe (signal-safety(7)).
     unsafe { command.pre_exec(crate::signal::reset_for_exec) }
 }
 
