@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use stockade_kernel::spawn::unblock_signals;
 use stockade_spec::{Hook, State};
 
 /// A hook that did not succeed.
@@ -102,7 +103,8 @@ fn spawn(hook: &Hook, output: File) -> io::Result<Child> {
     }
     let environment = hook.env.iter().filter_map(|entry| entry.split_once('='));
     command.env_clear().envs(environment).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(output);
-    command.process_group(0).spawn()
+    // The runtime blocks signals that it forwards, which is no business of the hook's.
+    unblock_signals(command.process_group(0)).spawn()
 }
 
 /// Writes the state; a hook that does not read it is no error. A state always fits into the pipe.
@@ -168,6 +170,21 @@ mod tests {
         let (json, environment) = text.split_once('}').unwrap();
         assert!(json.contains(r#""id":"x""#) && json.contains(r#""status":"creating""#), "{json}");
         assert!(!environment.contains("CARGO"), "{environment}");
+    }
+
+    #[test]
+    fn a_hook_has_no_signal_blocked() {
+        let blocked = std::thread::spawn(|| {
+            let _signals = stockade_kernel::signal::Signals::block(&[Signal::TERM]).unwrap();
+            // Not by a shell, some of which clear the mask themselves.
+            let hook = Hook {
+                path: "/bin/grep".into(),
+                args: ["grep", "-q", "SigBlk:.0000000000000000", "/proc/self/status"].map(str::to_owned).to_vec(),
+                ..Hook::default()
+            };
+            run(&[hook], &state())
+        });
+        blocked.join().unwrap().unwrap();
     }
 
     #[test]
