@@ -10,6 +10,7 @@ const PACKAGES: &[&str] = &[
     "apparmor",
     "busybox-static",
     "containerd",
+    "debootstrap",
     "docker.io",
     "iproute2",
     "jq",
@@ -22,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "uidmap",
     "umoci",
     "util-linux",
+    "zstd",
 ];
 
 /// While this file exists, packages do not start their services (policy-rc.d, Debian policy 9.3.3.1).

@@ -1,15 +1,24 @@
 //! The folder of unpacked layers.
 //!
-//! `<data>/layers/sha256/<hex>` is a layer that is complete; `<data>/layers/unpacking/<hex>` is one that is being
-//! unpacked by whoever holds the lock (`flock(2)`) on that folder, or was when its process died.
+//! `<data>/layers/sha256/<hex>` is a layer that is complete. `<data>/layers/unpacking/<hex>` is the work of whoever holds
+//! the lock (`flock(2)`) on that folder, or the leftover of a process that died, which the next one removes: the layer is
+//! unpacked in `layer` in there, written through to the disk, and renamed into its place. So a layer has its final name
+//! if and only if it is whole, however a process or the machine ends.
 
-use std::io;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use sha2::Digest as _;
+use stockade_kernel::resolve;
 
 use crate::Digest;
+use crate::tar::{Archive, Stream, TarError};
+use crate::unpack::{UnpackError, is_opaque, limits, unpack};
 
 /// The layers below one data directory.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub struct Layers {
     path: PathBuf,
     /// `<data>/layers/sha256`.
     complete: OwnedFd,
+    /// `<data>/layers/unpacking`.
+    unpacking: OwnedFd,
 }
 
 /// Why the folder of layers cannot be used.
@@ -31,16 +42,63 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What a process that died left behind could not be removed.
+    #[error("remove the half-unpacked layer {path}")]
+    Sweep {
+        /// The folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
 }
 
+/// Why a layer is not there. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum EnsureError {
+    /// The archive does not have the digest that the image says it has.
+    #[error("layer {expected} has the content of {found}: the image is damaged or forged")]
+    Digest {
+        /// The digest that was asked for.
+        expected: Digest,
+        /// The digest that the archive has.
+        found: Digest,
+    },
+    /// The archive could not be unpacked.
+    #[error("unpack layer {diff_id}")]
+    Unpack {
+        /// The layer.
+        diff_id: Digest,
+        /// Why not.
+        source: UnpackError,
+    },
+    /// The folders of the store failed.
+    #[error("{step} of layer {diff_id}")]
+    Store {
+        /// The layer.
+        diff_id: Digest,
+        /// What was done.
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The name of the folder that a layer is unpacked in.
+const NEW: &str = "layer";
+
 impl Layers {
-    /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing.
+    /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing, and removes what
+    /// processes that died left half-unpacked.
     ///
     /// # Errors
-    /// If a folder cannot be made or opened; what was made stays.
+    /// If a folder cannot be made, opened or removed; what was made stays.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let path = data_dir.join("layers");
-        Ok(Self { complete: open_folder(&path.join("sha256"))?, path })
+        let complete = open_folder(&path.join("sha256"))?;
+        let unpacking = open_folder(&path.join("unpacking"))?;
+        let layers = Self { path, complete, unpacking };
+        layers.sweep().map_err(|source| OpenError::Sweep { path: layers.path.join("unpacking"), source })?;
+        Ok(layers)
     }
 
     /// The folder of the complete layer with this diff id, `None` if it was not unpacked yet.
@@ -49,6 +107,153 @@ impl Layers {
         let hex = diff_id.hex();
         rustix::fs::statat(&self.complete, &hex, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(self.path.join("sha256").join(hex))
+    }
+
+    /// Whether the complete layer with this diff id hides all layers below it (`.wh..wh..opq` in its root), which overlayfs
+    /// does not know of roots: whoever stacks layers leaves those below out.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be looked at.
+    pub fn hides_below(&self, diff_id: &Digest) -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let layer = resolve::open_no_links(&self.complete, diff_id.hex(), flags, Mode::empty())?;
+        is_opaque(layer.as_fd())
+    }
+
+    /// The folder of the layer with this diff id, unpacked now from its uncompressed `archive` if it was not before. Where
+    /// another process is unpacking the same layer, this one waits for it and unpacks only if that one failed. Every byte of
+    /// the archive, also behind its end, is part of the digest, and the layer gets its name only if that is right.
+    ///
+    /// # Errors
+    /// See [`EnsureError`]; nothing is left behind.
+    pub fn ensure(&self, diff_id: &Digest, archive: impl Read) -> Result<PathBuf, EnsureError> {
+        let store = |step| move |source| EnsureError::Store { diff_id: *diff_id, step, source };
+        let hex = diff_id.hex();
+        let name = OsStr::new(&hex);
+        let place = self.lock(name, Wait::Forever).map_err(store("lock the folder"))?;
+        let place = place.ok_or(Errno::AGAIN.into()).map_err(store("lock the folder"))?;
+        let outcome = match self.find(diff_id) {
+            Some(_) => Ok(()),
+            None => self.make(diff_id, &place, archive),
+        };
+        let removed = self.remove_place(name, &place).map_err(store("remove the working folder"));
+        outcome.and(removed)?;
+        Ok(self.path.join("sha256").join(hex))
+    }
+
+    /// Unpacks in the locked folder `place`, compares, and renames.
+    fn make(&self, diff_id: &Digest, place: &OwnedFd, archive: impl Read) -> Result<(), EnsureError> {
+        let store = |step| move |source: Errno| EnsureError::Store { diff_id: *diff_id, step, source: source.into() };
+        resolve::remove_tree(place, NEW).map_err(|source| EnsureError::Store {
+            diff_id: *diff_id,
+            step: "remove a leftover",
+            source,
+        })?;
+        rustix::fs::mkdirat(place, NEW, Mode::from_raw_mode(0o700)).map_err(store("make the folder"))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(place, NEW, flags, Mode::empty()).map_err(store("open the folder"))?;
+        // What an archive without an entry for its root gets, as in Docker.
+        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(store("set the mode of the folder"))?;
+        let found =
+            unpack_hashed(archive, &root).map_err(|source| EnsureError::Unpack { diff_id: *diff_id, source })?;
+        if found != *diff_id {
+            return Err(EnsureError::Digest { expected: *diff_id, found });
+        }
+        // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
+        rustix::fs::syncfs(&root).map_err(store("write the files"))?;
+        rustix::fs::renameat(place, NEW, &self.complete, diff_id.hex()).map_err(store("rename the folder"))?;
+        rustix::fs::fsync(&self.complete).map_err(store("write the name"))
+    }
+
+    /// The working folder of the layer `name`, made and locked by this process; `None` if another one has it and `wait`
+    /// says not to wait.
+    fn lock(&self, name: &OsStr, wait: Wait) -> io::Result<Option<OwnedFd>> {
+        let operation = match wait {
+            Wait::Forever => FlockOperation::LockExclusive,
+            Wait::Not => FlockOperation::NonBlockingLockExclusive,
+        };
+        loop {
+            match rustix::fs::mkdirat(&self.unpacking, name, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let place = match rustix::fs::openat(&self.unpacking, name, flags, Mode::empty()) {
+                Ok(place) => place,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            match rustix::io::retry_on_intr(|| rustix::fs::flock(&place, operation)) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            // The one who had the lock before may have removed the folder, which is then not the one that others lock.
+            match rustix::fs::statat(&self.unpacking, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(named) if named.st_ino == rustix::fs::fstat(&place)?.st_ino => return Ok(Some(place)),
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Removes the working folder `place`, which this process has locked.
+    fn remove_place(&self, name: &OsStr, place: &OwnedFd) -> io::Result<()> {
+        resolve::remove_tree(place, NEW)?;
+        Ok(rustix::fs::unlinkat(&self.unpacking, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Removes the working folders that no process has locked.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(&self.unpacking)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            let name = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name);
+            if let Some(place) = self.lock(name, Wait::Not)? {
+                self.remove_place(name, &place)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether to wait for a lock.
+#[derive(Clone, Copy)]
+enum Wait {
+    Forever,
+    Not,
+}
+
+/// Unpacks `archive` into `root` and tells the digest of all of it.
+fn unpack_hashed(archive: impl Read, root: &OwnedFd) -> Result<Digest, UnpackError> {
+    let mut archive = Archive::new(Stream(Hashing { from: archive, hasher: sha2::Sha256::new(), count: 0 }));
+    unpack(&mut archive, root.as_fd())?;
+    let Stream(mut rest) = archive.into_source();
+    let position = rest.count;
+    let most = limits::LARGEST_LAYER.saturating_sub(position).saturating_add(1);
+    let copied = io::copy(&mut (&mut rest).take(most), &mut io::sink());
+    if copied.map_err(|source| TarError::Read { position, source })? == most {
+        return Err(UnpackError::TooLarge);
+    }
+    Ok(Digest::finish(rest.hasher))
+}
+
+/// A reader that takes the digest of what passes.
+struct Hashing<R> {
+    from: R,
+    hasher: sha2::Sha256,
+    count: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.count += count as u64;
+        Ok(count)
     }
 }
 
@@ -62,3 +267,6 @@ fn open_folder(path: &Path) -> Result<OwnedFd, OpenError> {
     };
     attempt().map_err(|source| OpenError::Open { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,12 @@ pub mod container_root;
 mod digest;
 pub mod layers;
 mod overlay;
+pub mod tar;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 pub use container_root::{ContainerRoot, MountError};
 pub use digest::{Digest, DigestError};
-pub use layers::Layers;
+pub use layers::{EnsureError, Layers};
+pub use unpack::UnpackError;

@@ -41,6 +41,7 @@ pub const NEEDS: &[Need] = &[
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
+    Need { name: "debian_image", advertised: debian_image, works: debian_image },
     Need { name: "stake", advertised: has_stake, works: has_stake },
     Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
@@ -60,6 +61,7 @@ pub const NEEDS: &[Need] = &[
     program!("strace", &["-V"]),
     program!("umoci", &["--version"]),
     program!("unshare", &["--version"]),
+    program!("zstd", &["--version"]),
 ];
 
 /// A need for a program of the host, by its name.
@@ -104,6 +106,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
         "runtime" => is_runtime(&crate::programs::runtime_in(programs)),
         "stake" => crate::programs::runtime_is_ours() && is_runtime(&crate::programs::runtime_in(programs)),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
+        "debian_image" => images.join("debian/rootfs").is_dir(),
         _ => (need.advertised)(),
     });
     here.map(|need| need.name).collect()
@@ -166,6 +169,10 @@ fn apparmor_works() -> bool {
 
 fn busybox_image() -> bool {
     crate::programs::image("busybox").is_dir()
+}
+
+fn debian_image() -> bool {
+    crate::programs::image("debian").is_dir()
 }
 
 fn has_runtime() -> bool {

@@ -1,0 +1,298 @@
+//! Unpacking one layer into a folder, in the form that overlayfs stacks.
+//!
+//! Every name comes from a stranger. It is cut into components first ([`name`]), its parent is resolved by the kernel
+//! with the layer's folder as root (`openat2(2)`, `RESOLVE_IN_ROOT`), so that links in the layer can lead nowhere else,
+//! and what is made is made in that parent's descriptor, by its last component, without following links, and given its
+//! attributes through a descriptor of its own. So nothing is ever written outside, also not while another process swaps
+//! links in the folder (CVE-2025-47290, CVE-2021-32760, CVE-2026-17106).
+//!
+//! Differences to what is in the archive, on purpose: whiteouts become overlayfs's (image-spec, layer.md), directories that
+//! no entry describes are made with mode 0755 for root, labels of other machines' security modules (`security.*` but
+//! for `security.capability`) and the extended attributes of links and devices are left out.
+
+mod attributes;
+mod error;
+pub(crate) mod limits;
+mod name;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use stockade_kernel::resolve;
+
+use crate::tar::{Archive, Entry, Kind, Source};
+use name::{Meaning, Name};
+
+pub(crate) use attributes::is_opaque;
+pub use error::UnpackError;
+
+/// The mode of a directory that no entry describes, as in Docker.
+const IMPLIED: Mode = Mode::from_raw_mode(0o755);
+/// How much of a file is copied at once.
+const CHUNK: usize = 128 << 10;
+
+/// Unpacks `archive` into the empty folder `root`, and reads it to the end.
+///
+/// # Errors
+/// See [`UnpackError`]; what was unpacked so far stays in the folder, for the caller to remove.
+pub(crate) fn unpack<S: Source>(archive: &mut Archive<S>, root: BorrowedFd<'_>) -> Result<(), UnpackError> {
+    let mut unpacker = Unpacker { root, parent: None, times: BTreeMap::new(), names: 0, buffer: vec![0; CHUNK] };
+    let mut count = 0;
+    while let Some(entry) = archive.next_entry()? {
+        count += 1;
+        if count > limits::MOST_ENTRIES {
+            return Err(UnpackError::TooManyEntries);
+        }
+        if entry.position.saturating_add(entry.size) > limits::LARGEST_LAYER {
+            return Err(UnpackError::TooLarge);
+        }
+        unpacker.entry(archive, &entry)?;
+    }
+    unpacker.set_times()
+}
+
+/// What stood where an entry is to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// A directory, which stays because the entry is one too.
+    Directory,
+    /// A whiteout, which was removed.
+    Whiteout,
+}
+
+struct Unpacker<'fd> {
+    root: BorrowedFd<'fd>,
+    /// The directory that the last entry went to, as most go to the same one in a row.
+    parent: Option<(PathBuf, OwnedFd)>,
+    /// The times of directories: set last, because every entry in a directory changes them.
+    times: BTreeMap<PathBuf, (i64, u32)>,
+    /// The bytes of the names in `times`.
+    names: usize,
+    buffer: Vec<u8>,
+}
+
+/// A failed step with an entry.
+fn failed<E: Into<io::Error>>(entry: &Entry, step: &'static str) -> impl Fn(E) -> UnpackError {
+    move |error| UnpackError::Entry { entry: shown(&entry.path), step, source: error.into() }
+}
+
+/// A name for messages.
+fn shown(name: &[u8]) -> String {
+    name.escape_ascii().to_string()
+}
+
+impl Unpacker<'_> {
+    fn entry<S: Source>(&mut self, archive: &mut Archive<S>, entry: &Entry) -> Result<(), UnpackError> {
+        let wrong = |reason| UnpackError::Name { entry: shown(&entry.path), reason };
+        match name::meaning(&entry.path).map_err(wrong)? {
+            Meaning::Ignored => Ok(()),
+            Meaning::Root if entry.kind == Kind::Directory => {
+                attributes::set_all(self.root, entry)?;
+                self.remember_time(Path::new(""), entry)
+            }
+            Meaning::Root => Err(wrong("is that of the layer's root, which must be a directory")),
+            Meaning::Opaque(directory) => self.opaque(directory.as_ref(), entry),
+            Meaning::Whiteout(name) => self.whiteout(&name, entry),
+            Meaning::Entry(name) => match entry.kind {
+                Kind::Directory => self.directory(&name, entry),
+                Kind::File => self.file(archive, &name, entry),
+                Kind::HardLink => self.hard_link(&name, entry),
+                Kind::Symlink => self.symlink(&name, entry),
+                Kind::CharacterDevice | Kind::BlockDevice | Kind::Fifo => self.special(&name, entry),
+            },
+        }
+    }
+
+    /// The directory at `path`, made where it is missing.
+    fn parent(&mut self, path: &Path, entry: &Entry) -> Result<BorrowedFd<'_>, UnpackError> {
+        let known = self.parent.take_if(|(known, _)| known == path);
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let made = resolve::make_directories(self.root, path, IMPLIED);
+                (path.to_owned(), made.map_err(failed(entry, "open the directory that it is in"))?)
+            }
+        };
+        Ok(self.parent.insert(found).1.as_fd())
+    }
+
+    /// Opens the parent of `name` and makes room in it: a later entry takes the place of an earlier one.
+    fn room(&mut self, name: &Name, entry: &Entry) -> Result<(OwnedFd, Before), UnpackError> {
+        let parent = self.parent(name.parent(), entry)?.try_clone_to_owned();
+        let parent = parent.map_err(failed(entry, "keep the directory that it is in"))?;
+        let stat = match rustix::fs::statat(&parent, name.last(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok((parent, Before::Nothing)),
+            Err(error) => return Err(failed(entry, "look at its place")(error)),
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory && entry.kind == Kind::Directory {
+            return Ok((parent, Before::Directory));
+        }
+        // What is removed may be, or hold, the directory that is remembered.
+        self.parent = None;
+        resolve::remove_tree(&parent, name.last()).map_err(failed(entry, "remove an earlier entry of that name"))?;
+        Ok((parent, if is_whiteout(kind, stat.st_rdev) { Before::Whiteout } else { Before::Nothing }))
+    }
+
+    fn directory(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let (parent, before) = self.room(name, entry)?;
+        if before != Before::Directory {
+            let private = Mode::from_raw_mode(0o700);
+            rustix::fs::mkdirat(&parent, name.last(), private).map_err(failed(entry, "make the directory"))?;
+        }
+        let directory = open_directory(&parent, name.last()).map_err(failed(entry, "open the directory"))?;
+        attributes::set_all(directory.as_fd(), entry)?;
+        if before == Before::Whiteout {
+            // It was removed and made anew: nothing below shows through.
+            attributes::set_opaque(directory.as_fd(), entry)?;
+        }
+        self.remember_time(name.path(), entry)
+    }
+
+    fn file<S: Source>(&mut self, archive: &mut Archive<S>, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let (parent, _) = self.room(name, entry)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
+        let opened = resolve::open_no_links(&parent, name.last(), flags, Mode::from_raw_mode(0o600));
+        let mut file = std::fs::File::from(opened.map_err(failed(entry, "make the file"))?);
+        loop {
+            let count = archive.read_data(&mut self.buffer)?;
+            if count == 0 {
+                break;
+            }
+            file.write_all(&self.buffer[..count]).map_err(failed(entry, "write the file"))?;
+        }
+        attributes::set_all(file.as_fd(), entry)?;
+        attributes::set_time(file.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
+    }
+
+    /// The target is an earlier entry: a hard link to anything else cannot be told from an escape.
+    fn hard_link(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let target = shown(&entry.link);
+        let wrong = |reason| UnpackError::HardLink { entry: shown(&entry.path), target: target.clone(), reason };
+        let place = name::place(&entry.link).map_err(wrong)?.ok_or_else(|| wrong("which is the layer's root"))?;
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        let holder = resolve::open_in_root(self.root, Path::new("/").join(place.parent()), directory, Mode::empty());
+        let holder = holder.map_err(|_missing| wrong("which is not in the layer before it"))?;
+        let stat = rustix::fs::statat(&holder, place.last(), AtFlags::SYMLINK_NOFOLLOW);
+        let stat = stat.map_err(|_missing| wrong("which is not in the layer before it"))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return Err(wrong("which is a directory"));
+        }
+        if is_whiteout(kind, stat.st_rdev) {
+            return Err(wrong("which is a whiteout"));
+        }
+        let (parent, _) = self.room(name, entry)?;
+        rustix::fs::linkat(&holder, place.last(), &parent, name.last(), AtFlags::empty())
+            .map_err(failed(entry, "make the hard link"))
+    }
+
+    fn symlink(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let (parent, _) = self.room(name, entry)?;
+        rustix::fs::symlinkat(&entry.link[..], &parent, name.last()).map_err(failed(entry, "make the link"))?;
+        let link = open_itself(&parent, name.last()).map_err(failed(entry, "open the link"))?;
+        attributes::set_owner(link.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
+        attributes::set_time(link.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
+    }
+
+    /// A device or a FIFO, which is never opened.
+    fn special(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let kind = match entry.kind {
+            Kind::CharacterDevice => FileType::CharacterDevice,
+            Kind::BlockDevice => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        let number = rustix::fs::makedev(entry.device.0, entry.device.1);
+        if is_whiteout(kind, number) {
+            return Err(UnpackError::WhiteoutDevice(shown(&entry.path)));
+        }
+        let (parent, _) = self.room(name, entry)?;
+        rustix::fs::mknodat(&parent, name.last(), kind, Mode::from_raw_mode(0o600), number)
+            .map_err(failed(entry, "make the device or FIFO"))?;
+        let node = open_itself(&parent, name.last()).map_err(failed(entry, "open the device or FIFO"))?;
+        attributes::set_owner(node.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
+        attributes::set_mode_of_path(node.as_fd(), entry).map_err(failed(entry, "set its mode"))?;
+        attributes::set_time(node.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
+    }
+
+    /// Hides `name` of the layers below. What this layer has under that name stays (image-spec: whiteouts apply to the
+    /// layers below only), whether it comes before or after.
+    fn whiteout(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        let parent = self.parent(name.parent(), entry)?;
+        match rustix::fs::mknodat(parent, name.last(), FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => match open_directory(parent, name.last()) {
+                Ok(directory) => attributes::set_opaque(directory.as_fd(), entry),
+                // Whatever else it is hides what is below by itself.
+                Err(error) if is_no_directory(&error) => Ok(()),
+                Err(error) => Err(failed(entry, "open what it removes")(error)),
+            },
+            Err(error) => Err(failed(entry, "make the whiteout")(error)),
+        }
+    }
+
+    fn opaque(&mut self, directory: Option<&Name>, entry: &Entry) -> Result<(), UnpackError> {
+        let path = directory.map_or(Path::new(""), Name::path);
+        let place = self.parent(path, entry)?;
+        // The descriptor at hand is of the kind that attributes cannot be set through.
+        let opened = open_directory(place, OsStr::new("."));
+        attributes::set_opaque(opened.map_err(failed(entry, "open the directory"))?.as_fd(), entry)
+    }
+
+    fn remember_time(&mut self, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
+        if self.times.insert(path.to_owned(), entry.mtime).is_none() {
+            self.names += path.as_os_str().len() + 1;
+        }
+        if self.names > limits::MOST_DIRECTORY_NAMES { Err(UnpackError::TooManyNames) } else { Ok(()) }
+    }
+
+    /// Sets the times of the directories that are still there.
+    fn set_times(&self) -> Result<(), UnpackError> {
+        for (path, time) in &self.times {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let failed = |source| UnpackError::Entry {
+                entry: shown(path.as_os_str().as_encoded_bytes()),
+                step: "set its time",
+                source,
+            };
+            match resolve::open_in_root(self.root, Path::new("/").join(path), flags, Mode::empty()) {
+                Ok(directory) => attributes::set_time(directory.as_fd(), *time).map_err(failed)?,
+                Err(error) if is_no_directory(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a node is how overlayfs writes "removed".
+fn is_whiteout(kind: FileType, number: u64) -> bool {
+    kind == FileType::CharacterDevice && number == 0
+}
+
+/// Opens the directory `name` in `parent` so that its attributes can be set.
+fn open_directory(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    resolve::open_no_links(parent, name, flags, Mode::empty())
+}
+
+/// Opens whatever is called `name` in `parent`, be it a link or a device, without using it.
+fn open_itself(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    resolve::open_no_links(parent, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Whether opening failed because there is none, or something else in its place.
+fn is_no_directory(error: &io::Error) -> bool {
+    let errors = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+    errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
