@@ -2,15 +2,30 @@
 //!
 //! [`Reference::parse`] reads a name, [`load`] turns it into an [`Image`]: layers that are unpacked and verified, and the
 //! defaults that the image asks for. Nothing in an image selects a path or a program of the host.
+//!
+//! Every byte is compared with its digest before it is used: a manifest before it is parsed, a compressed layer before it is
+//! decompressed, and a layer's folder gets its name only when all of its archive was right.
 
+mod config;
+mod decompress;
+mod docker;
+mod error;
+mod host;
 mod image;
+mod layers;
 mod load;
+mod oci;
 mod reference;
 mod rootfs;
+mod store;
 pub mod user;
 
+pub use config::ConfigError;
+pub use error::{ImageError, LoadError};
+pub use host::HostError;
 pub use image::{Image, ImageConfig, ReadOnlyBind};
-pub use load::{LoadError, load};
+pub use load::load;
 pub use reference::{Reference, ReferenceError};
 pub use stockade_storage::Digest;
+pub use store::StoreError;
 pub use user::{User, UserError, resolve_user};

@@ -1,44 +1,37 @@
 //! From a name to an image.
 
-use std::io;
-use std::path::PathBuf;
-
 use stockade_storage::Layers;
 
-use crate::{Image, ImageConfig, Reference, rootfs};
-
-/// Why an image could not be loaded. Layers that were complete by then stay, for the next time.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A `rootfs:` that is no folder.
-    #[error("open the root file system {path}")]
-    RootFs {
-        /// The folder.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A transport that this version does not read.
-    #[error("image {0}: this transport is not supported by this version")]
-    Unsupported(Reference),
-}
+use crate::error::{ImageError, LoadError};
+use crate::store::Store;
+use crate::{Image, ImageConfig, Reference, docker, host, oci, rootfs};
 
 /// Reads the image, verifies it and unpacks those of its layers that were not unpacked before.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub fn load(reference: &Reference, _layers: &Layers) -> Result<Image, LoadError> {
-    match reference {
+pub fn load(reference: &Reference, layers: &Layers) -> Result<Image, LoadError> {
+    let packed = match reference {
+        Reference::Host => return host::load(layers).map_err(LoadError::Host),
         Reference::RootFs(path) => {
             let root = rootfs::resolve(path).map_err(|source| LoadError::RootFs { path: path.clone(), source })?;
-            Ok(Image {
+            return Ok(Image {
                 reference: reference.clone(),
                 id: None,
                 config: ImageConfig::default(),
                 lowers: vec![root],
                 binds: Vec::new(),
-            })
+            });
         }
-        other => Err(LoadError::Unsupported(other.clone())),
-    }
+        Reference::Oci { path, tag } => Store::folder(path)
+            .map_err(ImageError::from)
+            .and_then(|store| oci::load(&store, tag.as_deref(), reference, layers)),
+        Reference::OciArchive { path, tag } => Store::archive(path)
+            .map_err(ImageError::from)
+            .and_then(|store| oci::load(&store, tag.as_deref(), reference, layers)),
+        Reference::DockerArchive { path, tag } => Store::archive(path)
+            .map_err(ImageError::from)
+            .and_then(|store| docker::load(&store, tag.as_deref(), reference, layers)),
+    };
+    packed.map_err(|source| LoadError::Image { reference: reference.clone(), source: Box::new(source) })
 }

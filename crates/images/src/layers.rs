@@ -1,0 +1,78 @@
+//! From the layers in an image's files to folders.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use sha2::Digest as _;
+use stockade_storage::{Digest, Layers};
+
+use crate::decompress::Compression;
+use crate::error::ImageError;
+use crate::store::Part;
+
+/// The most layers: overlayfs's OVL_MAX_STACK.
+pub(crate) const MOST_LAYERS: usize = 500;
+
+/// A layer in the form in which the image has it.
+pub(crate) struct Packed {
+    /// The digest of its uncompressed archive.
+    pub(crate) diff_id: Digest,
+    /// Its file.
+    pub(crate) part: Part,
+    /// How it is compressed.
+    pub(crate) compression: Compression,
+    /// The digest of the file itself; `None` where the image says none and `diff_id` has to do.
+    pub(crate) blob: Option<Digest>,
+}
+
+/// Unpacks `packed` (lowest first) where it was not before, and gives the folders, topmost first. What is hidden as a whole
+/// by a layer above is left out; an image without layers has an empty one, because overlayfs needs one.
+///
+/// # Errors
+/// The first layer that is not what it should be. Those before it stay.
+pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf>, ImageError> {
+    if packed.len() > MOST_LAYERS {
+        return Err(ImageError::ManyLayers(packed.len()));
+    }
+    let mut lowers = Vec::new();
+    for layer in packed {
+        let diff_id = layer.diff_id;
+        lowers.insert(0, one(layers, layer)?);
+        let hides = layers.hides_below(&diff_id);
+        if hides.map_err(|source| ImageError::Read { name: diff_id.to_string(), source })? {
+            lowers.truncate(1);
+        }
+    }
+    if lowers.is_empty() {
+        // The end of a tar archive, which is all that an empty one has.
+        let nothing = [0; 1024];
+        lowers.push(layers.ensure(&Digest::of(&nothing), &nothing[..])?);
+    }
+    Ok(lowers)
+}
+
+fn one(layers: &Layers, layer: Packed) -> Result<PathBuf, ImageError> {
+    if let Some(folder) = layers.find(&layer.diff_id) {
+        return Ok(folder);
+    }
+    if let Some(expected) = layer.blob {
+        // First all of it is compared, so that neither the decompression nor the unpacking sees a byte that was not.
+        let found = digest(layer.part.clone());
+        let found = found.map_err(|source| ImageError::Read { name: expected.to_string(), source })?;
+        if found != expected {
+            return Err(ImageError::Digest { expected, found });
+        }
+    }
+    Ok(layers.ensure(&layer.diff_id, layer.compression.read(layer.part))?)
+}
+
+fn digest(mut part: Part) -> io::Result<Digest> {
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match part.read(&mut buffer)? {
+            0 => return Ok(Digest::finish(hasher)),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
