@@ -1,7 +1,12 @@
-//! The test images: made once from what Debian ships, never fetched.
+//! The test images: made once from what Debian ships.
 //!
-//! `target/images/busybox/rootfs` is a root file system around Debian's static busybox; beside it, where skopeo and
-//! umoci are, the same as an OCI layout (`oci`), an OCI archive (`oci.tar`) and a Docker archive (`docker.tar`).
+//! `target/images/busybox/rootfs` is a root file system around Debian's static busybox, `target/images/debian/rootfs` the
+//! smallest Debian with a few tools; beside it, where skopeo and umoci are, the same as an OCI layout (`oci`), OCI archives
+//! with gzip (`oci.tar`) and zstd (`oci-zstd.tar`), and Docker archives of the old (`docker.tar`) and the new form
+//! (`docker-layout.tar`).
+
+mod debian;
+mod pack;
 
 use std::fs::{create_dir, create_dir_all, set_permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,31 +15,58 @@ use std::process::Command;
 
 use stockade_testkit::programs::on_path;
 
-use crate::command::{folder, metadata, run};
+use crate::command::{folder, metadata};
 
-/// Changes when the recipe does, so that images of an older one are made anew.
-const RECIPE: &str = "1";
+/// Changes when a recipe does, so that images of an older one are made anew.
+const RECIPE: &str = "2";
 
-/// Makes what is missing or was made by an older recipe.
+/// An image: its name, the search path in it, and what makes its `rootfs`.
+type Image = (&'static str, &'static str, fn(&Path) -> Result<(), String>);
+
+const IMAGES: [Image; 2] = [
+    ("busybox", "/bin:/usr/bin", busybox),
+    ("debian", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", debian::make),
+];
+
+/// Makes what is missing or was made by an older recipe. An image that cannot be made does not keep the others away.
 ///
 /// # Errors
-/// If busybox is not installed, or an image cannot be made.
+/// If an image cannot be made: its program or mirror is missing, or a tool fails. What there is of it is no image.
 pub(crate) fn make() -> Result<(), String> {
     let images = folder(&metadata()?, "target_directory")?.join("images");
-    busybox(&images.join("busybox")).map_err(|error| format!("the busybox image: {error}"))
+    let mut failures = Vec::new();
+    for (name, path, recipe) in IMAGES {
+        if let Err(error) = one(&images.join(name), name, path, recipe) {
+            failures.push(format!("the {name} image: {error}"));
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
-fn busybox(image: &Path) -> Result<(), String> {
-    let stamp = image.join("recipe");
-    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == RECIPE) {
+/// Makes the image beside its place and renames it when it is whole: a folder with the right name is an image.
+fn one(image: &Path, name: &str, path: &str, recipe: fn(&Path) -> Result<(), String>) -> Result<(), String> {
+    if std::fs::read_to_string(image.join("recipe")).is_ok_and(|made| made == RECIPE) {
         return Ok(());
     }
     let say = |error: std::io::Error| error.to_string();
-    if image.exists() {
-        std::fs::remove_dir_all(image).map_err(say)?;
+    let new = image.with_extension("new");
+    for old in [image, &new] {
+        if old.exists() {
+            std::fs::remove_dir_all(old).map_err(say)?;
+        }
     }
+    create_dir_all(&new).map_err(say)?;
+    recipe(&new)?;
+    pack::pack(&new, name, path)?;
+    std::fs::write(new.join("recipe"), RECIPE).map_err(say)?;
+    std::fs::rename(&new, image).map_err(say)
+}
+
+/// Debian's static busybox with a link for each of its programs.
+fn busybox(image: &Path) -> Result<(), String> {
+    let say = |error: std::io::Error| error.to_string();
     let rootfs = image.join("rootfs");
-    create_dir_all(&rootfs).map_err(say)?;
+    create_dir(&rootfs).map_err(say)?;
     skeleton(&rootfs).map_err(say)?;
     let program = on_path("busybox").ok_or("busybox is not installed (package busybox-static)")?;
     std::fs::copy(&program, rootfs.join("bin/busybox")).map_err(say)?;
@@ -42,12 +74,7 @@ fn busybox(image: &Path) -> Result<(), String> {
     for applet in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
         symlink("busybox", rootfs.join("bin").join(applet)).map_err(say)?;
     }
-    if on_path("umoci").is_some() && on_path("skopeo").is_some() {
-        pack(image)?;
-    } else {
-        eprintln!("xtask: without umoci and skopeo the image is made as a folder only");
-    }
-    std::fs::write(&stamp, RECIPE).map_err(say)
+    Ok(())
 }
 
 /// The folders and the few files that a program expects.
@@ -61,25 +88,4 @@ fn skeleton(rootfs: &Path) -> std::io::Result<()> {
     symlink("../bin", rootfs.join("usr/bin"))?;
     std::fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n")?;
     std::fs::write(rootfs.join("etc/group"), "root:x:0:\nuser:x:1000:\nextra:x:2000:user\n")
-}
-
-/// Packs `rootfs` with the tools that others use, so that our reader is tested on images that are not our own.
-fn pack(image: &Path) -> Result<(), String> {
-    let path = |name: &str| image.join(name).display().to_string();
-    let (layout, bundle) = (format!("{}:latest", path("oci")), path("unpacked"));
-    run("umoci", &["init", "--layout", &path("oci")])?;
-    run("umoci", &["new", "--image", &layout])?;
-    run("umoci", &["unpack", "--image", &layout, &bundle])?;
-    run("cp", &["-a", &format!("{}/.", path("rootfs")), &format!("{bundle}/rootfs")])?;
-    run("umoci", &["repack", "--image", &layout, &bundle])?;
-    run("umoci", &["config", "--image", &layout, "--config.cmd", "sh", "--config.env", "PATH=/bin:/usr/bin"])?;
-    std::fs::remove_dir_all(image.join("unpacked")).map_err(|error| error.to_string())?;
-    let source = format!("oci:{layout}");
-    for target in [
-        format!("oci-archive:{}:latest", path("oci.tar")),
-        format!("docker-archive:{}:busybox:latest", path("docker.tar")),
-    ] {
-        run("skopeo", &["--insecure-policy", "copy", "--quiet", &source, &target])?;
-    }
-    Ok(())
 }
