@@ -8,12 +8,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
-use crate::overlay::{self, Overlay};
+use crate::mapped::{self, Mapped};
+use crate::overlay::{self, Failure, Overlay};
 
 /// The folders of a container's root file system, all in the container's own folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,17 @@ pub enum MountError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The file system of the layers cannot show other owners, or the user namespace is the initial one.
+    #[error(
+        "the file system of the layers below {path} cannot map owners for a user namespace of the container's own; put the \
+         data directory on ext4, xfs or btrfs (tmpfs from Linux 6.3), or share the host's user namespace"
+    )]
+    IdMap {
+        /// The container's upper folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A step of the mount failed.
     #[error("mount the container's root on {path}: {step}")]
     Mount {
@@ -82,6 +94,17 @@ pub enum MountError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// Whose ids the files of a root file system have. All mounts of one container have the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Ids<'fd> {
+    /// Those on the disk: for a container in the host's user namespace.
+    Host,
+    /// Those of the layers are ids in this user namespace, whose maps must be written: what belongs to uid 0 in a layer
+    /// belongs to root of a container in it. What the container writes is on the disk under the ids that the host knows its
+    /// users by, so that no program that it makes is ever set-user-id to the host's root. Needs Linux 5.19.
+    Mapped(BorrowedFd<'fd>),
 }
 
 impl ContainerRoot {
@@ -105,25 +128,53 @@ impl ContainerRoot {
         Ok(root)
     }
 
+    /// [`ContainerRoot::mount_as`] with the owners as they are on the disk.
+    ///
+    /// # Errors
+    /// See [`MountError`]; nothing is left mounted.
+    pub fn mount(&self, lowers: &[PathBuf]) -> Result<(), MountError> {
+        self.mount_as(lowers, Ids::Host)
+    }
+
     /// Mounts the overlay of `lowers` (topmost first) and this container's upper folder on `merged`, in the mount
     /// namespace of the caller. The first time the upper folder is made, with the mode and owner of the topmost layer's
     /// root, because those are what the container sees as the mode and owner of `/`.
     ///
     /// # Errors
     /// See [`MountError`]; nothing is left mounted.
-    pub fn mount(&self, lowers: &[PathBuf]) -> Result<(), MountError> {
+    pub fn mount_as(&self, lowers: &[PathBuf], ids: Ids<'_>) -> Result<(), MountError> {
         let layers = lowers.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-        let top = layers.first().ok_or(MountError::NoLayers)?;
-        self.make_upper(top).map_err(|source| MountError::Open { path: self.upper.clone(), source })?;
-        let [upper, work, target] = [open(&self.upper)?, open(&self.work)?, open(&self.merged)?];
-        let overlay = Overlay { lowers: &layers, upper: &upper, work: &work, target: &target };
-        overlay::attach(&overlay).map_err(|failure| {
-            let (path, source) = (self.upper.clone(), failure.error.into());
-            if failure.is_about_upper() {
-                return MountError::Upper { path, source };
+        let [work, target] = [open(&self.work)?, open(&self.merged)?];
+        let explained = |failure: Failure| self.explained(&failure);
+        match ids {
+            Ids::Host => self.attach(&layers, &work, &target),
+            // `work` is where nobody looks in this mount namespace; overlayfs was given the folder below.
+            Ids::Mapped(namespace) => {
+                let make = |mapped: &mut Mapped<'_>| {
+                    let lowers = layers.iter().map(|layer| mapped.folder(layer).map_err(explained));
+                    self.attach(&lowers.collect::<Result<Vec<_>, _>>()?, &work, &target)
+                };
+                mapped::with(&self.work, namespace, make, explained)
             }
-            MountError::Mount { path: self.merged.clone(), step: failure.step, source }
-        })
+        }
+    }
+
+    fn attach(&self, lowers: &[OwnedFd], work: &OwnedFd, target: &OwnedFd) -> Result<(), MountError> {
+        let top = lowers.first().ok_or(MountError::NoLayers)?;
+        self.make_upper(top).map_err(|source| MountError::Open { path: self.upper.clone(), source })?;
+        let upper = open(&self.upper)?;
+        let overlay = Overlay { lowers, upper: &upper, work, target };
+        overlay::attach(&overlay).map_err(|failure| self.explained(&failure))
+    }
+
+    /// What a failure means for the user.
+    fn explained(&self, failure: &Failure) -> MountError {
+        let (path, source) = (self.upper.clone(), failure.error.into());
+        match failure.step {
+            mapped::ID_MAP => MountError::IdMap { path, source },
+            _ if failure.is_about_upper() => MountError::Upper { path, source },
+            step => MountError::Mount { path: self.merged.clone(), step, source },
+        }
     }
 
     /// Makes the upper folder like `top`, whole or not at all: it is renamed into its place.
@@ -172,81 +223,4 @@ fn open(path: &Path) -> Result<OwnedFd, MountError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::in_own_mounts;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use stockade_testkit::requires;
-
-    fn layer(place: &Path, name: &str) -> PathBuf {
-        let path = place.join(name);
-        std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join(name), name).unwrap();
-        path
-    }
-
-    #[test]
-    fn the_container_writes_its_own_layer_only() {
-        requires!(root, unshare);
-        if !in_own_mounts("container_root::tests::the_container_writes_its_own_layer_only") {
-            return;
-        }
-        // Below /var/lib, where containers are by default, so that its file system is tried too.
-        let place = tempfile::tempdir_in("/var/lib").unwrap();
-        let lowers = [layer(place.path(), "top"), layer(place.path(), "bottom")];
-        std::fs::set_permissions(&lowers[0], PermissionsExt::from_mode(0o1751)).unwrap();
-        std::os::unix::fs::chown(&lowers[0], Some(5), Some(6)).unwrap();
-        let container = place.path().join("container");
-        std::fs::create_dir(&container).unwrap();
-        let root = ContainerRoot::create(&container).unwrap();
-        root.mount(&lowers).unwrap();
-        let metadata = root.merged.metadata().unwrap();
-        assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o1751, 5, 6));
-        assert_eq!(std::fs::read_to_string(root.merged.join("bottom")).unwrap(), "bottom");
-        std::fs::write(root.merged.join("top"), "changed").unwrap();
-        std::fs::remove_file(root.merged.join("bottom")).unwrap();
-        assert_eq!(std::fs::read_to_string(lowers[0].join("top")).unwrap(), "top");
-        assert!(lowers[1].join("bottom").exists());
-        rustix::mount::unmount(&root.merged, rustix::mount::UnmountFlags::DETACH).unwrap();
-        ContainerRoot::remove(&container).unwrap();
-        assert_eq!(std::fs::read_dir(&container).unwrap().count(), 0);
-        ContainerRoot::remove(&container).unwrap();
-        ContainerRoot::remove(&container.join("missing")).unwrap();
-    }
-
-    #[test]
-    fn a_file_system_that_cannot_is_explained() {
-        requires!(root, unshare);
-        if !in_own_mounts("container_root::tests::a_file_system_that_cannot_is_explained") {
-            return;
-        }
-        let place = tempfile::tempdir().unwrap();
-        let lower = layer(place.path(), "lower");
-        let outer = place.path().join("outer");
-        std::fs::create_dir(&outer).unwrap();
-        let outer = ContainerRoot::create(&outer).unwrap();
-        outer.mount(std::slice::from_ref(&lower)).unwrap();
-        // On an overlay, where no upper folder can be.
-        let inner = ContainerRoot::create(&outer.merged).unwrap();
-        let error = inner.mount(&[lower]).unwrap_err();
-        assert!(matches!(error, MountError::Upper { .. }), "{error:?}");
-        assert!(error.to_string().contains("ext4"), "{error}");
-        assert_eq!(std::fs::read_dir(&inner.merged).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn many_layers_stack() {
-        requires!(root, unshare);
-        if !in_own_mounts("container_root::tests::many_layers_stack") {
-            return;
-        }
-        let place = tempfile::tempdir().unwrap();
-        let lowers: Vec<_> = (0..128).map(|number| layer(place.path(), &format!("a:b,{number}"))).collect();
-        let container = place.path().join("container");
-        std::fs::create_dir(&container).unwrap();
-        let root = ContainerRoot::create(&container).unwrap();
-        root.mount(&lowers).unwrap();
-        assert_eq!(std::fs::read_dir(&root.merged).unwrap().count(), 128);
-        assert!(matches!(root.mount(&[]), Err(MountError::NoLayers)));
-    }
-}
+mod tests;

@@ -10,13 +10,14 @@
 pub mod container_root;
 mod digest;
 pub mod layers;
+mod mapped;
 mod overlay;
 pub mod tar;
 #[cfg(test)]
 mod tests;
 mod unpack;
 
-pub use container_root::{ContainerRoot, MountError};
+pub use container_root::{ContainerRoot, Ids, MountError};
 pub use digest::{Digest, DigestError};
 pub use layers::{EnsureError, Layers};
 pub use unpack::UnpackError;
