@@ -11,8 +11,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// How often a resolution is tried again that the kernel broke off because of a concurrent rename or mount.
@@ -151,7 +151,8 @@ pub fn describe(fd: impl AsFd) -> String {
     }
 }
 
-/// Removes the tree `name` in `parent` without following links and without crossing into another mount.
+/// Removes the tree `name` in `parent` without following links and without crossing into another mount. A tree of any depth
+/// is removed with a bounded stack and some dozens of descriptors: a container can nest directories deeper than either.
 ///
 /// # Errors
 /// The first error met; what could be removed is removed all the same. A missing tree is no error.
@@ -162,23 +163,98 @@ pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()>
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let directory = rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve)?;
-    let mut first = None;
-    for entry in rustix::fs::Dir::read_from(&directory)? {
-        let entry = entry?;
-        let entry_name = entry.file_name().to_bytes();
-        if entry_name != b"."
-            && entry_name != b".."
-            && let Err(error) = remove_tree(&directory, OsStr::from_bytes(entry_name))
-        {
-            first.get_or_insert(error);
+    let top = open_to_empty(parent, name)?;
+    let mut removal = Removal { top: top.as_fd(), moved: 0, first: None };
+    loop {
+        let before = removal.moved;
+        removal.empty(top.as_fd(), 0);
+        // What was moved up is what is left for the next round; it has less below it than what it came from.
+        if removal.moved == before {
+            break;
         }
     }
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => first.map_or(Ok(()), Err),
-        Err(error) => Err(first.unwrap_or_else(|| error.into())),
+        Ok(()) | Err(Errno::NOENT) => removal.first.map_or(Ok(()), Err),
+        Err(error) => Err(removal.first.unwrap_or_else(|| error.into())),
+    }
+}
+
+/// How many directories below each other are emptied one within the other.
+const DEEPEST_REMOVAL: usize = 32;
+
+/// Opens the directory `name` in `parent`, if it is on the same mount.
+fn open_to_empty(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    Ok(rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve)?)
+}
+
+/// The removal of one tree.
+struct Removal<'fd> {
+    /// The root of the tree.
+    top: BorrowedFd<'fd>,
+    /// How many directories were moved up to it.
+    moved: u64,
+    /// The first error.
+    first: Option<io::Error>,
+}
+
+impl Removal<'_> {
+    /// Removes what is in `directory`, which is `depth` below the top.
+    fn empty(&mut self, directory: BorrowedFd<'_>, depth: usize) {
+        let entries = match rustix::fs::Dir::read_from(directory) {
+            Ok(entries) => entries,
+            Err(error) => return self.note(error.into()),
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+                Ok(entry) => {
+                    if let Err(error) = self.remove(directory, OsStr::from_bytes(entry.file_name().to_bytes()), depth) {
+                        self.note(error);
+                    }
+                }
+                Err(error) => return self.note(error.into()),
+            }
+        }
+    }
+
+    fn remove(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if depth == DEEPEST_REMOVAL {
+            return self.move_up(parent, name);
+        }
+        let directory = open_to_empty(parent, name)?;
+        self.empty(directory.as_fd(), depth + 1);
+        match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the directory `name` of `parent` to the top, under a name that nothing has there.
+    fn move_up(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        loop {
+            self.moved += 1;
+            let new = format!(".removed-{}", self.moved);
+            match rustix::fs::renameat_with(parent, name, self.top, new, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                Err(error) => {
+                    // Nothing was moved, so there is no reason for another round.
+                    self.moved -= 1;
+                    return Err(error.into());
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn note(&mut self, error: io::Error) {
+        self.first.get_or_insert(error);
     }
 }
 
@@ -247,5 +323,26 @@ mod tests {
         assert!(!temporary.path().join("t").exists());
         assert!(outside.path().join("kept").exists());
         remove_tree(&root, "t").unwrap();
+    }
+
+    /// A container can nest directories without end, by changing into each and making the next.
+    #[test]
+    fn a_tree_deeper_than_any_path_is_removed() {
+        // In memory where that is possible: a disk takes its time for so many directories.
+        let temporary = tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).unwrap();
+        let root = rustix::fs::open(temporary.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let mut here = rustix::fs::openat(&root, ".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..20_000 {
+            rustix::fs::mkdirat(&here, "d", Mode::from_raw_mode(0o700)).unwrap();
+            rustix::fs::mknodat(&here, "f", FileType::RegularFile, Mode::from_raw_mode(0o600), 0).unwrap();
+            here = rustix::fs::openat(&here, "d", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        drop(here);
+        for number in 1..5 {
+            std::fs::create_dir(temporary.path().join(format!("d/.removed-{number}"))).unwrap();
+        }
+        remove_tree(&root, "d").unwrap();
+        assert!(!temporary.path().join("d").exists());
+        assert!(temporary.path().join("f").exists());
     }
 }
