@@ -103,24 +103,4 @@ fn packed(store: &Store, names: &[String], diff_ids: &[Digest]) -> Result<Vec<Pa
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_and_full_names_are_one() {
-        for name in ["busybox", "busybox:latest", "library/busybox", "docker.io/library/busybox:latest"] {
-            assert_eq!(familiar(name), "busybox:latest", "{name}");
-        }
-        assert_eq!(familiar("localhost:5000/a"), "localhost:5000/a:latest");
-        assert_eq!(familiar("docker.io/user/a:1"), "user/a:1");
-    }
-
-    #[test]
-    fn digests_in_names_are_found() {
-        let hex = "a".repeat(64);
-        for name in [format!("{hex}.json"), format!("{hex}.tar"), format!("blobs/sha256/{hex}")] {
-            assert_eq!(digest_in(&name).map(|digest| digest.hex()), Some(hex.clone()), "{name}");
-        }
-        assert_eq!(digest_in("x/layer.tar"), None);
-    }
-}
+mod tests;

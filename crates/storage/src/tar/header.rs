@@ -42,7 +42,13 @@ impl<'block> Header<'block> {
 
     /// The size of the data.
     pub(super) fn size(&self) -> Result<u64, TarError> {
-        self.0.entry_size().map_err(|_malformed| self.malformed("size"))
+        number(&self.0.as_old().size, self.0.entry_size()).ok_or_else(|| self.malformed("size"))
+    }
+
+    /// The numbers of a device.
+    fn device(&self) -> Option<(u32, u32)> {
+        let part = |part: std::io::Result<Option<u32>>| part.ok().flatten();
+        part(self.0.device_major()).zip(part(self.0.device_minor()))
     }
 
     /// The name in the header itself, for messages.
@@ -72,27 +78,26 @@ impl<'block> Header<'block> {
             (Kind::File, None) => self.size()?,
             _ => 0,
         };
-        let id = |extension: Option<u64>, own: std::io::Result<u64>, field| {
-            let id = extension.map_or(own, Ok).map_err(|_malformed| malformed(field))?;
-            // The largest number means "unchanged" to chown(2).
-            u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(|| malformed(field))
-        };
-        let uid = id(extensions.uid, self.0.uid(), "uid")?;
-        let gid = id(extensions.gid, self.0.gid(), "gid")?;
-        let mode = self.0.mode().map_err(|_malformed| malformed("mode"))? & 0o7777;
-        let mtime = match extensions.mtime {
-            Some(time) => time,
-            None => (self.0.mtime().map_err(|_malformed| malformed("mtime"))?.cast_signed(), 0),
-        };
-        let device = if matches!(kind, Kind::CharacterDevice | Kind::BlockDevice) {
-            let number = |number: std::io::Result<Option<u32>>| number.ok().flatten();
-            let (major, minor) = (number(self.0.device_major()), number(self.0.device_minor()));
-            major.zip(minor).ok_or_else(|| malformed("device number"))?
-        } else {
-            (0, 0)
-        };
+        let fields = self.0.as_old();
+        // The largest number means "unchanged" to chown(2).
+        let id = |id: Option<u64>| id.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
+        let uid = id(extensions.uid.or_else(|| number(&fields.uid, self.0.uid())));
+        let uid = uid.ok_or_else(|| malformed("uid"))?;
+        let gid = id(extensions.gid.or_else(|| number(&fields.gid, self.0.gid())));
+        let gid = gid.ok_or_else(|| malformed("gid"))?;
+        let mode = number(&fields.mode, self.0.mode()).ok_or_else(|| malformed("mode"))? & 0o7777;
+        let own = || number(&fields.mtime, self.0.mtime()).map(|seconds| (seconds.cast_signed(), 0));
+        let mtime = extensions.mtime.or_else(own).ok_or_else(|| malformed("mtime"))?;
+        let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
+        let device = if is_device { self.device().ok_or_else(|| malformed("device number"))? } else { (0, 0) };
         Ok(Entry { link, kind, size, mode, uid, gid, mtime, device, xattrs: extensions.xattrs, position, path })
     }
+}
+
+/// A number in a header: where nothing at all stands in its field it is 0, as in other readers.
+fn number<T: Default>(field: &[u8], parsed: std::io::Result<T>) -> Option<T> {
+    let blank = field.iter().all(|byte| matches!(byte, 0 | b' '));
+    if blank { Some(T::default()) } else { parsed.ok() }
 }
 
 /// What the type flag means. A directory's flag is younger than directories: their names end in a slash.

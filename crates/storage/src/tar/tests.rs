@@ -79,6 +79,20 @@ fn pax_records_stand_above_the_header() {
 }
 
 #[test]
+fn blank_numbers_are_zero_and_others_are_read() {
+    let blank = |header: &mut Header| {
+        let fields = header.as_old_mut();
+        (fields.uid, fields.gid, fields.mtime, fields.size) = ([0; 8], [b' '; 8], [0; 12], [0; 12]);
+    };
+    let entries = read(&Pack::default().entry(EntryType::Regular, "a", b"", blank).finish()).unwrap();
+    let entry = &entries[0].0;
+    assert_eq!((entry.uid, entry.gid, entry.mtime, entry.size), (0, 0, (0, 0), 0));
+    let wrong = |header: &mut Header| header.as_old_mut().uid = *b"12x4567\0";
+    let archive = Pack::default().entry(EntryType::Regular, "a", b"", wrong).finish();
+    assert!(matches!(read(&archive), Err(TarError::Field { field: "uid", .. })));
+}
+
+#[test]
 fn what_is_out_of_form_is_refused() {
     let whole = Pack::default().file("a", "data").finish();
     assert!(read(b"").unwrap().is_empty(), "an empty source is an empty archive");
