@@ -222,12 +222,13 @@ fn a_root_that_is_no_directory_is_refused() {
 #[test]
 fn a_tree_without_a_bottom_leaves_nothing() {
     requires!(root);
-    let deep = "d/".repeat(40);
+    // The kernel follows at most 40 links, and counts some of them twice where it looks a path up again.
+    let deep = "d/".repeat(47);
     let mut pack = Pack::default().folder(&deep).symlink("l0", &deep);
-    for number in 1..30 {
+    for number in 1..15 {
         let (last, link) = (format!("l{}", number - 1), format!("l{number}"));
-        pack = pack.folder(&format!("{last}/{}", "d/".repeat(30)));
-        pack = pack.symlink(&link, &format!("{last}/{}", "d/".repeat(30)));
+        pack = pack.folder(&format!("{last}/{}", "d/".repeat(44)));
+        pack = pack.symlink(&link, &format!("{last}/{}", "d/".repeat(44)));
     }
     let error = unpacked(pack.file("../out", "")).unwrap_err();
     assert!(matches!(error, UnpackError::Name { .. }), "{error:?}");
