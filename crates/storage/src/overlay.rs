@@ -50,7 +50,8 @@ pub(crate) fn attach(overlay: &Overlay<'_>) -> Result<(), Failure> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
     for (index, layer) in overlay.lowers.iter().enumerate() {
         match set(&context, "lowerdir+", layer) {
-            Err(Errno::INVAL) if index == 0 => return attach_by_names(overlay),
+            // EOPNOTSUPP: before 6.5 overlayfs takes text only, whatever the text is, and judges it at the end.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) if index == 0 => return attach_by_names(overlay),
             result => result.map_err(failed("lowerdir+"))?,
         }
     }
