@@ -13,6 +13,9 @@ use super::{Part, StoreError};
 /// The most entries of an archive: an image has a handful of files for each of at most some hundred layers, an archive
 /// of many images some thousands.
 pub(super) const MOST_ENTRIES: usize = 1 << 16;
+/// The longest name and link that are remembered, which with [`MOST_ENTRIES`] bounds the memory. The names of an image's files
+/// have some hundred bytes.
+const LONGEST_NAME: usize = 512;
 /// The most links that are followed: `docker save` makes one link from a layer to an equal one.
 const MOST_LINKS: usize = 8;
 
@@ -55,7 +58,10 @@ impl Index {
             if entries.len() == MOST_ENTRIES {
                 return Err(StoreError::TooManyEntries);
             }
-            // No file of an image has a name that is not text.
+            // No file of an image has a name that is long or not text.
+            if entry.path.len() > LONGEST_NAME || entry.link.len() > LONGEST_NAME {
+                continue;
+            }
             let Ok(name) = std::str::from_utf8(&entry.path) else { continue };
             let Some(name) = normal(Path::new(name)) else { continue };
             let found = found(&entry, &name);
