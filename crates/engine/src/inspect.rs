@@ -1,0 +1,258 @@
+//! `inspect`: all that is known of a container, in the shape that Docker gives it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerError;
+use crate::{ContainerId, Engine, pending};
+
+/// A container in Docker's words; what Docker does not have is in [`Inspection::stockade`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspection {
+    /// The whole id.
+    pub id: String,
+    /// When it was made.
+    pub created: String,
+    /// The program.
+    pub path: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Where it is in its life.
+    pub state: InspectedState,
+    /// The image's id, or its name if it has no id.
+    pub image: String,
+    /// `/` and the name, as Docker has it.
+    pub name: String,
+    /// The log's file; empty without one.
+    pub log_path: String,
+    /// Files of the host that are mounted in the container.
+    pub resolv_conf_path: String,
+    /// The same.
+    pub hostname_path: String,
+    /// The same.
+    pub hosts_path: String,
+    /// The AppArmor profile; empty if there is none.
+    pub app_armor_profile: String,
+    /// What was asked for of the host.
+    pub host_config: HostConfig,
+    /// What was asked for of the inside.
+    pub config: Config,
+    /// Folders and files of the host in the container.
+    pub mounts: Vec<MountPoint>,
+    /// What confines it, and what does not.
+    pub stockade: Confinement,
+}
+
+/// `State`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedState {
+    /// Docker's word.
+    pub status: String,
+    /// Whether its program runs.
+    pub running: bool,
+    /// Whether it is frozen.
+    pub paused: bool,
+    /// Whether it is being restarted.
+    pub restarting: bool,
+    /// Whether its removal failed.
+    pub dead: bool,
+    /// The host's id of its first process; 0 if it does not run.
+    pub pid: i32,
+    /// Its last exit code.
+    pub exit_code: u8,
+    /// What went wrong.
+    pub error: String,
+    /// When it was started last; Docker's zero time if never.
+    pub started_at: String,
+    /// When it ended last; Docker's zero time if never.
+    pub finished_at: String,
+}
+
+/// `HostConfig`, as far as it is supported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostConfig {
+    /// `SOURCE:TARGET:OPTIONS` of each bind.
+    pub binds: Vec<String>,
+    /// How it is kept.
+    pub log_config: LogConfig,
+    /// `--network`.
+    pub network_mode: String,
+    /// `--rm`.
+    pub auto_remove: bool,
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `--group-add`.
+    pub group_add: Vec<String>,
+    /// `--ipc`.
+    pub ipc_mode: String,
+    /// `--pid`.
+    pub pid_mode: String,
+    /// `--uts`.
+    #[serde(rename = "UTSMode")]
+    pub uts_mode: String,
+    /// `--userns`.
+    pub userns_mode: String,
+    /// `--cgroupns`.
+    pub cgroupns_mode: String,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: String,
+    /// `--oom-score-adj`.
+    pub oom_score_adj: i32,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `--read-only`.
+    pub readonly_rootfs: bool,
+    /// `--security-opt`, in the spelling with `=`.
+    pub security_opt: Vec<String>,
+    /// `--shm-size`, bytes.
+    pub shm_size: u64,
+    /// `--sysctl`.
+    pub sysctls: BTreeMap<String, String>,
+    /// The OCI runtime.
+    pub runtime: String,
+    /// `--init`.
+    pub init: bool,
+    /// `--cpu-shares`; 0 if unset.
+    pub cpu_shares: u64,
+    /// `--memory`, bytes; 0 if unset.
+    pub memory: i64,
+    /// `--memory-swap`, bytes; 0 if unset, -1 for no limit.
+    pub memory_swap: i64,
+    /// `--memory-reservation`, bytes; 0 if unset.
+    pub memory_reservation: i64,
+    /// `--cpu-period`, or that of `--cpus`, microseconds; 0 if unset.
+    pub cpu_period: u64,
+    /// `--cpu-quota`, or that of `--cpus`, microseconds; 0 if unset.
+    pub cpu_quota: i64,
+    /// `--cpuset-cpus`.
+    pub cpuset_cpus: String,
+    /// `--cpuset-mems`.
+    pub cpuset_mems: String,
+    /// `--pids-limit`; 0 if unset, -1 for no limit.
+    pub pids_limit: i64,
+    /// `--ulimit`.
+    pub ulimits: Vec<InspectedUlimit>,
+    /// Paths that the container does not see.
+    pub masked_paths: Vec<String>,
+    /// Paths that the container cannot write.
+    pub readonly_paths: Vec<String>,
+}
+
+/// `LogConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LogConfig {
+    /// The driver's name.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Its options.
+    pub config: BTreeMap<String, String>,
+}
+
+/// One of `Ulimits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedUlimit {
+    /// As `--ulimit` spells it.
+    pub name: String,
+    /// What may be raised to.
+    pub hard: i64,
+    /// What is in force; -1 is no limit.
+    pub soft: i64,
+}
+
+/// `Config`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Config {
+    /// The host name in the container.
+    pub hostname: String,
+    /// `--user`, or the image's.
+    pub user: String,
+    /// `--tty`.
+    pub tty: bool,
+    /// `--interactive`.
+    pub open_stdin: bool,
+    /// Whether standard input ends with the first client.
+    pub stdin_once: bool,
+    /// The whole environment.
+    pub env: Vec<String>,
+    /// The command after the entrypoint.
+    pub cmd: Vec<String>,
+    /// The image, as it was asked for.
+    pub image: String,
+    /// The working directory.
+    pub working_dir: String,
+    /// The entrypoint.
+    pub entrypoint: Vec<String>,
+    /// The image's labels and `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// What `stop` sends first.
+    pub stop_signal: String,
+}
+
+/// One of `Mounts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MountPoint {
+    /// `bind`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// On the host.
+    pub source: String,
+    /// In the container.
+    pub destination: String,
+    /// The options as they were given.
+    pub mode: String,
+    /// Whether the container may write it.
+    #[serde(rename = "RW")]
+    pub rw: bool,
+    /// How mounts below it appear on the other side.
+    pub propagation: String,
+}
+
+/// What confines a container: what the engine asked the runtime for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Confinement {
+    /// Degradations and deprecated spellings, each one line.
+    pub notices: Vec<String>,
+    /// The AppArmor profile, or `unconfined`.
+    pub app_armor: String,
+    /// `builtin`, `unconfined`, or the profile's file, or `inline`.
+    pub seccomp: String,
+    /// `sha256:` and the digest of the filter's OCI form, as `config.json` has it; empty without a filter.
+    pub seccomp_digest: String,
+    /// The five capability sets by name.
+    pub capabilities: BTreeMap<String, Vec<String>>,
+    /// `no_new_privs`.
+    pub no_new_privileges: bool,
+    /// The namespaces of the container's own, and those that it joins.
+    pub namespaces: BTreeMap<String, String>,
+    /// The cgroup's path.
+    pub cgroup: String,
+    /// The host's id of the monitor; 0 if none lives.
+    pub monitor: i32,
+}
+
+/// Why a container could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// Its folder.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+}
+
+/// All that is known of the container.
+///
+/// # Errors
+/// See [`InspectError`].
+pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectError> {
+    pending::body((engine, id))
+}
