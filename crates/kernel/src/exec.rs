@@ -5,7 +5,8 @@ use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::AsRawFd;
 
-use rustix::fd::{AsFd, RawFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 
 use crate::sys::check;
 
@@ -62,6 +63,41 @@ pub fn execute(path: &CStr, arguments: &Strings, environment: &Strings) -> io::R
     Err(check(result).err().unwrap_or_else(|| io::ErrorKind::Other.into()))
 }
 
+/// The first descriptor after the standard ones.
+const FIRST: RawFd = 3;
+
+/// Executes the program at `path` with `descriptors` at the numbers from 3 on, open across the exec, and nothing else besides the
+/// standard ones. If that fails, `on_failure` is told with duplicates of the descriptors (none if they could not be made), and
+/// what it answers is the exit code: for a child made by [`crate::clone::clone3`].
+pub fn execute_with(
+    descriptors: &[BorrowedFd<'_>],
+    path: &CStr,
+    arguments: &Strings,
+    environment: &Strings,
+    on_failure: impl FnOnce(io::Error, &[OwnedFd]) -> u8,
+) -> ! {
+    let first_free = FIRST + descriptors.len() as RawFd;
+    // Out of the way first: a number that is to be given may be in use by another of them.
+    let moved: Result<Vec<_>, Errno> =
+        descriptors.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, first_free)).collect();
+    let moved = match moved {
+        Ok(moved) => moved,
+        Err(errno) => exit_now(on_failure(errno.into(), &[])),
+    };
+    let placed = place(&moved).and_then(|()| close_on_exec_from(first_free as u32));
+    let Err(error) = placed.and_then(|()| execute(path, arguments, environment));
+    exit_now(on_failure(error, &moved))
+}
+
+/// Gives each descriptor its number from [`FIRST`] on.
+fn place(descriptors: &[OwnedFd]) -> io::Result<()> {
+    for (number, descriptor) in (FIRST..).zip(descriptors) {
+        // SAFETY: whoever owned the number in this process never runs again: the only caller executes or ends.
+        check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) })?;
+    }
+    Ok(())
+}
+
 /// `execveat(2)` (Linux 3.19).
 fn execveat(fd: RawFd, path: &CStr, arguments: &Strings, environment: &Strings, flags: i32) -> io::Result<Infallible> {
     // SAFETY: the path and all strings end in zero and both arrays in null; they live until the call is over.
@@ -99,7 +135,6 @@ pub fn exit_now(code: u8) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
 
     #[test]
     fn a_zero_byte_is_refused() {

@@ -25,3 +25,4 @@ pub mod seccomp;
 pub mod signal;
 pub mod spawn;
 mod sys;
+pub mod terminal;

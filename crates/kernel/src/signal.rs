@@ -1,4 +1,6 @@
-//! Receiving signals as data (`signalfd(2)`), for processes that wait in a single `poll(2)`.
+//! Receiving signals as data (`signalfd(2)`), for processes that wait in a single `poll(2)`, and signals' names.
+
+mod name;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,6 +9,32 @@ use std::os::fd::FromRawFd;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::Signal;
+
+pub use name::{by_name, by_number};
+
+/// The signals that a program which stands for another in the foreground passes on to it. Those that tell of a mistake of one's
+/// own, and those that cannot be caught, are not among them.
+pub const FORWARDED: [Signal; 19] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::TERM,
+    Signal::CONT,
+    Signal::TSTP,
+    Signal::TTIN,
+    Signal::TTOU,
+    Signal::URG,
+    Signal::XCPU,
+    Signal::XFSZ,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::POWER,
+    Signal::WINCH,
+];
 
 /// Signals that are blocked in the calling thread and arrive here instead.
 #[derive(Debug)]

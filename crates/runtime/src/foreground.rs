@@ -6,32 +6,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, pidfd_send_signal, set_child_subreaper, wait};
-use stockade_kernel::signal::Signals;
+use stockade_kernel::signal::{FORWARDED, Signals};
 
 use crate::terminal::Terminal;
-
-/// The signals that go on to the process. Those that tell of a mistake of one's own, and those that can not be caught, do not.
-const FORWARDED: [Signal; 19] = [
-    Signal::HUP,
-    Signal::INT,
-    Signal::QUIT,
-    Signal::USR1,
-    Signal::USR2,
-    Signal::ALARM,
-    Signal::TERM,
-    Signal::CONT,
-    Signal::TSTP,
-    Signal::TTIN,
-    Signal::TTOU,
-    Signal::URG,
-    Signal::XCPU,
-    Signal::XFSZ,
-    Signal::VTALARM,
-    Signal::PROF,
-    Signal::IO,
-    Signal::POWER,
-    Signal::WINCH,
-];
 
 /// The signals of a process that waits in the foreground; made before the process, so that none is lost.
 #[derive(Debug)]

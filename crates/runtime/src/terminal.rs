@@ -5,14 +5,16 @@ use std::io;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::tcsetwinsize;
+use stockade_kernel::terminal::{self, RawMode};
 
 /// The outer side of a container's terminal while a process in the foreground is waited for. The caller's own terminal is in
 /// raw mode meanwhile, and gets its mode back when the value is dropped.
 #[derive(Debug)]
 pub struct Terminal {
     master: OwnedFd,
-    saved: Option<Termios>,
+    /// Gives the caller's terminal its mode back.
+    raw: Option<RawMode>,
     /// Whether the caller's input has not ended yet.
     reads_input: bool,
     /// What the caller typed and the terminal has not taken yet.
@@ -26,13 +28,8 @@ impl Terminal {
     /// As `tcsetattr(3)`.
     pub fn new(master: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&master, true)?;
-        let input = rustix::stdio::stdin();
-        let saved = if isatty(input) { Some(tcgetattr(input)?) } else { None };
-        let terminal = Self { master, saved, reads_input: true, typed: Vec::new() };
-        if let Some(mut raw) = terminal.saved.clone() {
-            raw.make_raw();
-            tcsetattr(input, OptionalActions::Now, &raw)?;
-        }
+        let raw = RawMode::enter(rustix::stdio::stdin())?;
+        let terminal = Self { master, raw, reads_input: true, typed: Vec::new() };
         terminal.resize()?;
         Ok(terminal)
     }
@@ -42,10 +39,9 @@ impl Terminal {
     /// # Errors
     /// As `tcsetwinsize(3)`.
     pub fn resize(&self) -> io::Result<()> {
-        match tcgetwinsize(rustix::stdio::stdin()) {
-            Ok(size) => Ok(tcsetwinsize(&self.master, size)?),
-            Err(Errno::NOTTY) => Ok(()),
-            Err(errno) => Err(errno.into()),
+        match terminal::size(rustix::stdio::stdin())? {
+            Some(size) => Ok(tcsetwinsize(&self.master, size)?),
+            None => Ok(()),
         }
     }
 
@@ -74,13 +70,13 @@ impl Terminal {
         Ok(())
     }
 
-    /// Prints what the terminal still holds when its process has ended.
+    /// Prints what the terminal still holds when its process has ended, and gives the caller's terminal its mode back.
     ///
     /// # Errors
-    /// As `write(2)` on the caller's standard output.
+    /// As `write(2)` on the caller's standard output, and `tcsetattr(3)`.
     pub fn drain(&mut self) -> io::Result<()> {
         while self.print()? {}
-        Ok(())
+        self.raw.take().map_or(Ok(()), RawMode::leave)
     }
 
     /// Copies from the master to the caller; whether there was something.
@@ -125,16 +121,6 @@ impl Terminal {
                 Ok(())
             }
             Err(errno) => Err(errno.into()),
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if let Some(saved) = &self.saved
-            && let Err(error) = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved)
-        {
-            eprintln!("stake: cannot give the terminal its mode back: {error}");
         }
     }
 }

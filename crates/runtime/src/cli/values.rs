@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use stockade_kernel::signal::by_name;
 
 use super::parse::{Parsed, UsageError};
 use crate::store::ContainerId;
@@ -58,71 +59,9 @@ pub(super) fn size(parsed: &Parsed, flag: &'static str) -> Result<Option<i64>, U
     number.and_then(|number| number.checked_mul(1 << shift)).map(Some).ok_or_else(wrong)
 }
 
-/// The signals by their names of `signal(7)`.
-const SIGNALS: [(&str, Signal); 31] = [
-    ("HUP", Signal::HUP),
-    ("INT", Signal::INT),
-    ("QUIT", Signal::QUIT),
-    ("ILL", Signal::ILL),
-    ("TRAP", Signal::TRAP),
-    ("ABRT", Signal::ABORT),
-    ("BUS", Signal::BUS),
-    ("FPE", Signal::FPE),
-    ("KILL", Signal::KILL),
-    ("USR1", Signal::USR1),
-    ("SEGV", Signal::SEGV),
-    ("USR2", Signal::USR2),
-    ("PIPE", Signal::PIPE),
-    ("ALRM", Signal::ALARM),
-    ("TERM", Signal::TERM),
-    ("STKFLT", Signal::STKFLT),
-    ("CHLD", Signal::CHILD),
-    ("CONT", Signal::CONT),
-    ("STOP", Signal::STOP),
-    ("TSTP", Signal::TSTP),
-    ("TTIN", Signal::TTIN),
-    ("TTOU", Signal::TTOU),
-    ("URG", Signal::URG),
-    ("XCPU", Signal::XCPU),
-    ("XFSZ", Signal::XFSZ),
-    ("VTALRM", Signal::VTALARM),
-    ("PROF", Signal::PROF),
-    ("WINCH", Signal::WINCH),
-    ("IO", Signal::IO),
-    ("PWR", Signal::POWER),
-    ("SYS", Signal::SYS),
-];
-
 /// A signal by name, with or without `SIG` and in any case, by number, or a real-time one (`RTMIN+3`, `RTMAX-1`).
 pub(super) fn signal(text: &str) -> Result<Signal, UsageError> {
-    let wrong = || UsageError::Argument(format!("unknown signal {text:?}"));
-    if let Ok(number) = text.parse::<i32>() {
-        return by_number(number).ok_or_else(wrong);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some((_, signal)) = SIGNALS.iter().find(|(known, _)| *known == name) {
-        return Ok(*signal);
-    }
-    let offset = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<i32>().ok() };
-    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(above), _) => offset(above).map(|above| RTMIN + above),
-        (_, Some(below)) => offset(below).map(|below| RTMAX + below),
-        _ => None,
-    };
-    number.filter(|number| (RTMIN..=RTMAX).contains(number)).and_then(by_number).ok_or_else(wrong)
-}
-
-/// The first real-time signal that libc leaves to programs, and the last of all (`signal(7)`).
-const RTMIN: i32 = 34;
-const RTMAX: i32 = 64;
-
-fn by_number(number: i32) -> Option<Signal> {
-    match number {
-        1..=31 => Signal::from_named_raw(number),
-        RTMIN..=RTMAX => stockade_kernel::signal::real_time(number),
-        _ => None,
-    }
+    by_name(text).ok_or_else(|| UsageError::Argument(format!("unknown signal {text:?}")))
 }
 
 #[cfg(test)]
@@ -153,18 +92,6 @@ mod tests {
         }
         for wrong in ["", "5", "0s", "-1s", "s", "99999999999999999999h", "9999999999999999999h"] {
             assert!(interval(&given(wrong)).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn signals_by_name_and_number() {
-        for (text, number) in
-            [("KILL", 9), ("sigterm", 15), ("1", 1), ("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmax-1", 63)]
-        {
-            assert_eq!(signal(text).unwrap().as_raw(), number, "{text}");
-        }
-        for wrong in ["", "0", "65", "-1", "SIG", "KILLL", "RTMIN+31", "RTMAX+1", "32"] {
-            assert!(signal(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,0 +1,92 @@
+//! A terminal in raw mode, which always gets its mode back.
+
+use std::io;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+
+/// A terminal in raw mode (`termios(3)`): what is typed is passed on as it is. It gets its mode back when the value is dropped.
+#[derive(Debug)]
+pub struct RawMode {
+    terminal: OwnedFd,
+    saved: Termios,
+}
+
+impl RawMode {
+    /// Puts `terminal` into raw mode; `None` if it is no terminal.
+    ///
+    /// # Errors
+    /// As `tcgetattr(3)`, `tcsetattr(3)` and `fcntl(2)`; the mode is unchanged.
+    pub fn enter(terminal: impl AsFd) -> io::Result<Option<Self>> {
+        if !isatty(&terminal) {
+            return Ok(None);
+        }
+        let guard = Self { saved: tcgetattr(&terminal)?, terminal: rustix::io::fcntl_dupfd_cloexec(&terminal, 0)? };
+        let mut raw = guard.saved.clone();
+        raw.make_raw();
+        tcsetattr(&guard.terminal, OptionalActions::Now, &raw)?;
+        Ok(Some(guard))
+    }
+
+    /// Gives the mode back now.
+    ///
+    /// # Errors
+    /// As `tcsetattr(3)`; it is tried once more when the value is dropped.
+    pub fn leave(self) -> io::Result<()> {
+        self.restore()
+    }
+
+    fn restore(&self) -> io::Result<()> {
+        Ok(tcsetattr(&self.terminal, OptionalActions::Now, &self.saved)?)
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // Nobody else is told by a drop, and the user would sit before a terminal that shows nothing.
+        if let Err(error) = self.restore() {
+            eprintln!("cannot give the terminal its mode back: {error}");
+        }
+    }
+}
+
+/// The size of the terminal, `None` if it is no terminal.
+///
+/// # Errors
+/// As `tcgetwinsize(3)`.
+pub fn size(terminal: impl AsFd) -> io::Result<Option<Winsize>> {
+    match tcgetwinsize(terminal) {
+        Ok(size) => Ok(Some(size)),
+        Err(Errno::NOTTY) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::LocalModes;
+
+    #[test]
+    fn the_mode_comes_back_and_what_is_no_terminal_has_none() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let echoes = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
+        assert!(echoes());
+        let raw = RawMode::enter(&terminal).unwrap().unwrap();
+        assert!(!echoes());
+        drop(raw);
+        assert!(echoes());
+        RawMode::enter(&terminal).unwrap().unwrap().leave().unwrap();
+        assert!(echoes());
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        assert!(RawMode::enter(&reader).unwrap().is_none());
+        assert!(size(&reader).unwrap().is_none());
+    }
+}
