@@ -2,8 +2,8 @@
 
 use crate::container::ContainerError;
 use crate::lifecycle::State;
-use crate::session::{Attachment, Session};
-use crate::{ContainerId, Engine, pending};
+use crate::session::{Attachment, Connected, Session};
+use crate::{ContainerId, Engine};
 
 /// Why nobody is attached.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,14 @@ pub enum AttachError {
         /// Its state.
         state: State,
     },
+    /// The monitor could not be reached.
+    #[error("cannot attach to container {}", id.short())]
+    Connect {
+        /// The container.
+        id: ContainerId,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
 }
 
 /// Attaches the caller: it gets what the container writes from now on.
@@ -26,5 +34,11 @@ pub enum AttachError {
 /// # Errors
 /// See [`AttachError`].
 pub fn attach(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<Session, AttachError> {
-    pending::body((engine, id, attachment))
+    let view = engine.view(id)?;
+    if view.life.state != State::Running {
+        return Err(AttachError::NotRunning { id: id.clone(), state: view.life.state });
+    }
+    let connected = Connected::new(&engine.folder(id)?, &attachment, view.record.config.tty);
+    let connected = connected.map_err(|source| AttachError::Connect { id: id.clone(), source })?;
+    Ok(Session::new(engine, id, connected, attachment))
 }

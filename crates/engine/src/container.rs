@@ -1,9 +1,31 @@
-//! One container's folder: opened, locked, its record read.
+//! One container's folder: opened, locked, and what it says of the container.
 
-use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::ContainerId;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use stockade_monitor::state::{Phase, State as Told};
+
+use crate::files::{self, FileError};
+use crate::lifecycle::Refused;
+use crate::record::{Life, Record, VERSION, now};
+use crate::runtime::RuntimeError;
+use crate::{ContainerId, Engine, State};
+
+/// The record's file.
+pub(crate) const RECORD: &str = "record.json";
+/// The life's file; a container that was never started has none.
+pub(crate) const LIFE: &str = "life.json";
+/// The OCI configuration.
+pub(crate) const CONFIG: &str = "config.json";
+/// Locked by those that wait for the end of a container that removes itself.
+pub(crate) const WAITERS: &str = "waiters.lock";
+
+/// How often a lock is tried that cannot be waited for without a limit.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a container's folder cannot be worked with.
 #[derive(Debug, thiserror::Error)]
@@ -12,15 +34,8 @@ pub enum ContainerError {
     #[error("no such container: {}", .0.short())]
     Missing(ContainerId),
     /// A file or folder of it.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// What was attempted.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file of it is damaged.
     #[error("{} is damaged", path.display())]
     Damaged {
@@ -35,14 +50,217 @@ pub enum ContainerError {
         /// The file.
         path: PathBuf,
         /// Its version.
-        version: u32,
+        version: u64,
+    },
+    /// Its files contradict each other.
+    #[error("the state of container {} makes no sense", id.short())]
+    State {
+        /// The container.
+        id: ContainerId,
+        /// How.
+        source: Refused,
     },
     /// The runtime could not remove what a dead monitor left.
-    #[error("cannot remove what is left of container {}: {message}", id.short())]
+    #[error("cannot remove what is left of container {}", id.short())]
     Leftovers {
         /// The container.
         id: ContainerId,
         /// What the runtime said.
-        message: String,
+        source: RuntimeError,
     },
+}
+
+/// A container's folder, opened.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) id: ContainerId,
+    pub(crate) path: PathBuf,
+    pub(crate) fd: OwnedFd,
+}
+
+/// A container's folder, locked: nobody else starts, settles or removes the container meanwhile.
+#[derive(Debug)]
+pub(crate) struct Locked(pub(crate) Folder);
+
+/// What a container is and where it is in its life.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) record: Record,
+    pub(crate) life: Life,
+    /// The host's id of its first process, while it runs.
+    pub(crate) pid: Option<i32>,
+    /// The monitor, while it lives.
+    pub(crate) monitor: Option<i32>,
+    /// Whether it should have a monitor and has none: then the rest of the view is not what is.
+    pub(crate) lost: bool,
+}
+
+impl Engine {
+    /// Opens the folder of the container `id`.
+    pub(crate) fn folder(&self, id: &ContainerId) -> Result<Folder, ContainerError> {
+        let path = self.containers().join(id.as_str());
+        match files::open_folder(&path) {
+            Ok(fd) => Ok(Folder { id: id.clone(), path, fd }),
+            Err(Errno::NOENT) => Err(ContainerError::Missing(id.clone())),
+            Err(errno) => Err(FileError::at("open", path)(errno).into()),
+        }
+    }
+
+    /// What the container is; if its monitor was killed, what was left of it is removed first and its end written down.
+    pub(crate) fn view(&self, id: &ContainerId) -> Result<View, ContainerError> {
+        let folder = self.folder(id)?;
+        let view = folder.view()?;
+        if view.lost { self.settle(&folder.lock()?) } else { Ok(view) }
+    }
+
+    /// The same for a folder that is locked already.
+    pub(crate) fn settle(&self, folder: &Locked) -> Result<View, ContainerError> {
+        let folder = &folder.0;
+        let mut view = folder.view()?;
+        if view.lost {
+            self.remove_leftovers(&folder.id)?;
+            let lost =
+                view.life.lost(now()).map_err(|source| ContainerError::State { id: folder.id.clone(), source })?;
+            folder.write_life(&lost)?;
+            view = View { life: lost, pid: None, monitor: None, lost: false, ..view };
+        }
+        Ok(view)
+    }
+
+    /// Removes what the runtime still has of a container whose monitor is dead.
+    pub(crate) fn remove_leftovers(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        if !self.runtime_root().join(id.as_str()).exists() {
+            return Ok(());
+        }
+        let removed = self.call_runtime(&["delete", "--force", id.as_str()]);
+        removed.map_err(|source| ContainerError::Leftovers { id: id.clone(), source })
+    }
+}
+
+impl Folder {
+    /// Waits for the lock.
+    pub(crate) fn lock(self) -> Result<Locked, ContainerError> {
+        let lock = || rustix::fs::flock(&self.fd, FlockOperation::LockExclusive);
+        rustix::io::retry_on_intr(lock).map_err(FileError::at("lock", &self.path))?;
+        self.locked()
+    }
+
+    /// The lock, `None` if somebody else has it.
+    pub(crate) fn try_lock(self) -> Result<Option<Locked>, ContainerError> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => self.locked().map(Some),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(FileError::at("lock", &self.path)(errno).into()),
+        }
+    }
+
+    /// Whoever had the lock before may have removed the container.
+    fn locked(self) -> Result<Locked, ContainerError> {
+        let ours = rustix::fs::fstat(&self.fd).map_err(FileError::at("look at", &self.path))?;
+        match rustix::fs::stat(&self.path) {
+            Ok(stat) if (stat.st_dev, stat.st_ino) == (ours.st_dev, ours.st_ino) => Ok(Locked(self)),
+            Ok(_) | Err(Errno::NOENT) => Err(ContainerError::Missing(self.id)),
+            Err(errno) => Err(FileError::at("look at", &self.path)(errno).into()),
+        }
+    }
+
+    /// What its files say now.
+    pub(crate) fn view(&self) -> Result<View, ContainerError> {
+        // The lock first: what a monitor wrote before it let go of the lock is then read below.
+        let lives = self.monitor_lives()?;
+        let record: Record = self.json(RECORD)?.ok_or_else(|| ContainerError::Missing(self.id.clone()))?;
+        let written = self.json::<Life>(LIFE)?.unwrap_or_else(Life::new);
+        let told = self.told()?;
+        let life = written.with(told.as_ref().map(|told| &told.phase));
+        let life = life.map_err(|source| ContainerError::State { id: self.id.clone(), source })?;
+        let pid = match &told {
+            Some(Told { phase: Phase::Running { pid, .. }, .. }) if life.state == State::Running => Some(*pid),
+            _ => None,
+        };
+        let monitor = told.filter(|_| lives).map(|told| told.monitor);
+        let lost = life.needs_monitor() && !lives;
+        Ok(View { record, life, pid, monitor, lost })
+    }
+
+    /// What its monitor has written.
+    pub(crate) fn told(&self) -> Result<Option<Told>, ContainerError> {
+        self.read(stockade_monitor::STATE)
+    }
+
+    /// Whether a monitor holds its lock.
+    pub(crate) fn monitor_lives(&self) -> Result<bool, ContainerError> {
+        self.try_share(stockade_monitor::LOCK).map(|free| !free)
+    }
+
+    /// Waits until no monitor holds its lock; whether that is so by `deadline`.
+    pub(crate) fn wait_for_monitor(&self, deadline: Option<Instant>) -> Result<bool, ContainerError> {
+        let Some(deadline) = deadline else {
+            let path = self.path.join(stockade_monitor::LOCK);
+            if let Some(file) = self.open_lock(stockade_monitor::LOCK)? {
+                let share = || rustix::fs::flock(&file, FlockOperation::LockShared);
+                rustix::io::retry_on_intr(share).map_err(FileError::at("lock", path))?;
+            }
+            return Ok(true);
+        };
+        while self.monitor_lives()? {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(true)
+    }
+
+    /// Whether nobody has the file `name` locked for himself.
+    pub(crate) fn try_share(&self, name: &str) -> Result<bool, ContainerError> {
+        let Some(file) = self.open_lock(name)? else { return Ok(true) };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(FileError::at("lock", self.path.join(name))(errno).into()),
+        }
+    }
+
+    fn open_lock(&self, name: &str) -> Result<Option<OwnedFd>, FileError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(FileError::at("open", self.path.join(name))(errno)),
+        }
+    }
+
+    /// Writes down where it is in its life. The folder is locked.
+    pub(crate) fn write_life(&self, life: &Life) -> Result<(), ContainerError> {
+        self.write(LIFE, life)
+    }
+
+    /// Replaces a file. The folder is locked.
+    pub(crate) fn write<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<(), ContainerError> {
+        let path = self.path.join(name);
+        let text = serde_json::to_vec(value).map_err(std::io::Error::from);
+        let written = text.and_then(|text| files::replace(self.fd.as_fd(), name, &text));
+        Ok(written.map_err(FileError::at("write", path))?)
+    }
+
+    /// A file of ours, whose version is looked at first.
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ContainerError> {
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        match self.read::<Versioned>(name)? {
+            None => Ok(None),
+            Some(Versioned { version }) if version == u64::from(VERSION) => self.read(name),
+            Some(Versioned { version }) => Err(ContainerError::Version { path: self.path.join(name), version }),
+        }
+    }
+
+    /// A file as JSON; `None` if it is missing.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ContainerError> {
+        let path = self.path.join(name);
+        let content = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", &path))?;
+        let parse = |content: Vec<u8>| serde_json::from_slice(&content);
+        content.map(parse).transpose().map_err(|source| ContainerError::Damaged { path, source })
+    }
 }

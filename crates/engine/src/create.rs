@@ -1,9 +1,27 @@
 //! `create`: a container from an image, made whole or not at all.
 
-use std::io;
 use std::path::PathBuf;
 
-use crate::{ContainerId, ContainerName, Engine, Request, pending};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::CWD;
+use stockade_images::{Image, LoadError};
+use stockade_policy::FillError;
+use stockade_policy::namespaces::{NetworkMode, UtsMode};
+use stockade_storage::container_root::FolderError;
+use stockade_storage::{ContainerRoot, Layers};
+
+use crate::binds::{self, BindError};
+use crate::container::{CONFIG, ContainerError, RECORD};
+use crate::engine::remove_tree;
+use crate::etc;
+use crate::files::{self, FileError};
+use crate::identity::{self, IdentityError};
+use crate::naming::Taken;
+use crate::process::{Payload, PayloadError};
+use crate::record::{ImageRecord, Record, VERSION, now};
+use crate::spec::{self, Parts};
+use crate::walls::{self, Walls, WallsError};
+use crate::{ContainerId, ContainerName, Engine, Request};
 
 /// A container that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +34,8 @@ pub struct Created {
     pub notices: Vec<String>,
 }
 
-/// Why there is no container. Nothing is left of it, but layers that were unpacked. Docker's exit code for all of these is 125.
+/// Why there is no container. Nothing is left of it, but layers that were unpacked, an AppArmor profile that was loaded, and
+/// folders that were made for `--volume`. Docker's exit code for all of these is 125.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The name is taken.
@@ -27,22 +46,281 @@ pub enum CreateError {
         /// Who has it.
         id: ContainerId,
     },
-    /// A file or folder of the engine's.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// What was attempted.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
+    /// The folder of layers.
+    #[error("cannot open the layers")]
+    Layers(#[from] stockade_storage::layers::OpenError),
+    /// The image.
+    #[error("cannot load the image")]
+    Image(#[from] LoadError),
+    /// What is to be executed.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// Who is to execute it.
+    #[error("cannot tell the user {user:?}")]
+    Identity {
+        /// As it was asked for.
+        user: String,
+        /// Why not.
+        source: IdentityError,
     },
+    /// What confines it.
+    #[error(transparent)]
+    Walls(#[from] WallsError),
+    /// Folders of the host.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// `--init` without its program.
+    #[error("--init needs the program {}, which is not there", .0.display())]
+    Init(PathBuf),
+    /// `--cgroup-parent`.
+    #[error("invalid --cgroup-parent {0:?}: it must be a path of control groups without '.' and '..'")]
+    CgroupParent(String),
+    /// The posture and what was made of it differ.
+    #[error("cannot write the container's configuration")]
+    Fill(#[from] FillError),
+    /// Another container whose namespace is joined.
+    #[error("cannot share a namespace of another container")]
+    Joined(#[source] ContainerError),
+    /// The folders of the container's root.
+    #[error(transparent)]
+    Root(#[from] FolderError),
+    /// A file or folder of the engine's.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no container, and what was made of it could not be removed; the next command tries again.
+    #[error("{first}; and what was made of the container is still there")]
+    Left {
+        /// Why there is no container.
+        first: Box<CreateError>,
+        /// Why it could not be removed.
+        source: FileError,
+    },
+    /// No random id.
+    #[error("cannot draw an id")]
+    Random(#[source] std::io::Error),
 }
 
 /// Makes a container that waits for its start: its folder with the record, the OCI configuration, and the folders of its root.
 ///
+/// Volumes that the image asks for are not mounted: what is written there is in the container's own writable layer, and goes with it.
+///
 /// # Errors
 /// See [`CreateError`].
 pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError> {
-    pending::body((engine, request))
+    if let Some(name) = &request.name
+        && let Some(id) = engine.named(name)?
+    {
+        return Err(CreateError::NameInUse { name: name.clone(), id });
+    }
+    binds::check(&request.binds)?;
+    let options = walls::options(engine, &request.options)?;
+    let image = stockade_images::load(&request.image, &Layers::open(&engine.places().data)?)?;
+    let payload = Payload::plan(request, &image.config)?;
+    let making = Making::begin(engine)?;
+    let made = making.fill(request, options, &image, &payload).and_then(|record| making.publish(request, record));
+    match made {
+        Ok(created) => Ok(created),
+        Err(error) => match making.abandon() {
+            Ok(()) => Err(error),
+            Err(source) => Err(CreateError::Left { first: Box::new(error), source }),
+        },
+    }
+}
+
+/// A container's folder while it is unfinished.
+struct Making<'a> {
+    engine: &'a Engine,
+    id: ContainerId,
+    /// Where it is now.
+    path: PathBuf,
+    /// The folder of unfinished containers, held so that nobody takes this one for a leftover.
+    share: OwnedFd,
+}
+
+impl<'a> Making<'a> {
+    fn begin(engine: &'a Engine) -> Result<Self, CreateError> {
+        let id = ContainerId::random().map_err(CreateError::Random)?;
+        let share = engine.share_unfinished()?;
+        let path = engine.unfinished().join(id.as_str());
+        files::make_folder(&path).map_err(FileError::at("make the folder", &path))?;
+        Ok(Self { engine, id, path, share })
+    }
+
+    fn abandon(&self) -> Result<(), FileError> {
+        remove_tree(&self.share, &self.engine.unfinished(), self.id.as_str())
+    }
+
+    /// Everything in the folder; the record is still without the name.
+    fn fill(
+        &self,
+        request: &Request,
+        mut options: stockade_policy::Options,
+        image: &Image,
+        payload: &Payload,
+    ) -> Result<Record, CreateError> {
+        let root = ContainerRoot::create(&self.path)?;
+        let identity = identity::identify(&root, &image.lowers, &payload.user, &request.groups);
+        let identity = identity.map_err(|source| CreateError::Identity { user: payload.user.clone(), source })?;
+        options.uid = identity.uid;
+        options.hostname = request.hostname.is_some();
+        let walls = Walls::plan(self.engine, options)?;
+        let hostname = self.hostname(request, &walls)?;
+        let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
+        let owner = (&walls.posture.uid_mappings[..], &walls.posture.gid_mappings[..]);
+        etc::write(&folder, &self.path, &hostname, &walls.options.network, owner)?;
+        let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;
+        let private_uts = walls.options.uts == UtsMode::Private;
+        let parts = Parts {
+            arguments: payload.arguments(),
+            environment: payload.environment(&hostname, request.terminal),
+            cwd: &payload.cwd,
+            identity: &identity,
+            terminal: request.terminal,
+            hostname: if private_uts { &hostname } else { "" },
+            cgroup: &cgroup,
+            init: self.init(request)?,
+            binds: &request.binds,
+            image_binds: &image.binds,
+            own_files: etc::mounted_from(&self.etc_folder(&walls.options.network)),
+        };
+        let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
+        self.write(&folder, CONFIG, &spec)?;
+        Ok(self.record(request, image, payload, &walls, &parts, &hostname))
+    }
+
+    /// The name in the container: as it was asked for, the host's where its network or name is shared, the other container's where
+    /// that one's network is, otherwise the short id.
+    fn hostname(&self, request: &Request, walls: &Walls) -> Result<String, CreateError> {
+        if let Some(hostname) = &request.hostname {
+            return Ok(hostname.clone());
+        }
+        match &walls.options.network {
+            NetworkMode::Container(_) => {
+                let joined = walls.joined.iter().find(|joined| joined.kind == stockade_spec::NamespaceType::Network);
+                let other = joined.map(|joined| self.engine.view(&joined.container)).transpose();
+                let other = other.map_err(CreateError::Joined)?;
+                Ok(other.map(|view| view.record.config.hostname).unwrap_or_default())
+            }
+            NetworkMode::Host => Ok(host_name()),
+            _ if walls.options.uts == UtsMode::Host => Ok(host_name()),
+            _ => Ok(self.id.short().to_owned()),
+        }
+    }
+
+    /// Whose files below `/etc` the container sees, in the place that they will have.
+    fn etc_folder(&self, network: &NetworkMode) -> PathBuf {
+        let owner = match network {
+            NetworkMode::Container(id) => id.as_str(),
+            _ => self.id.as_str(),
+        };
+        self.engine.containers().join(owner)
+    }
+
+    fn init(&self, request: &Request) -> Result<Option<PathBuf>, CreateError> {
+        let path = self.engine.program("stockade-init");
+        match request.init {
+            false => Ok(None),
+            true if path.is_file() => Ok(Some(path)),
+            true => Err(CreateError::Init(path)),
+        }
+    }
+
+    fn record(
+        &self,
+        request: &Request,
+        image: &Image,
+        payload: &Payload,
+        walls: &Walls,
+        parts: &Parts<'_>,
+        hostname: &str,
+    ) -> Record {
+        Record {
+            version: VERSION,
+            id: self.id.clone(),
+            name: self.id.clone().into(),
+            created: now(),
+            image: ImageRecord {
+                reference: image.reference.to_string(),
+                id: image.id.as_ref().map(ToString::to_string),
+                lowers: image.lowers.clone(),
+            },
+            command: payload.arguments(),
+            host_config: crate::describe::host_config(self.engine, request, walls),
+            config: crate::describe::config(request, image, payload, parts, hostname),
+            mounts: request.binds.iter().map(crate::request::Bind::mount_point).collect(),
+            confinement: crate::describe::confinement(walls, parts.cgroup),
+            apparmor: walls.profile.clone(),
+            joined: walls.joined.clone(),
+            uid_mappings: walls.posture.uid_mappings.clone(),
+            gid_mappings: walls.posture.gid_mappings.clone(),
+        }
+    }
+
+    fn write<T: serde::Serialize>(&self, folder: &OwnedFd, name: &str, value: &T) -> Result<(), FileError> {
+        let text = serde_json::to_vec(value).map_err(std::io::Error::from);
+        let written = text.and_then(|text| files::write_new(folder.as_fd(), name, &text, 0o600));
+        written.map_err(FileError::at("write", self.path.join(name)))
+    }
+
+    /// Gives the container its name and puts it where containers are: from then on it is there.
+    fn publish(&self, request: &Request, mut record: Record) -> Result<Created, CreateError> {
+        binds::make_sources(&request.binds)?;
+        record.name = match &request.name {
+            None => self.engine.make_up_name(&self.id)?,
+            Some(name) => match self.engine.take_name(name, &self.id) {
+                Ok(()) => name.clone(),
+                Err(Taken::By(id)) => return Err(CreateError::NameInUse { name: name.clone(), id }),
+                Err(Taken::File(error)) => return Err(error.into()),
+            },
+        };
+        let finished = self.finish(&record);
+        if finished.is_err() {
+            self.engine.drop_name(&record.name, &self.id)?;
+        }
+        finished?;
+        Ok(Created { id: self.id.clone(), name: record.name, notices: record.confinement.notices })
+    }
+
+    fn finish(&self, record: &Record) -> Result<(), FileError> {
+        let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
+        self.write(&folder, RECORD, record)?;
+        rustix::fs::fsync(&folder).map_err(FileError::at("synchronise", &self.path))?;
+        let place = self.engine.containers().join(self.id.as_str());
+        rustix::fs::renameat(CWD, &self.path, CWD, &place).map_err(FileError::at("rename the folder to", place))
+    }
+}
+
+/// The container's group in the hierarchy of control groups.
+fn cgroup(parent: Option<&str>, id: &ContainerId) -> Result<String, CreateError> {
+    let parent = parent.unwrap_or("/stockade");
+    let wrong = || CreateError::CgroupParent(parent.to_owned());
+    let trimmed = parent.trim_matches('/');
+    let is_part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\0', '\n']);
+    if trimmed.is_empty() && parent != "/" || !trimmed.is_empty() && !trimmed.split('/').all(is_part) {
+        return Err(wrong());
+    }
+    Ok(if trimmed.is_empty() { format!("/{id}") } else { format!("/{trimmed}/{id}") })
+}
+
+/// The host's name.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_a_parent() {
+        let id = ContainerId::random().unwrap();
+        for (parent, expected) in
+            [(None, "/stockade/"), (Some("/"), "/"), (Some("a/b"), "/a/b/"), (Some("/a/b/"), "/a/b/")]
+        {
+            assert_eq!(cgroup(parent, &id).unwrap(), format!("{expected}{id}"), "{parent:?}");
+        }
+        for wrong in ["", "/a/../b", "..", "a//b", "a/.", "a\nb"] {
+            assert!(cgroup(Some(wrong), &id).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,16 +1,43 @@
 //! `container-exited`: what a monitor has the command line do once its container has ended.
 
-use crate::rm::RemoveError;
-use crate::{ContainerId, Engine, pending};
+use crate::container::ContainerError;
+use crate::{ContainerId, Engine, Force, RemoveError, State};
 
 /// The hidden command that a monitor runs, `stockade --data-root DIR --exec-root DIR [--runtime FILE] container-exited ID`:
 /// it is to call [`finish`].
 pub const COMMAND: &str = "container-exited";
 
-/// Removes the container if it was asked for with `--rm`. One that is gone already is as good as finished.
+/// The whole command line, for the container `id`.
+pub(crate) fn command(engine: &Engine, id: &ContainerId) -> Vec<String> {
+    let places = engine.places();
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let mut words = vec![text(&engine.program("stockade"))];
+    words.extend(["--data-root".into(), text(&places.data), "--exec-root".into(), text(&places.exec)]);
+    words.extend(places.runtime.iter().flat_map(|runtime| ["--runtime".into(), text(runtime)]));
+    words.extend([COMMAND.into(), id.to_string()]);
+    words
+}
+
+/// Removes the container if it was asked for with `--rm` and has ended. One that is gone already is as good as finished.
 ///
 /// # Errors
 /// See [`RemoveError`].
 pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
-    pending::body((engine, id))
+    match engine.view(id) {
+        Ok(view) if view.removes_itself() => {}
+        Ok(_) | Err(ContainerError::Missing(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    match crate::remove(engine, id, Force::Refuse) {
+        // Somebody else was faster.
+        Err(RemoveError::Container(ContainerError::Missing(_))) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+impl crate::container::View {
+    /// Whether it was asked for with `--rm` and its only run is over.
+    pub(crate) fn removes_itself(&self) -> bool {
+        self.record.host_config.auto_remove && matches!(self.life.state, State::Exited | State::Failed)
+    }
 }

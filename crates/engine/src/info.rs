@@ -1,8 +1,15 @@
 //! `info`: the machine, as far as it bears on containers.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::{Engine, pending};
+use stockade_policy::apparmor::{self, Plan, Selection, Support};
+
+use crate::confine::chain;
+use crate::files::FileError;
+use crate::machine::{self, MachineError};
+use crate::{Engine, State, Which, list};
 
 /// The machine and what is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +59,7 @@ pub struct Info {
 pub enum InfoError {
     /// The machine's facts.
     #[error(transparent)]
-    Machine(#[from] crate::machine::MachineError),
+    Machine(#[from] MachineError),
     /// The containers.
     #[error(transparent)]
     List(#[from] crate::ps::ListError),
@@ -63,5 +70,82 @@ pub enum InfoError {
 /// # Errors
 /// See [`InfoError`]. A runtime that does not answer is none.
 pub fn info(engine: &Engine) -> Result<Info, InfoError> {
-    pending::body(engine)
+    let uname = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let memory = rustix::system::sysinfo();
+    let places = engine.places();
+    let containers = list(engine, Which::All)?;
+    let running = containers.iter().filter(|summary| summary.state == State::Running).count();
+    Ok(Info {
+        version: env!("CARGO_PKG_VERSION").into(),
+        kernel: text(uname.release()),
+        architecture: text(uname.machine()),
+        processors: std::thread::available_parallelism().map(usize::from).unwrap_or(1),
+        memory: memory.totalram.saturating_mul(memory.mem_unit.into()),
+        hostname: text(uname.nodename()),
+        cgroup_version: if machine::is_cgroup_v2()? { 2 } else { 1 },
+        security_modules: words("/sys/kernel/security/lsm", ',')?,
+        apparmor_degradation: apparmor_degradation()?,
+        seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail", ' ')?,
+        time_namespace: machine::has_time_namespaces(),
+        runtime: engine.runtime(),
+        runtime_version: runtime_version(engine),
+        data: places.data.clone(),
+        exec: places.exec.clone(),
+        data_filesystem: filesystem(&places.data)?,
+        storage: "overlayfs".into(),
+        running,
+        stopped: containers.len() - running,
+    })
+}
+
+/// The words of a file of the kernel's; none if the kernel has no such file or does not show it.
+fn words(path: &str, separator: char) -> Result<Vec<String>, MachineError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let words = text.trim().split(separator).filter(|word| !word.is_empty());
+            Ok(words.map(str::to_owned).collect())
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(FileError::at("read", path)(error).into()),
+    }
+}
+
+/// Why containers get no AppArmor profile by default.
+fn apparmor_degradation() -> Result<Option<String>, MachineError> {
+    let support = Support::probe().map_err(|source| MachineError::Kernel { what: "AppArmor", source })?;
+    Ok(match apparmor::plan(&Selection::Default, &support, false) {
+        Ok(Plan::Profile { .. }) | Ok(Plan::Unconfined(None)) => None,
+        Ok(Plan::Unconfined(Some(degradation))) => Some(degradation.to_string()),
+        Err(error) => Some(chain(&error)),
+    })
+}
+
+/// The first line of what the runtime says of itself.
+fn runtime_version(engine: &Engine) -> Result<String, String> {
+    let path = engine.runtime();
+    let answer = Command::new(&path).arg("--version").env_clear().stdin(Stdio::null()).output();
+    let answer = answer.map_err(|error| format!("cannot run {}: {error}", path.display()))?;
+    match String::from_utf8_lossy(&answer.stdout).lines().next() {
+        Some(line) if answer.status.success() => Ok(line.to_owned()),
+        _ => Err(format!("{} does not tell its version ({})", path.display(), answer.status)),
+    }
+}
+
+/// The type of the file system, by the magic numbers of `statfs(2)`.
+fn filesystem(path: &Path) -> Result<String, MachineError> {
+    let magic = rustix::fs::statfs(path).map_err(FileError::at("look at", path))?.f_type as u64;
+    let known = [
+        (0xef53, "ext4"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (0x0102_1994, "tmpfs"),
+        (0x794c_7630, "overlayfs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0x6969, "nfs"),
+    ];
+    let name = known.iter().find(|(number, _)| *number == magic);
+    Ok(name.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned()))
 }

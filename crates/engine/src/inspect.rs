@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerError;
-use crate::{ContainerId, Engine, pending};
+use crate::container::{ContainerError, View};
+use crate::{ContainerId, Engine, State};
 
 /// A container in Docker's words; what Docker does not have is in [`Inspection::stockade`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,10 +249,55 @@ pub enum InspectError {
     Container(#[from] ContainerError),
 }
 
+/// Docker's time for what has not happened.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
 /// All that is known of the container.
 ///
 /// # Errors
 /// See [`InspectError`].
 pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectError> {
-    pending::body((engine, id))
+    let view = engine.view(id)?;
+    let state = state(&view);
+    let record = view.record;
+    let folder = engine.containers().join(id.as_str());
+    let path = |name: &str| folder.join(name).display().to_string();
+    let log_path = record.log_path(&folder).map(|path| path.display().to_string()).unwrap_or_default();
+    let mut command = record.command.into_iter();
+    let profile = record.confinement.app_armor.clone();
+    Ok(Inspection {
+        id: record.id.to_string(),
+        created: record.created,
+        path: command.next().unwrap_or_default(),
+        args: command.collect(),
+        state,
+        image: record.image.id.unwrap_or(record.image.reference),
+        name: format!("/{}", record.name),
+        log_path,
+        resolv_conf_path: path("resolv.conf"),
+        hostname_path: path("hostname"),
+        hosts_path: path("hosts"),
+        app_armor_profile: if profile == "unconfined" { String::new() } else { profile },
+        host_config: record.host_config,
+        config: record.config,
+        mounts: record.mounts,
+        stockade: Confinement { monitor: view.monitor.unwrap_or_default(), ..record.confinement },
+    })
+}
+
+fn state(view: &View) -> InspectedState {
+    let end = view.life.end.clone().unwrap_or_default();
+    let time = |time: Option<String>| time.unwrap_or_else(|| NEVER.into());
+    InspectedState {
+        status: view.life.state.docker().into(),
+        running: view.life.state == State::Running,
+        paused: false,
+        restarting: false,
+        dead: false,
+        pid: view.pid.unwrap_or_default(),
+        exit_code: end.code,
+        error: end.error.unwrap_or_default(),
+        started_at: time(end.started),
+        finished_at: time(end.finished),
+    }
 }

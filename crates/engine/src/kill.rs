@@ -1,10 +1,17 @@
 //! `kill`: a signal for a container's first process.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
 use crate::container::ContainerError;
 use crate::lifecycle::State;
-use crate::{ContainerId, Engine, pending};
+use crate::runtime::RuntimeError;
+use crate::wait::wait_until;
+use crate::{ContainerId, Engine};
+
+/// How long a killed container is waited for: Docker's 10 seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a signal was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +28,12 @@ pub enum KillError {
         state: State,
     },
     /// The runtime did not send it.
-    #[error("cannot signal container {}: {message}", id.short())]
+    #[error("cannot signal container {}", id.short())]
     Runtime {
         /// The container.
         id: ContainerId,
-        /// What it said.
-        message: String,
+        /// Why.
+        source: RuntimeError,
     },
 }
 
@@ -40,13 +47,36 @@ pub struct UnknownSignal(pub String);
 /// # Errors
 /// [`UnknownSignal`].
 pub fn parse_signal(text: &str) -> Result<Signal, UnknownSignal> {
-    pending::body(text)
+    stockade_kernel::signal::by_name(text).ok_or_else(|| UnknownSignal(text.to_owned()))
 }
 
-/// Sends the signal to the container's first process.
+/// Sends the signal to the container's first process. After SIGKILL its end is waited for, at most ten seconds.
 ///
 /// # Errors
 /// See [`KillError`].
 pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
-    pending::body((engine, id, signal))
+    send(engine, id, signal)?;
+    if signal == Signal::KILL {
+        match wait_until(engine, id, Some(Instant::now() + PATIENCE)) {
+            // That it removes itself is an end too.
+            Ok(_) | Err(ContainerError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Sends it and does not wait.
+pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
+    let state = engine.view(id)?.life.state;
+    let not_running = |state| KillError::NotRunning { id: id.clone(), state };
+    if state != State::Running {
+        return Err(not_running(state));
+    }
+    let sent = engine.call_runtime(&["kill", id.as_str(), &signal.as_raw().to_string()]);
+    sent.or_else(|source| match engine.view(id)?.life.state {
+        State::Running => Err(KillError::Runtime { id: id.clone(), source }),
+        // It has ended meanwhile.
+        state => Err(not_running(state)),
+    })
 }

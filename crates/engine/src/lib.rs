@@ -9,27 +9,44 @@
 //! [`info`](fn@info), and [`finish`](fn@finish), which monitors call.
 
 pub mod attach;
+mod binds;
+mod confine;
 pub mod container;
 pub mod create;
+mod describe;
 pub mod engine;
+mod etc;
+pub mod files;
 pub mod finish;
+mod identity;
 pub mod info;
 pub mod inspect;
+mod jsonlog;
 pub mod kill;
 pub mod lifecycle;
 pub mod logs;
 pub mod machine;
 pub mod name;
-mod pending;
+mod naming;
 pub mod places;
+mod process;
 pub mod ps;
+mod pump;
+mod record;
 pub mod request;
 pub mod rm;
 pub mod run;
+pub mod runtime;
 pub mod session;
+mod socket;
+mod spec;
 pub mod start;
 pub mod stop;
+#[cfg(test)]
+mod tests;
+mod userns;
 pub mod wait;
+mod walls;
 
 /// Names and types of images, which a [`Request`] has.
 pub use stockade_images as images;

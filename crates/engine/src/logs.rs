@@ -1,9 +1,15 @@
 //! `logs`: what a container has written.
 
 use std::io;
+use std::path::PathBuf;
 
-use crate::container::ContainerError;
-use crate::{ContainerId, Engine, pending};
+use crate::container::{ContainerError, Folder};
+use crate::files::FileError;
+use crate::jsonlog::{Lines, tail};
+use crate::lifecycle::State;
+use crate::{ContainerId, Engine};
+
+pub use crate::jsonlog::{Entry, Stream};
 
 /// What is wanted of a log; the default is all that is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,26 +30,6 @@ pub enum Follow {
     UntilEnd,
 }
 
-/// Which stream a line was written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output, or the terminal.
-    Output,
-    /// Standard error.
-    Error,
-}
-
-/// A line, or a part of one that was very long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it was written to.
-    pub stream: Stream,
-    /// When: RFC 3339, UTC.
-    pub time: String,
-    /// The text with its line end, if it has one.
-    pub text: String,
-}
-
 /// Why a log could not be read (on).
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
@@ -53,9 +39,14 @@ pub enum LogsError {
     /// It keeps none.
     #[error("container {} keeps no log: it was made with --log-driver none", .0.short())]
     NoLog(ContainerId),
+    /// The log's file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A line that is no entry.
-    #[error("line {line} of the log is damaged")]
+    #[error("line {line} of {} is damaged", path.display())]
     Damaged {
+        /// The file.
+        path: PathBuf,
         /// Counted from one, from where the reading began.
         line: u64,
         /// Why.
@@ -76,5 +67,90 @@ pub fn logs(
     query: Query,
     sink: &mut dyn FnMut(&Entry) -> io::Result<()>,
 ) -> Result<(), LogsError> {
-    pending::body((engine, id, query, sink))
+    let folder = engine.folder(id)?;
+    let view = engine.view(id)?;
+    let path = view.record.log_path(&folder.path).ok_or_else(|| LogsError::NoLog(id.clone()))?;
+    let mut reading = Reading { lines: None, number: 0, tail: query.tail, path, sink };
+    loop {
+        // Asked before the file is read: what is written until the end is then read below.
+        let goes_on = query.follow == Follow::UntilEnd && runs(&folder)?;
+        let grown = reading.read()?;
+        if !goes_on && !grown {
+            return Ok(());
+        }
+        if !grown {
+            wait_for_growth(&reading.path, &folder.path).map_err(FileError::at("watch", &reading.path))?;
+        }
+    }
+}
+
+/// Whether more can come.
+fn runs(folder: &Folder) -> Result<bool, ContainerError> {
+    match folder.view() {
+        Ok(view) => Ok(matches!(view.life.state, State::Starting | State::Running) && !view.lost),
+        Err(ContainerError::Missing(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A log that is being read.
+struct Reading<'a> {
+    /// The file, once there is one.
+    lines: Option<Lines<std::fs::File>>,
+    /// The lines read.
+    number: u64,
+    tail: Option<u64>,
+    path: PathBuf,
+    sink: &'a mut dyn FnMut(&Entry) -> io::Result<()>,
+}
+
+impl Reading<'_> {
+    /// Gives all whole lines that are there on; whether there were some.
+    fn read(&mut self) -> Result<bool, LogsError> {
+        if self.lines.is_none() {
+            self.lines = self.open().map_err(FileError::at("read", &self.path))?;
+        }
+        let Some(lines) = &mut self.lines else { return Ok(false) };
+        let before = self.number;
+        while let Some(line) = lines.next().map_err(FileError::at("read", &self.path))? {
+            self.number += 1;
+            let damaged = |source| LogsError::Damaged { path: self.path.clone(), line: self.number, source };
+            let entry = Entry::parse(line).map_err(damaged)?;
+            (self.sink)(&entry).map_err(LogsError::Sink)?;
+        }
+        Ok(self.number > before)
+    }
+
+    /// A container that was never started has no file yet.
+    fn open(&self) -> io::Result<Option<Lines<std::fs::File>>> {
+        use std::io::Seek;
+        let mut file = match std::fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(lines) = self.tail {
+            let start = tail(&mut file, lines)?;
+            file.seek(io::SeekFrom::Start(start))?;
+        }
+        Ok(Some(Lines::new(file)))
+    }
+}
+
+/// Sleeps until the log or the container's state may have changed; at most a quarter of a second, for what was missed.
+fn wait_for_growth(log: &std::path::Path, folder: &std::path::Path) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::fs::inotify;
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    for (path, what) in [(log, inotify::WatchFlags::MODIFY), (folder, inotify::WatchFlags::MOVED_TO)] {
+        match inotify::add_watch(&watch, path, what) {
+            Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let limit = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+    match poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }

@@ -114,6 +114,12 @@ impl From<ContainerName> for String {
     }
 }
 
+impl From<ContainerId> for ContainerName {
+    fn from(id: ContainerId) -> Self {
+        Self(id.0)
+    }
+}
+
 impl fmt::Display for ContainerName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crate::confine::chain;
+use crate::container::{ContainerError, View};
+use crate::files::FileError;
 use crate::lifecycle::State;
-use crate::{ContainerId, ContainerName, Engine, pending};
+use crate::{ContainerId, Engine};
 
 /// A container in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Its id.
     pub id: ContainerId,
-    /// Its name.
-    pub name: ContainerName,
+    /// Its name; empty if its record is damaged.
+    pub name: String,
     /// The image's name, as it was asked for.
     pub image: String,
     /// The program and its arguments.
@@ -32,7 +35,7 @@ pub struct Summary {
     pub finished: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Why it could not be read, for a container whose record is damaged: then all but the id is empty.
+    /// Why it could not be read or settled: then most of the rest is empty.
     pub damaged: Option<String>,
 }
 
@@ -47,19 +50,74 @@ pub enum Which {
 
 /// Why containers could not be listed.
 #[derive(Debug, thiserror::Error)]
-#[error("read the folder {}", path.display())]
-pub struct ListError {
-    /// The folder.
-    pub path: std::path::PathBuf,
-    /// What the kernel said.
-    pub source: std::io::Error,
-}
+#[error(transparent)]
+pub struct ListError(#[from] FileError);
 
-/// The containers, the newest first. One that lost its monitor is settled on the way; one whose record cannot be read is
-/// listed with its id and the reason.
+/// The containers, the newest first. One that lost its monitor is settled on the way, and one that was to remove itself and could
+/// not is removed. One that cannot be read is listed with its id and the reason, if all are asked for.
 ///
 /// # Errors
 /// If the folder of containers cannot be read.
 pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
-    pending::body((engine, which))
+    let mut all = Vec::new();
+    for id in engine.ids()? {
+        match tidied(engine, &id) {
+            Ok(Some(view)) => all.push(summary(view)),
+            Ok(None) | Err(ContainerError::Missing(_)) => {}
+            Err(error) => all.push(damaged(id, &error)),
+        }
+    }
+    all.retain(|summary| which == Which::All || summary.state == State::Running);
+    all.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
+    Ok(all)
+}
+
+/// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
+fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerError> {
+    let view = engine.view(id)?;
+    // While its monitor lives it has that errand itself.
+    if !view.removes_itself() || view.monitor.is_some() {
+        return Ok(Some(view));
+    }
+    let Some(folder) = engine.folder(id)?.try_lock()? else { return Ok(Some(view)) };
+    engine.discard(folder, Some(&view.record))?;
+    Ok(None)
+}
+
+fn summary(view: View) -> Summary {
+    let end = view.life.end.unwrap_or_default();
+    let ended = matches!(view.life.state, State::Exited | State::Failed);
+    Summary {
+        id: view.record.id,
+        name: view.record.name.to_string(),
+        image: view.record.image.reference,
+        command: view.record.command,
+        created: view.record.created,
+        state: view.life.state,
+        pid: view.pid,
+        exit_code: ended.then_some(end.code),
+        error: end.error,
+        started: end.started,
+        finished: end.finished,
+        labels: view.record.config.labels,
+        damaged: None,
+    }
+}
+
+fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
+    Summary {
+        id,
+        name: String::new(),
+        image: String::new(),
+        command: Vec::new(),
+        created: String::new(),
+        state: State::Failed,
+        pid: None,
+        exit_code: None,
+        error: None,
+        started: None,
+        finished: None,
+        labels: BTreeMap::new(),
+        damaged: Some(chain(error)),
+    }
 }

@@ -1,15 +1,28 @@
 //! `rm`: removes a container and everything of it.
 
-use crate::container::ContainerError;
-use crate::lifecycle::State;
-use crate::{ContainerId, Engine, pending};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::container::{ContainerError, Locked, RECORD, WAITERS};
+use crate::engine::remove_tree;
+use crate::files::FileError;
+use crate::lifecycle::{Event, State};
+use crate::record::Record;
+use crate::{ContainerId, Engine};
+
+/// How long a killed container, and then its monitor, may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long those may take that wait for the exit code of a container that removes itself.
+const COURTESY: Duration = Duration::from_secs(2);
 
 /// What happens to a container that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     /// It is refused.
     Refuse,
-    /// It is killed first (`--force`).
+    /// It is killed first, and a container whose record is damaged is removed too (`--force`).
     Kill,
 }
 
@@ -28,12 +41,18 @@ pub enum RemoveError {
         state: State,
     },
     /// It was killed and does not end.
-    #[error("container {} was killed and has not ended after {seconds} seconds", id.short())]
+    #[error("container {} was killed and has not ended after {} seconds", id.short(), PATIENCE.as_secs())]
     DoesNotEnd {
         /// The container.
         id: ContainerId,
-        /// How long it was waited for.
-        seconds: u64,
+    },
+    /// Its monitor could not be killed.
+    #[error("cannot kill the monitor of container {}", id.short())]
+    Monitor {
+        /// The container.
+        id: ContainerId,
+        /// What the kernel said.
+        source: std::io::Error,
     },
 }
 
@@ -42,5 +61,104 @@ pub enum RemoveError {
 /// # Errors
 /// See [`RemoveError`]. What is half removed is no container any more, and the next command goes on removing it.
 pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), RemoveError> {
-    pending::body((engine, id, force))
+    if force == Force::Kill {
+        end(engine, id)?;
+    }
+    let folder = engine.folder(id)?.lock()?;
+    let view = match engine.settle(&folder) {
+        Ok(view) => view,
+        // Whoever forces it wants it gone, whatever its files say.
+        Err(ContainerError::Damaged { .. } | ContainerError::Version { .. } | ContainerError::State { .. })
+            if force == Force::Kill && !folder.0.monitor_lives()? =>
+        {
+            // The name of a record that cannot be read is free once the folder is gone.
+            let record = folder.0.read::<Record>(RECORD).unwrap_or_default();
+            return Ok(engine.discard(folder, record.as_ref())?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if view.life.state.after(Event::Remove).is_err() {
+        return Err(RemoveError::Running { id: id.clone(), state: view.life.state });
+    }
+    // An ended container's monitor may have an errand left, which the runtime's last words are part of.
+    if !folder.0.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
+        return Err(RemoveError::DoesNotEnd { id: id.clone() });
+    }
+    Ok(engine.discard(folder, Some(&view.record))?)
+}
+
+/// Ends whatever runs of the container: its first process, and with it all that its monitor and the runtime can reach; where that
+/// does not help the monitor, whose place the next command then takes.
+fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
+    let folder = engine.folder(id)?;
+    if !folder.monitor_lives()? {
+        return Ok(());
+    }
+    let killed = engine.call_runtime(&["kill", id.as_str(), "KILL"]);
+    // A refusal means that it has ended by itself, or not begun. What counts is whether its monitor ends.
+    if folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
+        return Ok(());
+    }
+    match (folder.told()?, killed) {
+        (Some(told), _) => {
+            kill_monitor(&folder, told.monitor).map_err(|source| RemoveError::Monitor { id: id.clone(), source })?
+        }
+        (None, Err(source)) => return Err(ContainerError::Leftovers { id: id.clone(), source }.into()),
+        (None, Ok(())) => {}
+    }
+    match folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
+        true => Ok(()),
+        false => Err(RemoveError::DoesNotEnd { id: id.clone() }),
+    }
+}
+
+/// Kills the monitor, if the process with that id is it: the id may be another process' by now.
+fn kill_monitor(folder: &crate::container::Folder, pid: i32) -> std::io::Result<()> {
+    let Some(process) = Pid::from_raw(pid) else { return Ok(()) };
+    let pidfd = match rustix::process::pidfd_open(process, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let words = std::fs::read(format!("/proc/{pid}/cmdline"))?;
+    let is_it = words.split(|byte| *byte == 0).nth(1) == Some(folder.path.as_os_str().as_encoded_bytes());
+    if is_it {
+        rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Takes a container that does not run from its place, at once, and then apart.
+    pub(crate) fn discard(&self, folder: Locked, record: Option<&Record>) -> Result<(), ContainerError> {
+        let id = folder.0.id.clone();
+        self.remove_leftovers(&id)?;
+        let share = self.share_unfinished()?;
+        if record.is_some_and(|record| record.host_config.auto_remove) {
+            wait_for_waiters(&folder)?;
+        }
+        let place = self.unfinished().join(id.as_str());
+        let moved = rustix::fs::renameat(CWD, &folder.0.path, CWD, &place);
+        moved.map_err(FileError::at("move the folder to", place))?;
+        if let Some(record) = record {
+            self.drop_name(&record.name, &id)?;
+        }
+        Ok(remove_tree(&share, &self.unfinished(), id.as_str())?)
+    }
+}
+
+/// Gives those that wait for the container's end a moment to read its exit code, which goes with the folder.
+fn wait_for_waiters(folder: &Locked) -> Result<(), ContainerError> {
+    let path = folder.0.path.join(WAITERS);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&folder.0.fd, WAITERS, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(FileError::at("open", path)(errno).into()),
+    };
+    let deadline = Instant::now() + COURTESY;
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }

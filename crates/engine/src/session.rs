@@ -2,7 +2,15 @@
 
 use std::io;
 
-use crate::pending;
+use rustix::fd::OwnedFd;
+use rustix::process::Signal;
+use stockade_kernel::signal::{FORWARDED, Signals};
+use stockade_kernel::terminal::{self, RawMode};
+use stockade_monitor::frame::Frame;
+
+use crate::container::{ContainerError, Folder};
+use crate::pump::{Pump, Pumped};
+use crate::{ContainerId, Engine, Force, RemoveError, State, socket};
 
 /// How a caller is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +57,12 @@ pub enum Followed {
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The monitor is gone. What was left of the container was killed.
-    #[error("the monitor of the container was killed, and the container with it")]
-    MonitorLost,
-    /// The caller's own streams or terminal; the container goes on.
+    #[error("the monitor of container {} was killed, and the container with it", .0.short())]
+    MonitorLost(ContainerId),
+    /// The monitor is gone, and so is the container or the sense of its files.
+    #[error("the monitor is gone")]
+    Container(#[from] ContainerError),
+    /// The caller's own streams or terminal, or the connection; the container goes on.
     #[error("cannot {action}")]
     Stream {
         /// What was attempted.
@@ -65,7 +76,7 @@ pub enum FollowError {
         /// Its exit code.
         code: u8,
         /// Why it is still there.
-        source: crate::RemoveError,
+        source: RemoveError,
     },
 }
 
@@ -74,24 +85,108 @@ impl FollowError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::MonitorLost => 137,
-            Self::Stream { .. } => 125,
+            Self::MonitorLost(_) => 137,
+            Self::Stream { .. } | Self::Container(_) => 125,
             Self::Remove { code, .. } => *code,
         }
     }
+
+    /// For `map_err`.
+    pub(crate) fn doing<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Stream { action, source: source.into() }
+    }
+}
+
+/// A connection to a monitor, made before the container starts or while it runs.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) socket: OwnedFd,
+    /// The signals that are for the container, held back from now on; for a terminal at least those of its size.
+    pub(crate) signals: Option<Signals>,
+    /// Whether the container has a terminal.
+    pub(crate) terminal: bool,
+}
+
+impl Connected {
+    /// Connects, and tells the size of the caller's terminal if the container has one too.
+    pub(crate) fn new(folder: &Folder, attachment: &Attachment, terminal: bool) -> io::Result<Self> {
+        let socket = socket::connect(folder)?;
+        if terminal && let Some(resize) = resize()? {
+            stockade_kernel::fdpass::send(&socket, &resize, &[])?;
+        }
+        let signals = match attachment.signals {
+            SignalProxy::Forward => Some(Signals::block(&FORWARDED)?),
+            SignalProxy::Keep if terminal => Some(Signals::block(&[Signal::WINCH])?),
+            SignalProxy::Keep => None,
+        };
+        Ok(Self { socket, signals, terminal })
+    }
+}
+
+/// The packet that tells the size of the caller's terminal; `None` if he has none.
+pub(crate) fn resize() -> io::Result<Option<Vec<u8>>> {
+    let size = match terminal::size(rustix::stdio::stdout())? {
+        Some(size) => Some(size),
+        None => terminal::size(rustix::stdio::stdin())?,
+    };
+    Ok(size.map(|size| Frame::Resize { rows: size.ws_row, columns: size.ws_col }.encode()))
 }
 
 /// A caller attached to a container.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    engine: Engine,
+    id: ContainerId,
+    connected: Connected,
+    attachment: Attachment,
+}
 
 impl Session {
+    pub(crate) fn new(engine: &Engine, id: &ContainerId, connected: Connected, attachment: Attachment) -> Self {
+        Self { engine: engine.clone(), id: id.clone(), connected, attachment }
+    }
+
     /// Copies between the caller and the container until the container ends or the caller detaches. A terminal of the caller is
     /// in raw mode meanwhile and always gets its mode back.
     ///
     /// # Errors
     /// See [`FollowError`].
     pub fn follow(self) -> Result<Followed, FollowError> {
-        pending::body(self)
+        let typed = self.connected.terminal && self.attachment.input == Input::Forward;
+        let raw = if typed { RawMode::enter(rustix::stdio::stdin()) } else { Ok(None) };
+        let raw = raw.map_err(FollowError::doing("put the terminal into raw mode"))?;
+        let pumped = Pump::new(self.connected, &self.attachment).run();
+        raw.map_or(Ok(()), RawMode::leave).map_err(FollowError::doing("give the terminal its mode back"))?;
+        match pumped? {
+            Pumped::Detached => Ok(Followed::Detached),
+            Pumped::Exited(code) => removed(&self.engine, &self.id, code),
+            Pumped::Hungup => lost(&self.engine, &self.id),
+        }
+    }
+}
+
+/// The container's end, once it is removed if it was asked for with `--rm`: the monitor's last errand did that, unless it failed.
+fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, FollowError> {
+    let asked = engine.view(id).map(|view| view.record.host_config.auto_remove);
+    let outcome = match asked {
+        Ok(false) | Err(ContainerError::Missing(_)) => Ok(()),
+        Ok(true) => crate::remove(engine, id, Force::Refuse),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) | Err(RemoveError::Container(ContainerError::Missing(_))) => Ok(Followed::Exited(code)),
+        Err(source) => Err(FollowError::Remove { code, source }),
+    }
+}
+
+/// What became of a container whose monitor has hung up without telling the end.
+fn lost(engine: &Engine, id: &ContainerId) -> Result<Followed, FollowError> {
+    // Its lock goes with it; that it has hung up says only that it is about to be gone.
+    engine.folder(id)?.wait_for_monitor(None)?;
+    let view = engine.view(id)?;
+    match view.life.end {
+        // It had written the end down.
+        Some(end) if view.life.state == State::Exited && end.error.is_none() => removed(engine, id, end.code),
+        _ => Err(FollowError::MonitorLost(id.clone())),
     }
 }

@@ -1,19 +1,74 @@
 //! `start`: a monitor for a container, and through it the runtime.
+//!
+//! The child that becomes the monitor mounts the container's root in a mount namespace of its own before it executes
+//! `stockade-monitor`. What fails before that is said over the same socket, in the same words, as what the monitor says.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use stockade_kernel::exec::{Strings, execute_with, exit_now};
+use stockade_kernel::fdpass;
+use stockade_kernel::signal::reset_for_exec;
+use stockade_monitor::control::{Command, LONGEST, Report};
+use stockade_monitor::order::{Log, Order, Stdin};
+use stockade_storage::ContainerRoot;
+
+use crate::confine::{self, chain};
+use crate::container::{CONFIG, ContainerError, Locked, View};
+use crate::files::FileError;
 use crate::lifecycle::State;
-use crate::session::{Attachment, Session};
-use crate::{ContainerId, Engine, pending};
+use crate::record::{Joined, Record};
+use crate::runtime::PATH;
+use crate::session::{Attachment, Connected, Session};
+use crate::socket;
+use crate::walls::{self, WallsError, kind_word};
+use crate::{ContainerId, Engine, finish};
+
+/// How long a monitor that has said that nothing runs may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Docker's exit code for a container that cannot be had.
+const NO_CONTAINER: u8 = 125;
 
 /// Why a container did not start. Nothing of it runs.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Its folder.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// It is already running, or being started.
-    #[error("container {} is {state}", id.short())]
+    #[error("container {} cannot be started: it is {state}", id.short())]
     NotNow {
         /// The container.
         id: ContainerId,
         /// Its state.
         state: State,
+    },
+    /// A container whose namespace is joined does not run.
+    #[error("cannot share the {} namespace of container {}: it is {state}", kind_word(*kind), other.short())]
+    Joined {
+        /// Which namespace.
+        kind: stockade_spec::NamespaceType,
+        /// Whose.
+        other: ContainerId,
+        /// Its state.
+        state: State,
+    },
+    /// Its AppArmor profile.
+    #[error(transparent)]
+    Walls(#[from] WallsError),
+    /// The monitor could not be started.
+    #[error("cannot {action}")]
+    Monitor {
+        /// What was attempted.
+        action: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
     },
     /// What the runtime or the monitor said.
     #[error("container {} did not start: {message}", id.short())]
@@ -33,17 +88,22 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Failed { code, .. } => *code,
-            Self::NotNow { .. } => 125,
+            _ => NO_CONTAINER,
         }
     }
+}
+
+/// For `map_err`.
+fn doing<E: Into<std::io::Error>>(action: &'static str) -> impl FnOnce(E) -> StartError {
+    move |source| StartError::Monitor { action, source: source.into() }
 }
 
 /// Starts a container that nobody is attached to, and returns when its program was executed.
 ///
 /// # Errors
-/// See [`StartError`]. With `--rm` the container is then removed.
+/// See [`StartError`]; also if this process has threads. With `--rm` the container is then removed.
 pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
-    pending::body((engine, id))
+    launch(engine, id, None).map(drop)
 }
 
 /// Starts a container with the caller attached, so that nothing that it says is missed. From here on signals that are to be
@@ -52,5 +112,229 @@ pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_attached(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<Session, StartError> {
-    pending::body((engine, id, attachment))
+    let connected = launch(engine, id, Some(&attachment))?;
+    let connected = connected.ok_or_else(|| doing("attach to the container")(Errno::NOTCONN))?;
+    Ok(Session::new(engine, id, connected, attachment))
+}
+
+/// Both; returns the attachment's connection.
+fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) -> Result<Option<Connected>, StartError> {
+    let folder = engine.folder(id)?.lock()?;
+    let view = engine.settle(&folder)?;
+    let starting = view.life.starting();
+    let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
+    walls::reload(engine, &view.record.apparmor)?;
+    join(engine, &folder, &view.record.joined)?;
+    let lock = lock(&folder)?;
+    engine.remove_leftovers(id)?;
+    forget_the_last_run(&folder, &view)?;
+    folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record))?;
+    let listener = socket::listen(&folder.0).map_err(doing("open the container's socket"))?;
+    let (ours, theirs) = pair().map_err(doing("make a pair of sockets"))?;
+    folder.0.write_life(&starting)?;
+    let child = Child { engine, folder: &folder, record: &view.record, given: [&listener, &theirs, &lock] };
+    let Some(monitor) = confine::fork().map_err(doing("make a process"))? else { child.become_monitor() };
+    drop((theirs, lock, listener));
+    match converse(&folder, &ours, view.record.config.tty, attachment) {
+        Ok(connected) => Ok(connected),
+        Err(error) => {
+            drop(ours);
+            after_failure(engine, folder, &view.record, &monitor, &error)?;
+            Err(error)
+        }
+    }
+}
+
+/// Writes the paths of the namespaces that are joined into the configuration: those of the containers' processes of now.
+fn join(engine: &Engine, folder: &Locked, joined: &[Joined]) -> Result<(), StartError> {
+    if joined.is_empty() {
+        return Ok(());
+    }
+    let missing = || ContainerError::File(FileError::at("read", folder.0.path.join(CONFIG))(Errno::NOENT));
+    let mut spec: stockade_spec::Spec = folder.0.read(CONFIG)?.ok_or_else(missing)?;
+    let linux = spec.linux.get_or_insert_default();
+    for Joined { kind, container } in joined {
+        let other = engine.view(container)?;
+        let not_running = StartError::Joined { kind: *kind, other: container.clone(), state: other.life.state };
+        let pid = other.pid.ok_or(not_running)?;
+        linux.namespaces.retain(|namespace| namespace.kind != *kind);
+        let path = PathBuf::from(format!("/proc/{pid}/ns/{}", kind_word(*kind)));
+        linux.namespaces.push(stockade_spec::Namespace { kind: *kind, path });
+    }
+    Ok(folder.0.write(CONFIG, &spec)?)
+}
+
+/// Takes the lock that the monitor will hold. The last monitor may be about to end: it is waited for.
+fn lock(folder: &Locked) -> Result<OwnedFd, StartError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&folder.0.fd, stockade_monitor::LOCK, flags, Mode::RUSR | Mode::WUSR);
+    let file = file.map_err(doing("open the monitor's lock"))?;
+    let lock = || rustix::fs::flock(&file, FlockOperation::LockExclusive);
+    rustix::io::retry_on_intr(lock).map_err(doing("take the monitor's lock"))?;
+    Ok(file)
+}
+
+/// Writes the end of the last run down where it is safe from being read as this run's, and removes what the last monitor wrote.
+fn forget_the_last_run(folder: &Locked, view: &View) -> Result<(), StartError> {
+    if folder.0.told()?.is_none() {
+        return Ok(());
+    }
+    folder.0.write_life(&view.life)?;
+    match rustix::fs::unlinkat(&folder.0.fd, stockade_monitor::STATE, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(doing("remove the last run's state")(errno)),
+    }
+}
+
+/// What the monitor is told.
+fn order(engine: &Engine, folder: &Locked, record: &Record) -> Order {
+    let config = &record.config;
+    Order {
+        id: record.id.to_string(),
+        runtime: engine.runtime_command(),
+        bundle: folder.0.path.clone(),
+        terminal: config.tty,
+        stdin: match (config.open_stdin, config.stdin_once) {
+            (false, _) => Stdin::Closed,
+            (true, true) => Stdin::UntilFirstClientEnds,
+            (true, false) => Stdin::Open,
+        },
+        log: record.log_path(&folder.0.path).map_or(Log::None, Log::JsonFile),
+        on_exit: finish::command(engine, &record.id),
+    }
+}
+
+/// The connected sockets over which the engine and the monitor talk.
+fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// The child that becomes the monitor.
+struct Child<'a> {
+    engine: &'a Engine,
+    folder: &'a Locked,
+    record: &'a Record,
+    /// The listener, the control socket and the lock: [`stockade_monitor::ATTACH_FD`] and on.
+    given: [&'a OwnedFd; 3],
+}
+
+impl Child<'_> {
+    /// Does everything that is left to do in the new mount namespace and executes the monitor.
+    fn become_monitor(self) -> ! {
+        let program = self.engine.program("stockade-monitor");
+        let refuse = |control: &OwnedFd, message: String| {
+            let report = Report::Failed { code: NO_CONTAINER, message };
+            let told = serde_json::to_vec(&report).map(|text| fdpass::send(control, &text, &[]));
+            // The engine that is not told sees the socket's end instead.
+            u8::from(!matches!(told, Ok(Ok(())))) + 1
+        };
+        let prepared = self.prepare().and_then(|()| {
+            let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+            let words = [program.as_os_str().as_bytes(), self.folder.0.path.as_os_str().as_bytes()];
+            let arguments = Strings::from_bytes(words).map_err(|error| error.to_string())?;
+            let environment = Strings::from_bytes([PATH]).map_err(|error| error.to_string())?;
+            Ok((path, arguments, environment))
+        });
+        match prepared {
+            Err(message) => exit_now(refuse(self.given[1], message)),
+            Ok((path, arguments, environment)) => {
+                let given = self.given.map(AsFd::as_fd);
+                execute_with(&given, &path, &arguments, &environment, |error, moved| {
+                    let message = format!("cannot execute {}: {error}", program.display());
+                    moved.get(1).map_or(1, |control| refuse(control, message))
+                })
+            }
+        }
+    }
+
+    /// A session of its own, the root mounted, and nothing of the caller's held: streams, folder, signals.
+    fn prepare(&self) -> Result<(), String> {
+        let failed = |what: &'static str| move |error: Errno| format!("cannot {what}: {error}");
+        rustix::process::setsid().map_err(failed("leave the session"))?;
+        let root = ContainerRoot::at(&self.folder.0.path);
+        confine::mount_root(&root, &self.record.image.lowers).map_err(|error| chain(&error))?;
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        let null = null.map_err(failed("open /dev/null"))?;
+        rustix::stdio::dup2_stdin(&null).map_err(failed("let go of standard input"))?;
+        rustix::stdio::dup2_stdout(&null).map_err(failed("let go of standard output"))?;
+        rustix::stdio::dup2_stderr(&null).map_err(failed("let go of standard error"))?;
+        rustix::process::chdir("/").map_err(failed("leave the working directory"))?;
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
+        reset_for_exec().map_err(|error| format!("cannot set the signals back: {error}"))
+    }
+}
+
+/// Waits until the container is made, attaches, has it started, and waits until it is.
+fn converse(
+    folder: &Locked,
+    control: &OwnedFd,
+    terminal: bool,
+    attachment: Option<&Attachment>,
+) -> Result<Option<Connected>, StartError> {
+    match hear(folder, control)? {
+        Report::Created { .. } => {}
+        report => return Err(refused(folder, report)),
+    }
+    let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, terminal);
+    let connected = attachment.map(attach).transpose().map_err(doing("attach to the container"))?;
+    let start = serde_json::to_vec(&Command::Start).map_err(doing("say start"))?;
+    fdpass::send(control, &start, &[]).map_err(doing("say start to the monitor"))?;
+    match hear(folder, control)? {
+        Report::Started => Ok(connected),
+        report => Err(refused(folder, report)),
+    }
+}
+
+/// What the monitor says next.
+fn hear(folder: &Locked, control: &OwnedFd) -> Result<Report, StartError> {
+    let mut packet = vec![0; LONGEST];
+    let (length, _) = fdpass::receive(control, &mut packet).map_err(doing("hear the monitor"))?;
+    if length == 0 {
+        let message = "its monitor was killed".to_owned();
+        return Err(StartError::Failed { id: folder.0.id.clone(), code: NO_CONTAINER, message });
+    }
+    serde_json::from_slice(&packet[..length]).map_err(doing("understand the monitor"))
+}
+
+/// Anything but what was expected.
+fn refused(folder: &Locked, report: Report) -> StartError {
+    let id = folder.0.id.clone();
+    match report {
+        Report::Failed { code, message } => StartError::Failed { id, code, message },
+        other => {
+            let message = format!("its monitor said {other:?} out of turn");
+            StartError::Failed { id, code: NO_CONTAINER, message }
+        }
+    }
+}
+
+/// Waits for the monitor's end, writes down why there is no container, and removes it if it was asked for with `--rm`.
+fn after_failure(
+    engine: &Engine,
+    folder: Locked,
+    record: &Record,
+    monitor: &OwnedFd,
+    error: &StartError,
+) -> Result<(), StartError> {
+    if !folder.0.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
+        let killed = rustix::process::pidfd_send_signal(monitor, rustix::process::Signal::KILL);
+        killed.map_err(doing("kill the monitor"))?;
+        folder.0.wait_for_monitor(None)?;
+    }
+    engine.remove_leftovers(&folder.0.id)?;
+    let view = folder.0.view()?;
+    if view.life.state == State::Starting {
+        let message = match error {
+            StartError::Failed { message, .. } => message.clone(),
+            other => chain(other),
+        };
+        let failed = view.life.failed(error.exit_code(), message);
+        let failed = failed.map_err(|source| ContainerError::State { id: folder.0.id.clone(), source })?;
+        folder.0.write_life(&failed)?;
+    }
+    engine.settle(&folder)?;
+    if record.host_config.auto_remove {
+        engine.discard(folder, Some(record))?;
+    }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `stop`: asks a container to end, and kills it if it does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::kill::KillError;
-use crate::wait::WaitError;
-use crate::{ContainerId, Engine, pending};
+use crate::container::ContainerError;
+use crate::kill::{KillError, UnknownSignal, parse_signal, send};
+use crate::wait::wait_until;
+use crate::{ContainerId, Engine};
 
 /// How long a container has to end when nobody says: Docker's 10 seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,12 +36,18 @@ pub enum Timeout {
 /// Why a container was not stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
+    /// Its folder.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// It could not be signalled.
     #[error(transparent)]
     Kill(#[from] KillError),
-    /// Its end could not be waited for.
-    #[error(transparent)]
-    Wait(#[from] WaitError),
+    /// The image names a signal that there is not.
+    #[error("the container's stop signal cannot be sent")]
+    Signal(#[from] UnknownSignal),
+    /// It was killed and does not end.
+    #[error("container {} was killed and has not ended", .0.short())]
+    DoesNotEnd(ContainerId),
 }
 
 /// Stops the container; one that does not run is as good as stopped.
@@ -48,5 +55,43 @@ pub enum StopError {
 /// # Errors
 /// See [`StopError`].
 pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopError> {
-    pending::body((engine, id, how))
+    let view = engine.view(id)?;
+    let signal = match (how.signal, view.record.config.stop_signal.as_str()) {
+        (Some(signal), _) => signal,
+        (None, "") => Signal::TERM,
+        (None, name) => parse_signal(name)?,
+    };
+    if !sent(send(engine, id, signal))? {
+        return Ok(());
+    }
+    let deadline = match how.timeout {
+        Timeout::Usual => Some(Instant::now() + PATIENCE),
+        Timeout::After(patience) => Instant::now().checked_add(patience),
+        Timeout::Never => None,
+    };
+    if ended(engine, id, deadline)? || !sent(send(engine, id, Signal::KILL))? {
+        return Ok(());
+    }
+    match ended(engine, id, Some(Instant::now() + PATIENCE))? {
+        true => Ok(()),
+        false => Err(StopError::DoesNotEnd(id.clone())),
+    }
+}
+
+/// Whether there was somebody to signal.
+fn sent(outcome: Result<(), KillError>) -> Result<bool, KillError> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(KillError::NotRunning { .. } | KillError::Container(ContainerError::Missing(_))) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether it has ended by then; that it removes itself is an end too.
+fn ended(engine: &Engine, id: &ContainerId, deadline: Option<Instant>) -> Result<bool, ContainerError> {
+    match wait_until(engine, id, deadline) {
+        Ok(code) => Ok(code.is_some()),
+        Err(ContainerError::Missing(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
 }

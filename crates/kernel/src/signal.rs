@@ -10,7 +10,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-pub use name::{by_name, by_number};
+pub use name::by_name;
 
 /// The signals that a program which stands for another in the foreground passes on to it. Those that tell of a mistake of one's
 /// own, and those that cannot be caught, are not among them.

@@ -12,6 +12,7 @@
 //! The runtime-spec's and Docker's behaviour are those of runtime-spec 1.3 and Docker 29.
 
 pub use stockade_apparmor as apparmor;
+pub use stockade_capabilities as caps;
 
 mod capabilities;
 pub mod defaults;

@@ -2,6 +2,8 @@
 
 use rustix::process::Signal;
 
+use super::by_number;
+
 /// The signals by their names of `signal(7)`.
 const SIGNALS: [(&str, Signal); 31] = [
     ("HUP", Signal::HUP),
@@ -61,16 +63,6 @@ pub fn by_name(text: &str) -> Option<Signal> {
         _ => None,
     };
     number.filter(|number| (RTMIN..=RTMAX).contains(number)).and_then(by_number)
-}
-
-/// The signal with this number, of those that libc leaves to programs.
-#[must_use]
-pub fn by_number(number: i32) -> Option<Signal> {
-    match number {
-        1..=31 => Signal::from_named_raw(number),
-        RTMIN..=RTMAX => super::real_time(number),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

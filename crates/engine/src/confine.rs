@@ -1,0 +1,53 @@
+//! A child process with a mount namespace of its own, in which a container's root is mounted and the host sees nothing of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::fd::OwnedFd;
+use rustix::mount::MountPropagationFlags;
+use stockade_kernel::clone::{Forked, Request, clone3};
+use stockade_kernel::namespace::Namespaces;
+use stockade_storage::ContainerRoot;
+use stockade_storage::container_root::MountError;
+
+/// Why a root is not mounted in the child.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RootError {
+    /// Mounts of the host could come and go through it.
+    #[error("cannot detach the mount namespace from the host's")]
+    Detach(#[source] io::Error),
+    /// The overlay.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+}
+
+/// Makes a child that has a mount namespace of its own (`clone3(2)` with `CLONE_NEWNS`); returns twice.
+///
+/// # Errors
+/// As [`clone3`]: `EDEADLK` in a process with threads.
+pub(crate) fn fork() -> io::Result<Option<OwnedFd>> {
+    match clone3(&Request { new: Namespaces::MOUNT, ..Request::default() })? {
+        Forked::Child => Ok(None),
+        Forked::Parent { pidfd, .. } => Ok(Some(pidfd)),
+    }
+}
+
+/// In that child: mounts the container's root on its `merged` folder. What the host mounts and unmounts goes on to be seen here, so
+/// that nothing of the host's is kept busy; nothing that is mounted here is seen there.
+pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf]) -> Result<(), RootError> {
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", slave).map_err(io::Error::from).map_err(RootError::Detach)?;
+    Ok(root.mount(lowers)?)
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

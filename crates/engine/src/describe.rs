@@ -1,0 +1,171 @@
+//! What `inspect` will tell of a container, written down when it is made. Pure.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+use stockade_images::Image;
+use stockade_policy::defaults::DEFAULT_SHM_SIZE;
+use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMode, UtsMode};
+
+use crate::Engine;
+use crate::Request;
+use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, LogConfig};
+use crate::process::Payload;
+use crate::record::JSON_FILE;
+use crate::request::LogDriver;
+use crate::spec::Parts;
+use crate::walls::{Walls, kind_word};
+
+/// `HostConfig`.
+pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> HostConfig {
+    let (options, posture) = (&walls.options, &walls.posture);
+    let memory = posture.resources.memory.clone().unwrap_or_default();
+    let cpu = posture.resources.cpu.clone().unwrap_or_default();
+    let paths = |paths: &[std::path::PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
+    HostConfig {
+        binds: request.binds.iter().map(crate::request::Bind::text).collect(),
+        log_config: log_config(request.log),
+        network_mode: network_word(&options.network),
+        auto_remove: request.remove,
+        cap_add: options.cap_add.clone(),
+        cap_drop: options.cap_drop.clone(),
+        group_add: request.groups.clone(),
+        ipc_mode: ipc_word(&options.ipc),
+        pid_mode: mode_word(&options.pid.0, ""),
+        uts_mode: if options.uts == UtsMode::Host { "host".into() } else { String::new() },
+        userns_mode: if options.user == UserMode::Private { "private".into() } else { String::new() },
+        cgroupns_mode: match options.cgroup {
+            Some(CgroupMode::Host) => "host".into(),
+            Some(CgroupMode::Private) => "private".into(),
+            None => String::new(),
+        },
+        cgroup_parent: request.cgroup_parent.clone().unwrap_or_default(),
+        oom_score_adj: options.oom_score_adj.unwrap_or_default(),
+        privileged: options.privileged,
+        readonly_rootfs: options.read_only,
+        security_opt: security_words(walls),
+        shm_size: options.shm_size.filter(|size| *size != 0).unwrap_or(DEFAULT_SHM_SIZE),
+        sysctls: options.sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
+        runtime: engine.runtime().display().to_string(),
+        init: request.init,
+        cpu_shares: cpu.shares.unwrap_or_default(),
+        memory: memory.limit.unwrap_or_default(),
+        memory_swap: memory.swap.unwrap_or_default(),
+        memory_reservation: memory.reservation.unwrap_or_default(),
+        cpu_period: cpu.period.unwrap_or_default(),
+        cpu_quota: cpu.quota.unwrap_or_default(),
+        cpuset_cpus: cpu.cpus,
+        cpuset_mems: cpu.mems,
+        pids_limit: posture.resources.pids.as_ref().and_then(|pids| pids.limit).unwrap_or_default(),
+        ulimits: posture.rlimits.iter().map(ulimit).collect(),
+        masked_paths: paths(&posture.masked_paths),
+        readonly_paths: paths(&posture.readonly_paths),
+    }
+}
+
+fn log_config(driver: LogDriver) -> LogConfig {
+    let kind = match driver {
+        LogDriver::JsonFile => JSON_FILE,
+        LogDriver::None => "none",
+    };
+    LogConfig { kind: kind.into(), config: BTreeMap::new() }
+}
+
+fn network_word(mode: &NetworkMode) -> String {
+    match mode {
+        NetworkMode::None => "none".into(),
+        NetworkMode::Bridge => "bridge".into(),
+        NetworkMode::Host => "host".into(),
+        NetworkMode::Container(id) => format!("container:{id}"),
+    }
+}
+
+fn ipc_word(mode: &IpcMode) -> String {
+    match mode {
+        IpcMode::Private => "private".into(),
+        IpcMode::Shareable => "shareable".into(),
+        IpcMode::None => "none".into(),
+        IpcMode::Host => "host".into(),
+        IpcMode::Container(id) => format!("container:{id}"),
+    }
+}
+
+fn mode_word(mode: &Mode, private: &str) -> String {
+    match mode {
+        Mode::Private => private.into(),
+        Mode::Host => "host".into(),
+        Mode::Container(id) => format!("container:{id}"),
+    }
+}
+
+/// The choices of `--security-opt` that were made, in one spelling.
+fn security_words(walls: &Walls) -> Vec<String> {
+    let security = &walls.options.security;
+    let flag = |set: bool, word: &str| set.then(|| word.to_owned());
+    let seccomp = security.seccomp.as_ref().map(|_| format!("seccomp={}", walls.seccomp_word()));
+    let profile = walls.profile_name.as_deref().unwrap_or("unconfined");
+    let apparmor = security.apparmor.as_ref().map(|_| format!("apparmor={profile}"));
+    let flags = [
+        flag(security.no_new_privileges, "no-new-privileges"),
+        flag(security.writable_cgroups, "writable-cgroups"),
+        flag(security.unmask, "systempaths=unconfined"),
+    ];
+    seccomp.into_iter().chain(apparmor).chain(flags.into_iter().flatten()).collect()
+}
+
+fn ulimit(limit: &stockade_spec::Rlimit) -> InspectedUlimit {
+    let number = |value: u64| i64::try_from(value).unwrap_or(-1);
+    let name = limit.kind.trim_start_matches("RLIMIT_").to_ascii_lowercase();
+    InspectedUlimit { name, hard: number(limit.hard), soft: number(limit.soft) }
+}
+
+/// `Config`.
+pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts: &Parts<'_>, hostname: &str) -> Config {
+    let mut labels = image.config.labels.clone();
+    labels.extend(request.labels.clone());
+    Config {
+        hostname: hostname.to_owned(),
+        user: payload.user.clone(),
+        tty: request.terminal,
+        open_stdin: request.interactive,
+        stdin_once: request.interactive && !request.detached,
+        env: parts.environment.clone(),
+        cmd: payload.cmd.clone(),
+        image: image.reference.to_string(),
+        working_dir: payload.cwd.clone(),
+        entrypoint: payload.entrypoint.clone(),
+        labels,
+        stop_signal: image.config.stop_signal.clone(),
+    }
+}
+
+/// What confines it.
+pub(crate) fn confinement(walls: &Walls, cgroup: &str) -> Confinement {
+    let posture = &walls.posture;
+    let sets = &posture.capabilities;
+    let set = |name: &str, set: &[String]| (name.to_owned(), set.to_vec());
+    let new = posture.namespaces.iter().map(|namespace| (kind_word(namespace.kind).to_owned(), "private".to_owned()));
+    let joined = walls.joined.iter();
+    let joined = joined.map(|joined| (kind_word(joined.kind).to_owned(), format!("container:{}", joined.container)));
+    let digest = |filter: &serde_json::value::RawValue| {
+        let bytes = Sha256::digest(filter.get().as_bytes());
+        bytes.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    };
+    Confinement {
+        notices: walls.notices(),
+        app_armor: walls.profile_name.clone().unwrap_or_else(|| "unconfined".into()),
+        seccomp: walls.seccomp_word(),
+        seccomp_digest: walls.filter.as_deref().map(digest).unwrap_or_default(),
+        capabilities: BTreeMap::from([
+            set("bounding", &sets.bounding),
+            set("permitted", &sets.permitted),
+            set("effective", &sets.effective),
+            set("inheritable", &sets.inheritable),
+            set("ambient", &sets.ambient),
+        ]),
+        no_new_privileges: posture.no_new_privileges,
+        namespaces: new.chain(joined).collect(),
+        cgroup: cgroup.to_owned(),
+        monitor: 0,
+    }
+}

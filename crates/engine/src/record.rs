@@ -1,0 +1,215 @@
+//! What the engine remembers of a container: `record.json`, which is written once, and `life.json`, which changes.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stockade_monitor::state::Phase;
+use stockade_spec::{IdMapping, NamespaceType};
+
+use crate::inspect::{Config, Confinement, HostConfig, MountPoint};
+use crate::lifecycle::{Event, Refused, State};
+use crate::{ContainerId, ContainerName};
+
+/// The version of both files.
+pub(crate) const VERSION: u32 = 1;
+
+/// What a container is: written when it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) id: ContainerId,
+    pub(crate) name: ContainerName,
+    /// RFC 3339, UTC.
+    pub(crate) created: String,
+    pub(crate) image: ImageRecord,
+    /// The program and its arguments, without the init that may be put before it.
+    pub(crate) command: Vec<String>,
+    pub(crate) host_config: HostConfig,
+    pub(crate) config: Config,
+    pub(crate) mounts: Vec<MountPoint>,
+    pub(crate) confinement: Confinement,
+    pub(crate) apparmor: Profile,
+    pub(crate) joined: Vec<Joined>,
+    /// The id mapping of its user namespace; empty without one.
+    pub(crate) uid_mappings: Vec<IdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
+}
+
+/// The log's file.
+const LOG: &str = "container-json.log";
+
+impl Record {
+    /// Where the container's log is, if it keeps one.
+    pub(crate) fn log_path(&self, folder: &Path) -> Option<PathBuf> {
+        (self.host_config.log_config.kind == JSON_FILE).then(|| folder.join(LOG))
+    }
+}
+
+/// Docker's name for the log driver that writes a file.
+pub(crate) const JSON_FILE: &str = "json-file";
+
+/// The image that a container was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageRecord {
+    /// As it was asked for.
+    pub(crate) reference: String,
+    /// The digest of its configuration.
+    pub(crate) id: Option<String>,
+    /// Its layers' folders, topmost first.
+    pub(crate) lowers: Vec<PathBuf>,
+}
+
+/// The AppArmor profile, as far as it has to be loaded again before each start: a reboot forgets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Profile {
+    Unconfined,
+    Own,
+    /// Loaded by somebody else.
+    Loaded(String),
+    File(PathBuf),
+}
+
+/// A namespace of another container's that this one joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Joined {
+    pub(crate) kind: NamespaceType,
+    pub(crate) container: ContainerId,
+}
+
+/// Where a container is in its life, as far as the engine has written it down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Life {
+    pub(crate) version: u32,
+    pub(crate) state: State,
+    pub(crate) end: Option<End>,
+}
+
+/// How a container ended, or why it did not start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct End {
+    pub(crate) code: u8,
+    pub(crate) error: Option<String>,
+    pub(crate) started: Option<String>,
+    pub(crate) finished: Option<String>,
+}
+
+/// Docker's exit code of a container that was killed, which a lost one is.
+const KILLED: u8 = 137;
+
+impl Life {
+    /// Of a container that was never started.
+    pub(crate) fn new() -> Self {
+        Self { version: VERSION, state: State::Created, end: None }
+    }
+
+    /// After somebody started it.
+    pub(crate) fn starting(&self) -> Result<Self, Refused> {
+        Ok(Self { version: VERSION, state: self.state.after(Event::Start)?, end: None })
+    }
+
+    /// With what its monitor has written since: that counts only while the engine has not written the end down.
+    pub(crate) fn with(&self, phase: Option<&Phase>) -> Result<Self, Refused> {
+        let (events, end): (&[Event], _) = match phase {
+            _ if self.state != State::Starting => return Ok(self.clone()),
+            None | Some(Phase::Created { .. }) => (&[], None),
+            Some(Phase::Running { started, .. }) => {
+                (&[Event::Started], Some(End { started: Some(started.clone()), ..End::default() }))
+            }
+            Some(Phase::Exited { code, started, finished, .. }) => {
+                let (started, finished) = (Some(started.clone()), Some(finished.clone()));
+                (&[Event::Started, Event::Ended], Some(End { code: *code, error: None, started, finished }))
+            }
+            Some(Phase::Failed { code, error }) => {
+                (&[Event::StartFailed], Some(End { code: *code, error: Some(error.clone()), ..End::default() }))
+            }
+        };
+        let state = events.iter().try_fold(self.state, |state, event| state.after(*event))?;
+        Ok(Self { version: VERSION, state, end })
+    }
+
+    /// Whether there must be a monitor.
+    pub(crate) fn needs_monitor(&self) -> bool {
+        matches!(self.state, State::Starting | State::Running)
+    }
+
+    /// After its monitor was found dead at `now`.
+    pub(crate) fn lost(&self, now: String) -> Result<Self, Refused> {
+        let started = self.end.as_ref().and_then(|end| end.started.clone());
+        let state = self.state.after(Event::MonitorLost)?;
+        let error = match state {
+            State::Exited => "its monitor was killed, and the container with it",
+            _ => "its start was interrupted",
+        };
+        let finished = Some(now);
+        Ok(Self {
+            version: VERSION,
+            state,
+            end: Some(End { code: KILLED, error: Some(error.into()), started, finished }),
+        })
+    }
+
+    /// After it could not be started.
+    pub(crate) fn failed(&self, code: u8, error: String) -> Result<Self, Refused> {
+        let end = End { code, error: Some(error), ..End::default() };
+        Ok(Self { version: VERSION, state: self.state.after(Event::StartFailed)?, end: Some(end) })
+    }
+}
+
+/// The present time as records have it: RFC 3339 with nanoseconds, UTC.
+pub(crate) fn now() -> String {
+    format!("{:.9}", jiff::Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Phase {
+        Phase::Running { pid: 7, started: "then".into() }
+    }
+
+    fn exited() -> Phase {
+        Phase::Exited { code: 3, signal: None, started: "then".into(), finished: "later".into() }
+    }
+
+    #[test]
+    fn the_monitors_word_counts_from_the_start_until_the_end_is_written_down() {
+        let created = Life::new();
+        assert_eq!(created.with(Some(&exited())).unwrap(), created, "an old file of an earlier run");
+        let starting = created.starting().unwrap();
+        let states = |phase: Option<Phase>| starting.with(phase.as_ref()).unwrap().state;
+        assert_eq!(states(None), State::Starting);
+        assert_eq!(states(Some(Phase::Created { pid: 7 })), State::Starting);
+        assert_eq!(states(Some(running())), State::Running);
+        assert_eq!(states(Some(exited())), State::Exited);
+        assert_eq!(states(Some(Phase::Failed { code: 127, error: "no".into() })), State::Failed);
+        let end = starting.with(Some(&exited())).unwrap();
+        assert_eq!(end.end.as_ref().map(|end| end.code), Some(3));
+        assert_eq!(end.with(Some(&running())).unwrap(), end);
+        assert_eq!(end.starting().unwrap(), starting);
+    }
+
+    #[test]
+    fn a_lost_monitor_is_an_end_by_kill_or_a_start_that_failed() {
+        let starting = Life::new().starting().unwrap();
+        assert!(starting.needs_monitor());
+        assert_eq!(starting.lost("now".into()).unwrap().state, State::Failed);
+        let lost = starting.with(Some(&running())).unwrap().lost("now".into()).unwrap();
+        assert_eq!(lost.state, State::Exited);
+        let end = lost.end.unwrap();
+        assert_eq!((end.code, end.started.as_deref(), end.finished.as_deref()), (137, Some("then"), Some("now")));
+        assert!(Life::new().lost("now".into()).is_err());
+    }
+
+    #[test]
+    fn times_are_of_one_width() {
+        let now = now();
+        assert_eq!((now.len(), now.ends_with('Z')), ("2026-01-01T00:00:00.000000000Z".len(), true), "{now}");
+    }
+}

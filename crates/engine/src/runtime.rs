@@ -1,0 +1,66 @@
+//! Calling the OCI runtime.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::Engine;
+
+/// What the runtime's environment is: nothing of the caller's.
+pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why the runtime did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// It could not be executed.
+    #[error("cannot run the OCI runtime {}", path.display())]
+    Execute {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It failed.
+    #[error("the OCI runtime failed ({status}): {message}")]
+    Failed {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        message: String,
+    },
+}
+
+impl Engine {
+    /// The runtime's program.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.places().runtime.clone().unwrap_or_else(|| self.program("stake"))
+    }
+
+    /// The runtime's program and its global options.
+    pub(crate) fn runtime_command(&self) -> Vec<String> {
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        vec![text(self.runtime()), "--root".to_owned(), text(self.runtime_root())]
+    }
+
+    /// Runs the runtime and waits for its end.
+    pub(crate) fn call_runtime(&self, arguments: &[&str]) -> Result<(), RuntimeError> {
+        let path = self.runtime();
+        let (name, value) = PATH.split_once('=').unwrap_or_default();
+        let answer = Command::new(&path)
+            .arg("--root")
+            .arg(self.runtime_root())
+            .args(arguments)
+            .env_clear()
+            .env(name, value)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()
+            .map_err(|source| RuntimeError::Execute { path, source })?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        let message: String = String::from_utf8_lossy(&answer.stderr).trim().chars().take(2000).collect();
+        Err(RuntimeError::Failed { status: answer.status, message })
+    }
+}
