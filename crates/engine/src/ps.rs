@@ -80,7 +80,7 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
         return Ok(Some(view));
     }
     let Some(folder) = engine.folder(id)?.try_lock()? else { return Ok(Some(view)) };
-    engine.discard(folder, Some(&view.record))?;
+    engine.discard(&folder, Some(&view.record))?;
     Ok(None)
 }
 

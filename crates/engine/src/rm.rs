@@ -73,7 +73,7 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), Rem
         {
             // The name of a record that cannot be read is free once the folder is gone.
             let record = folder.0.read::<Record>(RECORD).unwrap_or_default();
-            return Ok(engine.discard(folder, record.as_ref())?);
+            return Ok(engine.discard(&folder, record.as_ref())?);
         }
         Err(error) => return Err(error.into()),
     };
@@ -84,7 +84,7 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), Rem
     if !folder.0.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         return Err(RemoveError::DoesNotEnd { id: id.clone() });
     }
-    Ok(engine.discard(folder, Some(&view.record))?)
+    Ok(engine.discard(&folder, Some(&view.record))?)
 }
 
 /// Ends whatever runs of the container: its first process, and with it all that its monitor and the runtime can reach; where that
@@ -130,12 +130,12 @@ fn kill_monitor(folder: &crate::container::Folder, pid: i32) -> std::io::Result<
 
 impl Engine {
     /// Takes a container that does not run from its place, at once, and then apart.
-    pub(crate) fn discard(&self, folder: Locked, record: Option<&Record>) -> Result<(), ContainerError> {
+    pub(crate) fn discard(&self, folder: &Locked, record: Option<&Record>) -> Result<(), ContainerError> {
         let id = folder.0.id.clone();
         self.remove_leftovers(&id)?;
         let share = self.share_unfinished()?;
         if record.is_some_and(|record| record.host_config.auto_remove) {
-            wait_for_waiters(&folder)?;
+            wait_for_waiters(folder)?;
         }
         let place = self.unfinished().join(id.as_str());
         let moved = rustix::fs::renameat(CWD, &folder.0.path, CWD, &place);

@@ -139,7 +139,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
         Ok(connected) => Ok(connected),
         Err(error) => {
             drop(ours);
-            after_failure(engine, folder, &view.record, &monitor, &error)?;
+            after_failure(engine, &folder, &view.record, &monitor, &error)?;
             Err(error)
         }
     }
@@ -311,7 +311,7 @@ fn refused(folder: &Locked, report: Report) -> StartError {
 /// Waits for the monitor's end, writes down why there is no container, and removes it if it was asked for with `--rm`.
 fn after_failure(
     engine: &Engine,
-    folder: Locked,
+    folder: &Locked,
     record: &Record,
     monitor: &OwnedFd,
     error: &StartError,
@@ -332,7 +332,7 @@ fn after_failure(
         let failed = failed.map_err(|source| ContainerError::State { id: folder.0.id.clone(), source })?;
         folder.0.write_life(&failed)?;
     }
-    engine.settle(&folder)?;
+    engine.settle(folder)?;
     if record.host_config.auto_remove {
         engine.discard(folder, Some(record))?;
     }
