@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FlockOperation};
@@ -131,7 +132,7 @@ impl Engine {
             let name = entry.map_err(FileError::at("read", &path))?.file_name();
             resolve::remove_tree(&folder, &name).map_err(FileError::at("remove", path.join(&name)))?;
         }
-        Ok(())
+        self.clear_names()
     }
 }
 
@@ -223,7 +224,21 @@ pub(crate) fn link_text(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Removes the tree `name` in `folder`.
+/// How often a tree is tried again in which a file appeared meanwhile, and how long it is left alone in between.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Removes the tree `name` in `folder`. A monitor that has let go of its container may still write down what troubled it: then the
+/// tree is tried again, for a second at most.
 pub(crate) fn remove_tree(folder: &OwnedFd, path: &Path, name: &str) -> Result<(), FileError> {
-    resolve::remove_tree(folder, OsStr::new(name)).map_err(FileError::at("remove", path.join(name)))
+    let mut tries = 0;
+    loop {
+        match resolve::remove_tree(folder, OsStr::new(name)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome.map_err(FileError::at("remove", path.join(name))),
+        }
+    }
 }

@@ -83,7 +83,7 @@ impl Engine {
         let path = self.names().join(name.as_str());
         if let Some(text) = link_text(&path).map_err(FileError::at("read the link", &path))? {
             if let Ok(owner) = ContainerId::try_from(text)
-                && [self.containers(), self.unfinished()].iter().any(|place| place.join(owner.as_str()).exists())
+                && self.exists(&owner)
             {
                 return Err(Taken::By(owner));
             }
@@ -119,6 +119,27 @@ impl Engine {
                 Err(Taken::File(error)) => return Err(error),
             }
         }
+    }
+
+    /// Removes the names of containers that are not there any more.
+    pub(crate) fn clear_names(&self) -> Result<(), FileError> {
+        let folder = self.lock_names()?;
+        let path = self.names();
+        for entry in std::fs::read_dir(&path).map_err(FileError::at("read", &path))? {
+            let entry = entry.map_err(FileError::at("read", &path))?;
+            let owner = link_text(&entry.path()).map_err(FileError::at("read the link", entry.path()))?;
+            let owner = owner.and_then(|text| ContainerId::try_from(text).ok());
+            if !owner.is_some_and(|owner| self.exists(&owner)) {
+                let gone = rustix::fs::unlinkat(&folder, entry.file_name(), AtFlags::empty());
+                gone.map_err(FileError::at("remove the link", entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a container with this id, be it unfinished.
+    fn exists(&self, id: &ContainerId) -> bool {
+        [self.containers(), self.unfinished()].iter().any(|place| place.join(id.as_str()).exists())
     }
 
     fn lock_names(&self) -> Result<OwnedFd, FileError> {

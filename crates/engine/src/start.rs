@@ -70,6 +70,14 @@ pub enum StartError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// It did not start, and what follows from that could not be done.
+    #[error("{first}; and that could not be written down, or the container not be removed")]
+    Left {
+        /// Why it did not start.
+        first: Box<StartError>,
+        /// What could not be done.
+        source: Box<StartError>,
+    },
     /// What the runtime or the monitor said.
     #[error("container {} did not start: {message}", id.short())]
     Failed {
@@ -88,6 +96,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Failed { code, .. } => *code,
+            Self::Left { first, .. } => first.exit_code(),
             _ => NO_CONTAINER,
         }
     }
@@ -139,8 +148,10 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
         Ok(connected) => Ok(connected),
         Err(error) => {
             drop(ours);
-            after_failure(engine, &folder, &view.record, &monitor, &error)?;
-            Err(error)
+            match after_failure(engine, &folder, &view.record, &monitor, &error) {
+                Ok(()) => Err(error),
+                Err(source) => Err(StartError::Left { first: Box::new(error), source: Box::new(source) }),
+            }
         }
     }
 }
