@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use stockade_monitor::state::{Phase, State as Told};
 
@@ -24,6 +26,8 @@ pub(crate) const CONFIG: &str = "config.json";
 /// Locked by those that wait for the end of a container that removes itself.
 pub(crate) const WAITERS: &str = "waiters.lock";
 
+/// How long a process may take to die: a bound for what the kernel does in an instant.
+const DYING: Duration = Duration::from_secs(2);
 /// How often a lock is tried that cannot be waited for without a limit.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -118,6 +122,8 @@ impl Engine {
         let folder = &folder.0;
         let mut view = folder.view()?;
         if view.lost {
+            // What it started ends with it, and not before it has ended altogether.
+            folder.wait_for_the_dying()?;
             self.remove_leftovers(&folder.id)?;
             let lost =
                 view.life.lost(now()).map_err(|source| ContainerError::State { id: folder.id.clone(), source })?;
@@ -209,6 +215,39 @@ impl Folder {
             std::thread::sleep(PAUSE);
         }
         Ok(true)
+    }
+
+    /// Waits until the process that was the monitor is dead: the kernel lets go of its lock a moment before it ends its children.
+    pub(crate) fn wait_for_the_dying(&self) -> Result<(), ContainerError> {
+        let Some(monitor) = self.monitor()? else { return Ok(()) };
+        let ended = || -> Result<usize, Errno> {
+            let limit = Timespec { tv_sec: DYING.as_secs().cast_signed(), tv_nsec: 0 };
+            rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&monitor, PollFlags::IN)], Some(&limit)))
+        };
+        ended().map_err(FileError::at("wait for the monitor of", &self.path))?;
+        Ok(())
+    }
+
+    /// The process that is the last monitor, or is what is left of it; `None` if it is gone.
+    pub(crate) fn monitor(&self) -> Result<Option<OwnedFd>, FileError> {
+        let path = self.path.join(stockade_monitor::LOCK);
+        let text = files::read(self.fd.as_fd(), stockade_monitor::LOCK).map_err(FileError::at("read", &path))?;
+        let number = text.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        let Some(pid) = number.and_then(Pid::from_raw) else { return Ok(None) };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(errno) => return Err(FileError::at("open the process named in", path)(errno)),
+        };
+        // Its number may be another process' by now. A dying process has no words any more.
+        let words = match std::fs::read(format!("/proc/{pid}/cmdline")) {
+            Ok(words) => words,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(None),
+            Err(error) => return Err(FileError::at("read the words of the process named in", path)(error)),
+        };
+        let is_it = words.split(|byte| *byte == 0).nth(1) == Some(self.path.as_os_str().as_encoded_bytes());
+        Ok((is_it || words.is_empty()).then_some(pidfd))
     }
 
     /// Whether nobody has the file `name` locked for himself.

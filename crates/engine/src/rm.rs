@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 
 use crate::container::{ContainerError, Locked, RECORD, WAITERS};
 use crate::engine::remove_tree;
@@ -99,10 +99,9 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
     if folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         return Ok(());
     }
-    match (folder.told()?, killed) {
-        (Some(told), _) => {
-            kill_monitor(&folder, told.monitor).map_err(|source| RemoveError::Monitor { id: id.clone(), source })?
-        }
+    match (folder.monitor().map_err(ContainerError::from)?, killed) {
+        (Some(monitor), _) => rustix::process::pidfd_send_signal(&monitor, Signal::KILL)
+            .map_err(|errno| RemoveError::Monitor { id: id.clone(), source: errno.into() })?,
         (None, Err(source)) => return Err(ContainerError::Leftovers { id: id.clone(), source }.into()),
         (None, Ok(())) => {}
     }
@@ -110,22 +109,6 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
         true => Ok(()),
         false => Err(RemoveError::DoesNotEnd { id: id.clone() }),
     }
-}
-
-/// Kills the monitor, if the process with that id is it: the id may be another process' by now.
-fn kill_monitor(folder: &crate::container::Folder, pid: i32) -> std::io::Result<()> {
-    let Some(process) = Pid::from_raw(pid) else { return Ok(()) };
-    let pidfd = match rustix::process::pidfd_open(process, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(errno) => return Err(errno.into()),
-    };
-    let words = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-    let is_it = words.split(|byte| *byte == 0).nth(1) == Some(folder.path.as_os_str().as_encoded_bytes());
-    if is_it {
-        rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
-    }
-    Ok(())
 }
 
 impl Engine {

@@ -262,6 +262,10 @@ impl Child<'_> {
     fn prepare(&self) -> Result<(), String> {
         let failed = |what: &'static str| move |error: Errno| format!("cannot {what}: {error}");
         rustix::process::setsid().map_err(failed("leave the session"))?;
+        // Whoever finds the lock free later learns from it whose end to wait for.
+        let pid = rustix::process::getpid().as_raw_nonzero().to_string();
+        rustix::fs::ftruncate(self.given[2], 0).map_err(failed("empty the monitor's lock"))?;
+        rustix::io::pwrite(self.given[2], pid.as_bytes(), 0).map_err(failed("write to the monitor's lock"))?;
         let root = ContainerRoot::at(&self.folder.0.path);
         confine::mount_root(&root, &self.record.image.lowers).map_err(|error| chain(&error))?;
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
@@ -332,9 +336,11 @@ fn after_failure(
         killed.map_err(doing("kill the monitor"))?;
         folder.0.wait_for_monitor(None)?;
     }
-    engine.remove_leftovers(&folder.0.id)?;
     let view = folder.0.view()?;
     if view.life.state == State::Starting {
+        // It has ended without having said so.
+        folder.0.wait_for_the_dying()?;
+        engine.remove_leftovers(&folder.0.id)?;
         let message = match error {
             StartError::Failed { message, .. } => message.clone(),
             other => chain(other),

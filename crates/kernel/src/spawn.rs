@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 use rustix::termios::tcsetpgrp;
 
 /// Makes `command` start its program with no signal blocked. It forks instead of calling `posix_spawn(3)` then.
@@ -32,11 +33,23 @@ pub fn own_foreground_group(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(take) }
 }
 
+/// Makes the program that `command` starts end by SIGKILL when the calling thread ends (`PR_SET_PDEATHSIG`, `prctl(2)`), whatever
+/// programs it executes in turn. Its own children are not included. Without effect on set-user-id programs.
+pub fn die_with_caller(command: &mut Command) -> &mut Command {
+    let caller = rustix::process::getpid();
+    let tie = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The caller may have ended before the kernel was asked.
+        if rustix::process::getppid() == Some(caller) { Ok(()) } else { Err(io::Error::from(Errno::SRCH)) }
+    };
+    // SAFETY: the closure allocates nothing and makes two system calls, which are async-signal-safe.
+    unsafe { command.pre_exec(tie) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::signal::Signals;
-    use rustix::process::Signal;
 
     #[test]
     fn a_child_has_no_signal_blocked_and_leads_its_group() {
@@ -58,5 +71,20 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_child_dies_with_its_caller() {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        std::thread::spawn(move || {
+            let mut sleep = Command::new("sleep");
+            // The child holds the writing end until it dies; this thread is its parent as far as the signal goes.
+            let child = die_with_caller(sleep.arg("100").stdout(writer)).spawn().unwrap();
+            drop(sleep);
+            drop(child);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0);
     }
 }

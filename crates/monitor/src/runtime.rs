@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde::Deserialize;
-use stockade_kernel::spawn::unblock_signals;
+use stockade_kernel::spawn::{die_with_caller, unblock_signals};
 use stockade_monitor::control::LONGEST_MESSAGE;
 
 use crate::errors::chain;
@@ -161,10 +161,11 @@ pub(crate) struct Places<'a> {
     pub(crate) console_socket: Option<&'a Path>,
 }
 
-/// Starts a program whose end is waited for by its id.
+/// Starts a program whose end is waited for by its id. It dies with this process: whoever finds this one's lock free may rely on
+/// it that nothing of the container is still being made.
 fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
     let program = command.get_program().to_owned();
-    match unblock_signals(command).spawn() {
+    match die_with_caller(unblock_signals(command)).spawn() {
         Ok(child) => Ok(Pid::from_child(&child)),
         Err(error) => Err(Refusal::new(format!("cannot execute the runtime {}: {error}", program.display()))),
     }

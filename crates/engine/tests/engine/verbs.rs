@@ -221,6 +221,10 @@ fn another_containers_namespaces(place: &Place) {
 fn the_host_sees_no_mount_and_the_container_its_own_files(place: &Place) {
     let id = made(place, &["sh", "-c", "hostname; cat /etc/hostname; ls /proc/self/fd; env; sleep 1000"]);
     start(&place.engine, &id).unwrap();
+    let begin = std::time::Instant::now();
+    while !log(place, &id, Query::default()).contains("HOME=") && begin.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(place.path().to_str().unwrap()), "{mounts}");
     let found = inspect(&place.engine, &id).unwrap();
