@@ -18,7 +18,7 @@ pub(crate) fn main() -> ExitCode {
     match (verb.as_str(), rest.as_slice()) {
         ("container-exited", [id]) => finish(&engine, &ContainerId::try_from((*id).to_owned()).unwrap()).unwrap(),
         ("start", [id]) => start(&engine, &engine.find(id).unwrap()).unwrap(),
-        ("run", [command @ ..]) => drop(run(&engine, &request(command), None).unwrap()),
+        ("run", command) => drop(run(&engine, &request(command), None).unwrap()),
         ("run-attached", [flags, command @ ..]) => return attached(&engine, flags, command),
         _ => panic!("{words:?}"),
     }
