@@ -22,6 +22,9 @@ pub enum BindError {
     /// Nothing can take the place of the container's root.
     #[error("invalid mount of {0:?}: the container's path cannot be '/'")]
     Root(PathBuf),
+    /// What the container mounts cannot reach the host: its root is in a mount namespace that nothing leaves.
+    #[error("invalid mount of {0:?}: shared propagation is not supported; use slave or private")]
+    Shared(PathBuf),
     /// Two binds at one place.
     #[error("duplicate mount point: {0:?}")]
     Duplicate(PathBuf),
@@ -41,6 +44,9 @@ pub(crate) fn check(binds: &[Bind]) -> Result<(), BindError> {
         }
         if bind.target.parent().is_none() {
             return Err(BindError::Root(bind.source.clone()));
+        }
+        if matches!(bind.propagation, Propagation::Shared | Propagation::RecursiveShared) {
+            return Err(BindError::Shared(bind.source.clone()));
         }
         // Compared as paths: `/a/` and `/a` are the same.
         if binds[..number].iter().any(|other| other.target.components().eq(bind.target.components())) {
@@ -157,6 +163,8 @@ mod tests {
         }
         let twice = [given("/a", "/x"), given("/b", "/x/")];
         assert!(matches!(check(&twice), Err(BindError::Duplicate(_))));
+        let shared = Bind { propagation: Propagation::RecursiveShared, ..given("/a", "/x") };
+        assert!(matches!(check(&[shared]), Err(BindError::Shared(_))));
         let strict = Bind { missing: Missing::Refuse, ..given("/nonexistent/x", "/x") };
         assert!(matches!(check(&[strict]), Err(BindError::Missing(_))));
     }

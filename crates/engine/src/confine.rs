@@ -3,12 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::mount::MountPropagationFlags;
 use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::namespace::Namespaces;
 use stockade_storage::ContainerRoot;
-use stockade_storage::container_root::MountError;
+use stockade_storage::container_root::{Ids, MountError};
+
+use crate::idmap::{self, Mappings};
 
 /// Why a root is not mounted in the child.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,9 @@ pub(crate) enum RootError {
     /// Mounts of the host could come and go through it.
     #[error("cannot detach the mount namespace from the host's")]
     Detach(#[source] io::Error),
+    /// The ids of a container with a user namespace of its own.
+    #[error("cannot make a user namespace for the owners of the image's files")]
+    Map(#[source] io::Error),
     /// The overlay.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -33,11 +38,15 @@ pub(crate) fn fork() -> io::Result<Option<OwnedFd>> {
 }
 
 /// In that child: mounts the container's root on its `merged` folder. What the host mounts and unmounts goes on to be seen here, so
-/// that nothing of the host's is kept busy; nothing that is mounted here is seen there.
-pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf]) -> Result<(), RootError> {
+/// that nothing of the host's is kept busy; nothing that is mounted here is seen there. The image's files show the owners of
+/// `mappings`.
+pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf], mappings: Mappings<'_>) -> Result<(), RootError> {
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave).map_err(io::Error::from).map_err(RootError::Detach)?;
-    Ok(root.mount(lowers)?)
+    match idmap::user_namespace(mappings).map_err(RootError::Map)? {
+        None => Ok(root.mount(lowers)?),
+        Some(namespace) => Ok(root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?),
+    }
 }
 
 /// An error with its causes, in one line.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, Gid, Mode};
 use stockade_images::{Image, LoadError};
 use stockade_policy::FillError;
 use stockade_policy::namespaces::{NetworkMode, UtsMode};
@@ -16,6 +16,7 @@ use crate::engine::remove_tree;
 use crate::etc;
 use crate::files::{self, FileError};
 use crate::identity::{self, IdentityError};
+use crate::idmap::Mappings;
 use crate::naming::Taken;
 use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
@@ -159,15 +160,17 @@ impl<'a> Making<'a> {
         payload: &Payload,
     ) -> Result<Record, CreateError> {
         let root = ContainerRoot::create(&self.path)?;
-        let identity = identity::identify(&root, &image.lowers, &payload.user, &request.groups);
+        let mappings = Mappings { uids: &options.uid_mappings, gids: &options.gid_mappings };
+        let identity = identity::identify(&root, &image.lowers, mappings, &payload.user, &request.groups);
         let identity = identity.map_err(|source| CreateError::Identity { user: payload.user.clone(), source })?;
         options.uid = identity.uid;
         options.hostname = request.hostname.is_some();
         let walls = Walls::plan(self.engine, options)?;
         let hostname = self.hostname(request, &walls)?;
         let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
-        let owner = (&walls.posture.uid_mappings[..], &walls.posture.gid_mappings[..]);
+        let owner = Mappings { uids: &walls.posture.uid_mappings, gids: &walls.posture.gid_mappings };
         etc::write(&folder, &self.path, &hostname, &walls.options.network, owner)?;
+        self.let_pass(owner)?;
         let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;
         let private_uts = walls.options.uts == UtsMode::Private;
         let parts = Parts {
@@ -186,6 +189,19 @@ impl<'a> Making<'a> {
         let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
         self.write(&folder, CONFIG, &spec)?;
         Ok(self.record(request, image, payload, &walls, &parts, &hostname))
+    }
+
+    /// Lets the root of a user namespace pass through the folders above its root file system, which the runtime opens as that user;
+    /// it can list and read nothing in them.
+    fn let_pass(&self, mappings: Mappings<'_>) -> Result<(), FileError> {
+        let Some(root) = mappings.gids.first() else { return Ok(()) };
+        for path in [&self.engine.places().data, &self.engine.containers(), &self.path] {
+            let group = Some(Gid::from_raw(root.host_id));
+            let changed = rustix::fs::chownat(CWD, path, None, group, AtFlags::SYMLINK_NOFOLLOW)
+                .and_then(|()| rustix::fs::chmod(path, Mode::RWXU | Mode::XGRP));
+            changed.map_err(FileError::at("let the container's root pass through", path))?;
+        }
+        Ok(())
     }
 
     /// The name in the container: as it was asked for, the host's where its network or name is shared, the other container's where

@@ -8,6 +8,7 @@ use stockade_policy::namespaces::NetworkMode;
 use stockade_spec::IdMapping;
 
 use crate::files::{self, FileError};
+use crate::idmap::Mappings;
 
 /// Names in the container's folder and places in the container.
 pub(crate) const FILES: [(&str, &str); 3] =
@@ -24,7 +25,7 @@ pub(crate) fn write(
     path: &Path,
     hostname: &str,
     network: &NetworkMode,
-    owner: (&[IdMapping], &[IdMapping]),
+    owner: Mappings<'_>,
 ) -> Result<(), FileError> {
     let (resolv, hosts) = match network {
         NetworkMode::Host => (host_file("/etc/resolv.conf")?, host_file("/etc/hosts")?),
@@ -35,7 +36,7 @@ pub(crate) fn write(
         let attempt = || -> std::io::Result<()> {
             files::write_new(folder.as_fd(), name, &content, 0o644)?;
             let root = |mapping: &[IdMapping]| mapping.first().map(|range| range.host_id);
-            if let (Some(uid), Some(gid)) = (root(owner.0), root(owner.1)) {
+            if let (Some(uid), Some(gid)) = (root(owner.uids), root(owner.gids)) {
                 let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
                 rustix::fs::chownat(folder, *name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
             }

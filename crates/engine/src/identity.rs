@@ -14,6 +14,7 @@ use stockade_storage::ContainerRoot;
 
 use crate::confine::{self, chain};
 use crate::files;
+use crate::idmap::Mappings;
 
 /// A process's ids in the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,7 @@ pub enum IdentityError {
 pub(crate) fn identify(
     root: &ContainerRoot,
     lowers: &[PathBuf],
+    mappings: Mappings<'_>,
     user: &str,
     groups: &[String],
 ) -> Result<Identity, IdentityError> {
@@ -63,7 +65,7 @@ pub(crate) fn identify(
             Ok(look_up(opened.as_fd(), user, groups)?)
         }
         _ => in_a_child(|| {
-            confine::mount_root(root, lowers).map_err(|error| chain(&error))?;
+            confine::mount_root(root, lowers, mappings).map_err(|error| chain(&error))?;
             let merged = files::open_folder(&root.merged).map_err(|error| error.to_string())?;
             look_up(merged.as_fd(), user, groups).map_err(|error| chain(&error))
         }),

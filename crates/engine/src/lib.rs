@@ -19,6 +19,7 @@ mod etc;
 pub mod files;
 pub mod finish;
 mod identity;
+mod idmap;
 pub mod info;
 pub mod inspect;
 mod jsonlog;

@@ -22,6 +22,7 @@ use stockade_storage::ContainerRoot;
 use crate::confine::{self, chain};
 use crate::container::{CONFIG, ContainerError, Locked, View};
 use crate::files::FileError;
+use crate::idmap::Mappings;
 use crate::lifecycle::State;
 use crate::record::{Joined, Record};
 use crate::runtime::PATH;
@@ -267,7 +268,8 @@ impl Child<'_> {
         rustix::fs::ftruncate(self.given[2], 0).map_err(failed("empty the monitor's lock"))?;
         rustix::io::pwrite(self.given[2], pid.as_bytes(), 0).map_err(failed("write to the monitor's lock"))?;
         let root = ContainerRoot::at(&self.folder.0.path);
-        confine::mount_root(&root, &self.record.image.lowers).map_err(|error| chain(&error))?;
+        let mappings = Mappings { uids: &self.record.uid_mappings, gids: &self.record.gid_mappings };
+        confine::mount_root(&root, &self.record.image.lowers, mappings).map_err(|error| chain(&error))?;
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let null = null.map_err(failed("open /dev/null"))?;
         rustix::stdio::dup2_stdin(&null).map_err(failed("let go of standard input"))?;

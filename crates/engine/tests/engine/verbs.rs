@@ -1,18 +1,23 @@
 //! What each verb does and refuses.
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use stockade_engine::create::CreateError;
 use stockade_engine::engine::OpenError;
+use stockade_engine::images::Reference;
 use stockade_engine::logs::{Entry, Follow, Query, Stream};
-use stockade_engine::policy::namespaces::{Mode, NetworkMode, PidMode};
+use stockade_engine::policy::namespaces::{Mode, NetworkMode, PidMode, UserMode};
 use stockade_engine::request::{Access, Bind, Missing, Propagation};
 use stockade_engine::start::StartError;
 use stockade_engine::{
     ContainerId, Engine, Force, InspectError, RemoveError, Request, State, Stop, create, inspect, kill, logs,
     parse_signal, remove, start, stop, wait,
 };
+
+use stockade_spec::IdMapping;
 
 use crate::Case;
 use crate::place::Place;
@@ -31,6 +36,8 @@ pub(crate) const CASES: &[Case] = &[
     ("another_containers_namespaces", another_containers_namespaces),
     ("the_host_sees_no_mount_and_the_container_its_own_files", the_host_sees_no_mount_and_the_container_its_own_files),
     ("an_init_for_any_user", an_init_for_any_user),
+    ("a_user_namespace_of_its_own", a_user_namespace_of_its_own),
+    ("a_user_is_looked_up_in_all_layers_together", a_user_is_looked_up_in_all_layers_together),
     ("a_record_of_another_version", a_record_of_another_version),
     ("cve_2021_41091_folders_that_others_can_enter", cve_2021_41091_folders_that_others_can_enter),
 ];
@@ -86,11 +93,7 @@ fn a_container_that_removes_itself(place: &Place) {
     start(&place.engine, &id).unwrap();
     // The code is told although the container goes with it.
     assert_eq!(wait(&place.engine, &id).unwrap(), 5);
-    let begin = std::time::Instant::now();
-    while !place.all().is_empty() && begin.elapsed().as_secs() < 20 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    assert!(!place.folder(&id).exists(), "nobody removed it");
+    eventually(|| !place.folder(&id).exists());
 }
 
 fn a_program_that_is_not_there(place: &Place) {
@@ -221,10 +224,7 @@ fn another_containers_namespaces(place: &Place) {
 fn the_host_sees_no_mount_and_the_container_its_own_files(place: &Place) {
     let id = made(place, &["sh", "-c", "hostname; cat /etc/hostname; ls /proc/self/fd; env; sleep 1000"]);
     start(&place.engine, &id).unwrap();
-    let begin = std::time::Instant::now();
-    while !log(place, &id, Query::default()).contains("HOME=") && begin.elapsed().as_secs() < 20 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    eventually(|| log(place, &id, Query::default()).contains("HOME="));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(place.path().to_str().unwrap()), "{mounts}");
     let found = inspect(&place.engine, &id).unwrap();
@@ -245,6 +245,97 @@ fn an_init_for_any_user(place: &Place) {
     request.init = true;
     request.user = Some("65534:65534".into());
     assert!(said(place, &request).starts_with("65534\n/sbin/docker-init -- sh "));
+}
+
+fn a_user_namespace_of_its_own(place: &Place) {
+    let script = "id -u; cat /proc/self/uid_map; stat -c %u /bin; touch /made; echo more >> /etc/hosts; sleep 1000";
+    let mut request = place.request(&["sh", "-c", script]);
+    request.options.user = UserMode::Private;
+    let range = IdMapping { container_id: 0, host_id: 300_000, size: 65536 };
+    request.options.uid_mappings = vec![range.clone()];
+    request.options.gid_mappings = vec![range];
+    let id = create(&place.engine, &request).unwrap().id;
+    start(&place.engine, &id).unwrap();
+    let made = place.folder(&id).join("upper/made");
+    eventually(|| made.exists());
+    // Known to the host as somebody without rights, and what it makes too.
+    assert_eq!(std::fs::metadata(&made).unwrap().uid(), 300_000);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", place.one(&id).pid.unwrap())).unwrap();
+    assert!(status.contains("Uid:\t300000\t300000\t300000\t300000"), "{status}");
+    kill(&place.engine, &id, parse_signal("KILL").unwrap()).unwrap();
+    let text = log(place, &id, Query::default());
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "300000", "65536", "0"]);
+    // Who may pass through the folders can read nothing in them.
+    let config = std::fs::metadata(place.folder(&id).join("config.json")).unwrap();
+    assert_eq!(config.permissions().mode() & 0o777, 0o600);
+    Engine::open(place.engine.places().clone()).unwrap();
+}
+
+/// Waits for what a container is about to do.
+fn eventually(done: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !done() {
+        assert!(begin.elapsed().as_secs() < 20, "it never happened");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn a_user_is_looked_up_in_all_layers_together(place: &Place) {
+    let image = layered(
+        &place.path().join("image"),
+        &[
+            &[("etc/passwd", "old:x:7:7::/:\n"), ("etc/group", "old:x:7:\nstaff:x:50:new\n"), ("usr/passwd", "")],
+            &[("etc/passwd", "new:x:8:9::/:\n")],
+            &[("etc/other", "")],
+        ],
+    );
+    let mut request = place.request(&["id"]);
+    request.image = image;
+    request.user = Some("new".into());
+    request.groups = vec!["old".into()];
+    assert_eq!(said(place, &request), "uid=8(new) gid=9 groups=9,50(staff),7(old)\n");
+    request.user = Some("old".into());
+    assert!(matches!(create(&place.engine, &request), Err(CreateError::Identity { .. })));
+}
+
+/// An image of busybox with these layers above, each a list of files and their contents.
+fn layered(folder: &std::path::Path, layers: &[&[(&str, &str)]]) -> Reference {
+    let blobs = folder.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let store = |bytes: &[u8]| {
+        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(blobs.join(&digest), bytes).unwrap();
+        (format!("sha256:{digest}"), bytes.len())
+    };
+    let packed = |root: &std::path::Path| {
+        let mut tar = std::process::Command::new("tar");
+        store(&tar.arg("-C").arg(root).args(["-c", "."]).output().unwrap().stdout)
+    };
+    let mut all = vec![packed(&stockade_testkit::programs::image("busybox"))];
+    for (number, files) in layers.iter().enumerate() {
+        let root = folder.join(format!("layer-{number}"));
+        for (name, content) in *files {
+            std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            std::fs::write(root.join(name), content).unwrap();
+        }
+        all.push(packed(&root));
+    }
+    let diff_ids: Vec<&String> = all.iter().map(|(digest, _)| digest).collect();
+    let config =
+        json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids } });
+    let media = |kind: &str| format!("application/vnd.oci.image.{kind}");
+    let descriptor = |kind: &str, (digest, size): &(String, usize)| json!({ "mediaType": media(kind), "digest": digest, "size": size });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media("manifest.v1+json"),
+        "config": descriptor("config.v1+json", &store(config.to_string().as_bytes())),
+        "layers": all.iter().map(|layer| descriptor("layer.v1.tar", layer)).collect::<Vec<_>>(),
+    });
+    let manifest = store(manifest.to_string().as_bytes());
+    let index = json!({ "schemaVersion": 2, "manifests": [descriptor("manifest.v1+json", &manifest)] });
+    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    Reference::Oci { path: folder.to_owned(), tag: None }
 }
 
 fn a_record_of_another_version(place: &Place) {

@@ -87,6 +87,8 @@ impl Globals {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    // The caller's is not for what is made here: groups and folders for mounts are the container's to enter.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut log = Log::default();
     match command(arguments, &mut log) {

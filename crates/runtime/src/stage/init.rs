@@ -201,8 +201,6 @@ fn root(prepared: &Prepared) -> Result<Root, Failure> {
     let plan = &prepared.plan.rootfs;
     let name = "prepare the root file system";
     let root = step(name, || Root::prepare(&plan.path))?;
-    // Of whoever calls: folders that are made for mounts are the container's to enter.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
     for (mount, tree) in plan.mounts.iter().zip(&prepared.trees) {
         step(name, || match mount.source {
             MountSource::Cgroup { readonly } => cgroup_mounts::mount(&root, mount, &prepared.group.places(), readonly),
