@@ -1,9 +1,13 @@
 //! `rm`: removes a container and everything of it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 use rustix::process::Signal;
+use stockade_storage::ContainerRoot;
 
 use crate::container::{ContainerError, Locked, RECORD, WAITERS};
 use crate::engine::remove_tree;
@@ -120,6 +124,7 @@ impl Engine {
         if record.is_some_and(|record| record.host_config.auto_remove) {
             wait_for_waiters(folder)?;
         }
+        unmount(&folder.0.path)?;
         let place = self.unfinished().join(id.as_str());
         let moved = rustix::fs::renameat(CWD, &folder.0.path, CWD, &place);
         moved.map_err(FileError::at("move the folder to", place))?;
@@ -130,13 +135,24 @@ impl Engine {
     }
 }
 
+/// Takes the container's root from where it is mounted in this mount namespace: in a monitor's, whose last errand is executed there.
+/// On the host there is nothing to take.
+fn unmount(folder: &Path) -> Result<(), FileError> {
+    let root = ContainerRoot::at(folder).merged;
+    match rustix::mount::unmount(&root, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        // EINVAL: nothing is mounted there.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(errno) => Err(FileError::at("unmount", root)(errno)),
+    }
+}
+
 /// Gives those that wait for the container's end a moment to read its exit code, which goes with the folder.
 fn wait_for_waiters(folder: &Locked) -> Result<(), ContainerError> {
     let path = folder.0.path.join(WAITERS);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&folder.0.fd, WAITERS, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(FileError::at("open", path)(errno).into()),
     };
     let deadline = Instant::now() + COURTESY;
