@@ -95,3 +95,112 @@ fn mounts(parts: &Parts<'_>, posture: Vec<Mount>, read_only: bool) -> Vec<Mount>
 fn same(one: &Path, other: &Path) -> bool {
     one.components().eq(other.components())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Access, Missing, Propagation};
+    use stockade_policy::{Options, Seccomp};
+
+    fn built(options: &Options, change: impl FnOnce(&mut Parts<'_>)) -> Spec {
+        let machine = crate::machine::gather(options).unwrap();
+        let posture = Posture::plan(options, &machine, &crate::machine::device).unwrap();
+        let identity = Identity { uid: 7, gid: 8, groups: vec![8, 9] };
+        let mut parts = Parts {
+            arguments: vec!["a".into(), "b".into()],
+            environment: vec!["A=1".into()],
+            cwd: "/srv",
+            identity: &identity,
+            terminal: true,
+            hostname: "box",
+            cgroup: "/stockade/x",
+            init: None,
+            binds: &[],
+            image_binds: &[],
+            own_files: crate::etc::mounted_from(Path::new("/data/containers/x")),
+        };
+        change(&mut parts);
+        build(&parts, &posture, Resolved::default()).unwrap()
+    }
+
+    /// Without what needs files of the host.
+    fn plain() -> Options {
+        let mut options = Options::default();
+        options.security.seccomp = Some(Seccomp::Unconfined);
+        options.security.apparmor = Some(stockade_policy::apparmor::Selection::Unconfined);
+        options
+    }
+
+    fn bound(source: &str, target: &str) -> Bind {
+        Bind {
+            source: source.into(),
+            target: target.into(),
+            access: Access::ReadWrite,
+            missing: Missing::Refuse,
+            propagation: Propagation::default(),
+            recursive: true,
+        }
+    }
+
+    fn targets(spec: &Spec) -> Vec<&str> {
+        spec.mounts.iter().filter_map(|mount| mount.destination.to_str()).collect()
+    }
+
+    #[test]
+    fn the_configuration_says_what_the_parts_say() {
+        let spec = built(&plain(), |_parts| {});
+        assert_eq!((spec.oci_version.as_str(), spec.hostname.as_str()), ("1.3.0", "box"));
+        assert!(spec.annotations.is_empty() && spec.hooks.is_none(), "nothing selects a program of the host");
+        assert_eq!(spec.root, Some(Root { path: "merged".into(), readonly: false }));
+        let process = spec.process.as_ref().unwrap();
+        assert_eq!(
+            (process.args.join(" "), process.env.join(" "), process.terminal),
+            ("a b".into(), "A=1".into(), true)
+        );
+        assert_eq!(process.cwd, Path::new("/srv"));
+        assert_eq!((process.user.uid, process.user.gid, &process.user.additional_gids[..]), (7, 8, &[8, 9][..]));
+        assert_eq!(spec.linux.as_ref().unwrap().cgroups_path, "/stockade/x");
+        let expected =
+            "/proc /dev /sys /dev/pts /dev/mqueue /dev/shm /etc/resolv.conf /etc/hostname /etc/hosts /sys/fs/cgroup";
+        assert_eq!(targets(&spec).join(" "), expected);
+        let hosts = spec.mounts.iter().find(|mount| mount.destination == Path::new("/etc/hosts")).unwrap();
+        assert_eq!(hosts.source.as_deref(), Some(Path::new("/data/containers/x/hosts")));
+        assert_eq!(hosts.options, ["rbind", "rprivate", "nosuid", "nodev", "noexec"]);
+    }
+
+    #[test]
+    fn what_the_user_binds_takes_the_place_of_what_would_be_there() {
+        let binds = [
+            bound("/a", "/dev/shm/"),
+            bound("/b", "/etc/hosts"),
+            bound("/c", "/deep/down/below"),
+            bound("/d", "/deep"),
+        ];
+        let mounts = built(&plain(), |parts| parts.binds = Box::leak(Box::new(binds))).mounts;
+        let at = |target: &str| {
+            mounts.iter().filter(|mount| same(&mount.destination, Path::new(target))).collect::<Vec<_>>()
+        };
+        for (target, source) in [("/dev/shm", "/a"), ("/etc/hosts", "/b")] {
+            assert_eq!(at(target).len(), 1, "{target}");
+            assert_eq!(at(target)[0].source.as_deref(), Some(Path::new(source)));
+        }
+        let place = |target: &str| mounts.iter().position(|mount| mount.destination == Path::new(target));
+        assert!(place("/deep") < place("/deep/down/below"), "parents come first, in whatever order they were given");
+        let whole = built(&plain(), |parts| parts.binds = Box::leak(Box::new([bound("/dev", "/dev")])));
+        assert!(!targets(&whole).iter().any(|target| target.starts_with("/dev/")), "{:?}", targets(&whole));
+    }
+
+    #[test]
+    fn an_init_and_what_is_read_only() {
+        let options = Options { read_only: true, ..plain() };
+        let spec = built(&options, |parts| parts.init = Some("/usr/bin/stockade-init".into()));
+        assert_eq!(spec.process.as_ref().unwrap().args, ["/sbin/docker-init", "--", "a", "b"]);
+        let options = |target: &str| {
+            let found = spec.mounts.iter().find(|mount| mount.destination == Path::new(target));
+            found.map(|mount| mount.options.clone()).unwrap_or_default()
+        };
+        assert!(options("/sbin/docker-init").contains(&"ro".to_owned()));
+        assert!(options("/etc/hosts").contains(&"ro".to_owned()));
+        assert!(spec.root.as_ref().unwrap().readonly);
+    }
+}
