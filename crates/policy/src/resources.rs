@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use stockade_spec::{BlockIo, Cpu, Memory, Pids, Resources, ThrottleDevice};
+use stockade_spec::{BlockIo, Cpu, Memory, Pids, Resources, ThrottleDevice, WeightDevice};
 
 use crate::devices::{Lookup, look};
 use crate::error::{PolicyError, invalid};
@@ -24,6 +24,10 @@ pub struct ResourceOptions {
     pub memory_swap: Option<i64>,
     /// `--memory-reservation`, bytes.
     pub memory_reservation: Option<u64>,
+    /// `--memory-swappiness`, 0 to 100; -1 is not given.
+    pub memory_swappiness: Option<i64>,
+    /// `--oom-kill-disable`.
+    pub oom_kill_disable: bool,
     /// `--cpus`.
     pub cpus: Option<Cpus>,
     /// `--cpu-shares`, 0 being the kernel's default.
@@ -40,6 +44,8 @@ pub struct ResourceOptions {
     pub pids_limit: Option<i64>,
     /// `--blkio-weight`, 10 to 1000, 0 being not given.
     pub blkio_weight: Option<u16>,
+    /// `--blkio-weight-device`.
+    pub blkio_weight_device: Vec<DeviceWeight>,
     /// `--device-read-bps`.
     pub device_read_bps: Vec<ByteRate>,
     /// `--device-write-bps`.
@@ -114,6 +120,10 @@ impl FromStr for CpuList {
     }
 }
 
+/// `--blkio-weight-device PATH:WEIGHT`: 10 to 1000, or 0 for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceWeight(PathBuf, u16);
+
 /// `--device-read-bps PATH:RATE` and its like: a rate in bytes per second, with units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByteRate(PathBuf, u64);
@@ -127,6 +137,19 @@ fn rate<'a>(flag: &'static str, value: &'a str) -> Result<(PathBuf, &'a str), Po
     match value.rsplit_once(':') {
         Some((path, rate)) if path.starts_with("/dev/") => Ok((path.into(), rate)),
         _ => Err(invalid(flag, value, "not of the form /dev/DEVICE:RATE")),
+    }
+}
+
+impl FromStr for DeviceWeight {
+    type Err = PolicyError;
+
+    fn from_str(value: &str) -> Result<Self, PolicyError> {
+        const FLAG: &str = "--blkio-weight-device";
+        let wrong = || invalid(FLAG, value, "not of the form /dev/DEVICE:WEIGHT with a weight from 10 to 1000");
+        let (path, weight) = rate(FLAG, value).map_err(|_other_words| wrong())?;
+        let digits = weight.bytes().all(|b| b.is_ascii_digit());
+        let weight: u16 = weight.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+        if weight == 0 || (10..=1000).contains(&weight) { Ok(Self(path, weight)) } else { Err(wrong()) }
     }
 }
 
@@ -167,14 +190,22 @@ impl ResourceOptions {
         })
     }
 
-    /// Memory, reservation and swap.
+    /// Memory, reservation, swap, and what happens when it is short.
     fn memory(&self) -> Result<Option<Memory>, PolicyError> {
         let limit = self.memory.filter(|limit| *limit != 0);
         let reservation = self.memory_reservation.filter(|limit| *limit != 0);
         let swap = self.memory_swap.filter(|swap| *swap != 0);
         let small = |flag, value: u64| invalid(flag, value.to_string(), "the least is 6 MiB");
+        let swappiness = self.memory_swappiness.filter(|swappiness| *swappiness != -1);
+        let swappiness = match swappiness.map(u64::try_from) {
+            None => None,
+            Some(Ok(swappiness @ 0..=100)) => Some(swappiness),
+            Some(_) => {
+                let given = self.memory_swappiness.unwrap_or_default();
+                return Err(invalid("--memory-swappiness", given.to_string(), "not from 0 to 100"));
+            }
+        };
         match (limit, reservation, swap) {
-            (None, None, None) => return Ok(None),
             (Some(limit), _, _) if limit < LEAST_MEMORY => return Err(small("--memory", limit)),
             (_, Some(reserved), _) if reserved < LEAST_MEMORY => return Err(small("--memory-reservation", reserved)),
             (Some(limit), Some(reserved), _) if limit < reserved => {
@@ -194,7 +225,15 @@ impl ResourceOptions {
         let signed = |value: u64| i64::try_from(value).map_err(|_large| small("--memory", value));
         let limit = limit.map(signed).transpose()?;
         let swap = swap.or_else(|| limit.map(|limit| limit.saturating_mul(2)));
-        Ok(Some(Memory { limit, reservation: reservation.map(signed).transpose()?, swap, ..Memory::default() }))
+        let memory = Memory {
+            limit,
+            reservation: reservation.map(signed).transpose()?,
+            swap,
+            swappiness,
+            disable_oom_killer: self.oom_kill_disable.then_some(true),
+            ..Memory::default()
+        };
+        Ok((memory != Memory::default()).then_some(memory))
     }
 
     /// Quota, period, shares and sets.
@@ -241,6 +280,12 @@ impl ResourceOptions {
         if let Some(weight) = weight.filter(|weight| !(10..=1000).contains(weight)) {
             return Err(invalid("--blkio-weight", weight.to_string(), "not from 10 to 1000"));
         }
+        let weigh = |device: &DeviceWeight| {
+            let node = look(&device.0, lookup)?;
+            let weight =
+                WeightDevice { major: node.major, minor: node.minor, weight: Some(device.1), leaf_weight: None };
+            Ok::<_, PolicyError>(weight)
+        };
         let throttle = |path: &PathBuf, rate| {
             let node = look(path, lookup)?;
             Ok::<_, PolicyError>(ThrottleDevice { major: node.major, minor: node.minor, rate })
@@ -251,6 +296,12 @@ impl ResourceOptions {
             |rates: &[OperationRate]| rates.iter().map(|rate| throttle(&rate.0, rate.1)).collect::<Result<Vec<_>, _>>();
         let block_io = BlockIo {
             weight,
+            weight_device: self
+                .blkio_weight_device
+                .iter()
+                .filter(|device| device.1 != 0)
+                .map(weigh)
+                .collect::<Result<_, _>>()?,
             throttle_read_bps_device: bytes(&self.device_read_bps)?,
             throttle_write_bps_device: bytes(&self.device_write_bps)?,
             throttle_read_iops_device: operations(&self.device_read_iops)?,

@@ -239,16 +239,21 @@ fn limits_in_ocis_words() {
         cpus: Some("1.5".parse().unwrap()),
         pids_limit: Some(0),
         device_read_bps: vec!["/dev/sda:1mb".parse().unwrap()],
+        memory_swappiness: Some(0),
+        oom_kill_disable: true,
         blkio_weight: Some(10),
+        blkio_weight_device: vec!["/dev/sda:20".parse().unwrap(), "/dev/sda:0".parse().unwrap()],
         ..ResourceOptions::default()
     };
     let limits = resources(&given).unwrap();
     let memory = limits.memory.unwrap();
     assert_eq!((memory.limit, memory.swap), (Some(64 << 20), Some(128 << 20)));
+    assert_eq!((memory.swappiness, memory.disable_oom_killer), (Some(0), Some(true)));
     let cpu = limits.cpu.unwrap();
     assert_eq!((cpu.quota, cpu.period), (Some(150_000), Some(100_000)));
     assert_eq!(limits.pids.unwrap().limit, Some(-1));
     let io = limits.block_io.unwrap();
+    assert_eq!(io.weight_device.iter().map(|device| device.weight).collect::<Vec<_>>(), [Some(20)]);
     assert_eq!((io.weight, io.throttle_read_bps_device[0].rate), (Some(10), 1 << 20));
     let none = resources(&ResourceOptions::default()).unwrap();
     assert_eq!(none, stockade_spec::Resources::default());
@@ -266,6 +271,8 @@ fn contradictory_limits_are_errors() {
         ResourceOptions { memory: Some(8 * M), memory_swap: Some(-2), ..none() },
         ResourceOptions { memory: Some(8 * M), memory_reservation: Some(9 * M), ..none() },
         ResourceOptions { memory_reservation: Some(M), ..none() },
+        ResourceOptions { memory_swappiness: Some(101), ..none() },
+        ResourceOptions { memory_swappiness: Some(-2), ..none() },
         ResourceOptions { cpus, cpu_quota: Some(50_000), ..none() },
         ResourceOptions { cpus, cpu_period: Some(50_000), ..none() },
         ResourceOptions { cpus: Some("3".parse().unwrap()), ..none() },
@@ -281,6 +288,8 @@ fn contradictory_limits_are_errors() {
     for options in wrong {
         assert!(resources(&options).is_err(), "{options:?}");
     }
+    let unset = ResourceOptions { memory_swappiness: Some(-1), ..none() };
+    assert_eq!(resources(&unset).unwrap().memory, None);
     let unlimited = ResourceOptions { memory: Some(8 * M), memory_swap: Some(-1), ..none() };
     assert_eq!(resources(&unlimited).unwrap().memory.unwrap().swap, Some(-1));
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use stockade_policy::devices::{DeviceFlag, parse_rule};
 use stockade_policy::limits::{Tmpfs, ULIMITS, Ulimit, parse_size};
 use stockade_policy::namespaces::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
-use stockade_policy::resources::{ByteRate, CpuList, Cpus, OperationRate};
+use stockade_policy::resources::{ByteRate, CpuList, Cpus, DeviceWeight, OperationRate};
 use stockade_policy::sysctl::{Owner, Sysctl};
 use stockade_policy::{PolicyError, Seccomp, SecurityOptions};
 
@@ -167,6 +167,7 @@ fn resource_values() {
     );
     table::<CpuList>(&["0", "0-3,7", "1,1"], &["", "-", "1-", "3-1", "0,,1", "a", "0 1", "999999", "0-1-2", "0\n"]);
     table::<ByteRate>(&["/dev/sda:1mb"], &["", "/dev/sda", "sda:1", "/dev/sda:", "/dev/sda:-1", "/dev/sda:x"]);
+    table::<DeviceWeight>(&["/dev/sda:10", "/dev/sda:1000", "/dev/sda:0"], &["/dev/sda:9", "/dev/sda:1001", "sda:10"]);
     table::<OperationRate>(&["/dev/sda:100"], &["/dev/sda:1k", "/dev/sda:+1", "/dev/sda:", "/tmp/x:1"]);
 }
 
