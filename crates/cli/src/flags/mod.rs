@@ -1,0 +1,40 @@
+//! The flags of `create` and `run`, split by subject, in Docker's words.
+//!
+//! Each file is one group of flags as data: name, value, help and parser stand together. What they ask for together is an
+//! engine's [`stockade_engine::Request`], which [`request`] makes.
+
+mod limits;
+mod namespaces;
+mod process;
+mod request;
+mod storage;
+mod walls;
+
+pub(crate) use limits::LimitFlags;
+pub(crate) use namespaces::NamespaceFlags;
+pub(crate) use process::ProcessFlags;
+pub(crate) use request::{Asked, RequestError};
+pub(crate) use storage::StorageFlags;
+pub(crate) use walls::WallFlags;
+
+/// The flags that `create` and `run` share, and what follows them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateFlags {
+    #[command(flatten)]
+    pub(crate) process: ProcessFlags,
+    #[command(flatten)]
+    pub(crate) walls: WallFlags,
+    #[command(flatten)]
+    pub(crate) namespaces: NamespaceFlags,
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
+    #[command(flatten)]
+    pub(crate) storage: StorageFlags,
+    /// The image (host, rootfs:DIR, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]), and the command to
+    /// run in it instead of its own. Options end at IMAGE: what follows belongs to the command
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    pub(crate) image_and_command: Vec<String>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}

@@ -1,0 +1,50 @@
+//! Which namespaces the container has to itself.
+
+use clap::Args;
+use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
+
+use crate::grammar::{Invalid, invalid};
+
+/// Each namespace's mode; without the flag the container has one of its own (but for the user namespace, as in Docker).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Namespaces")]
+pub(crate) struct NamespaceFlags {
+    /// Network: none (the default, loopback only) or host
+    #[arg(long, visible_alias = "net", value_name = "MODE", value_parser = network)]
+    pub(crate) network: Option<NetworkMode>,
+    /// Processes: private or host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) pid: Option<PidMode>,
+    /// System V IPC and message queues: private, shareable, none (without /dev/shm) or host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) ipc: Option<IpcMode>,
+    /// Host name: private or host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) uts: Option<UtsMode>,
+    /// User ids: host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) userns: Option<UserMode>,
+    /// Control groups: private or host
+    #[arg(long, value_name = "MODE", value_parser = cgroup)]
+    pub(crate) cgroupns: Option<Cgroup>,
+}
+
+/// What `--cgroupns` says; nothing means the default.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cgroup(pub(crate) Option<CgroupMode>);
+
+fn cgroup(text: &str) -> Result<Cgroup, Invalid> {
+    if text.is_empty() {
+        return Ok(Cgroup(None));
+    }
+    let known = |_other_words| invalid("--cgroupns", text, "private or host");
+    text.parse().map(|mode| Cgroup(Some(mode))).map_err(known)
+}
+
+fn network(text: &str) -> Result<NetworkMode, Invalid> {
+    let unsupported = "networks are not supported yet: none or host";
+    match text.parse() {
+        Ok(mode @ (NetworkMode::None | NetworkMode::Host)) => Ok(mode),
+        Ok(NetworkMode::Bridge | NetworkMode::Container(_)) | Err(_) => Err(invalid("--network", text, unsupported)),
+    }
+}

@@ -1,0 +1,117 @@
+//! What runs in the container, and as whom.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stockade_engine::ContainerName;
+
+use crate::grammar::environment::Variable;
+use crate::grammar::label::Label;
+use crate::grammar::{Invalid, invalid};
+
+/// The process, its environment, and what the container is called.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Process")]
+pub(crate) struct ProcessFlags {
+    /// Keep standard input open
+    #[arg(long, short)]
+    pub(crate) interactive: bool,
+    /// Give the process a terminal
+    #[arg(long, short)]
+    pub(crate) tty: bool,
+    /// Remove the container when it exits
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Name the container
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) name: Option<Named>,
+    /// Set an environment variable; NAME alone takes over the value that it has here
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<Variable>,
+    /// Read environment variables from a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Run this program instead of the image's; nothing takes the image's away
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Working directory in the container
+    #[arg(long, short, value_name = "DIR", value_parser = working_dir)]
+    pub(crate) workdir: Option<String>,
+    /// User, and group, by name or number
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// Add a group to the process
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group_add: Vec<String>,
+    /// Host name of the container
+    #[arg(long, short = 'h', value_name = "NAME", value_parser = hostname)]
+    pub(crate) hostname: Option<String>,
+    /// Run a first process that forwards signals and reaps zombies
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Label the container
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<Label>,
+    /// Read labels from a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_file: Vec<PathBuf>,
+    /// Where the output is kept: json-file or none
+    #[arg(long, value_name = "DRIVER", value_parser = log_driver)]
+    pub(crate) log_driver: Option<stockade_engine::request::LogDriver>,
+    /// Write the container's id to a file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cidfile: Option<PathBuf>,
+    /// Accepted for Docker's sake: missing or never (images are local, nothing is pulled)
+    #[arg(long, value_name = "WHEN", value_parser = pull)]
+    pub(crate) pull: Option<String>,
+    /// Accepted for Docker's sake (nothing is pulled, so nothing is printed about it)
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// What `--name` says; nothing means a name that is made up, as in Docker.
+#[derive(Clone, Debug)]
+pub(crate) struct Named(pub(crate) Option<ContainerName>);
+
+fn name(text: &str) -> Result<Named, Invalid> {
+    if text.is_empty() {
+        return Ok(Named(None));
+    }
+    // Docker takes a leading slash away, which is how its API writes names.
+    let bare = text.strip_prefix('/').unwrap_or(text);
+    let reason = "letters, digits, _ . and -, at least two, beginning with a letter or digit";
+    bare.parse().map(|name| Named(Some(name))).map_err(|_other_words| invalid("--name", text, reason))
+}
+
+fn working_dir(text: &str) -> Result<String, Invalid> {
+    if !text.starts_with('/') {
+        return Err(invalid("--workdir", text, "the working directory must be an absolute path in the container"));
+    }
+    Ok(text.to_owned())
+}
+
+fn hostname(text: &str) -> Result<String, Invalid> {
+    // 64 is __NEW_UTS_LEN (uname(2)); the signs are those of a host name, and Docker's underscore.
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if text.len() > 64 || !text.bytes().all(good) || text.starts_with(['-', '.']) {
+        return Err(invalid("--hostname", text, "at most 64 letters, digits, - and ."));
+    }
+    Ok(text.to_owned())
+}
+
+fn log_driver(text: &str) -> Result<stockade_engine::request::LogDriver, Invalid> {
+    use stockade_engine::request::LogDriver;
+    match text {
+        "json-file" => Ok(LogDriver::JsonFile),
+        "none" => Ok(LogDriver::None),
+        _ => Err(invalid("--log-driver", text, "json-file and none are supported")),
+    }
+}
+
+fn pull(text: &str) -> Result<String, Invalid> {
+    match text {
+        "missing" | "never" => Ok(text.to_owned()),
+        "always" => Err(invalid("--pull", text, "registries are not supported yet: name a local image")),
+        _ => Err(invalid("--pull", text, "always, missing or never")),
+    }
+}

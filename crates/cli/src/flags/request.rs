@@ -1,0 +1,142 @@
+//! From flags to what the engine is asked for.
+
+use stockade_engine::Request;
+use stockade_engine::images::{Reference, ReferenceError};
+use stockade_engine::policy::devices::parse_rule;
+use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
+
+use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags};
+use crate::grammar::environment::{ReadError, variables};
+use crate::grammar::label::labels;
+use crate::grammar::mount::Mount;
+
+/// Flags that each are in order and together ask for nothing that can be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The image's name.
+    #[error(transparent)]
+    Image(#[from] ReferenceError),
+    /// A file of variables or labels.
+    #[error(transparent)]
+    File(#[from] ReadError),
+    /// `--security-opt` or `--device-cgroup-rule`.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Two mounts on one path.
+    #[error("duplicate mount point {0}: give one --volume, --mount or --tmpfs for it")]
+    DuplicateTarget(String),
+}
+
+/// What the flags ask for.
+pub(crate) struct Asked {
+    /// The container.
+    pub(crate) request: Request,
+    /// What the user should know although it is no error.
+    pub(crate) notices: Vec<String>,
+}
+
+impl CreateFlags {
+    /// Makes the request. Reads files of variables and labels; changes nothing.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub(crate) fn request(self) -> Result<Asked, RequestError> {
+        let mut command = self.image_and_command;
+        // clap gives at least one.
+        let image = Reference::parse(&if command.is_empty() { String::new() } else { command.remove(0) })?;
+        let mut notices = Vec::new();
+        let mut tmpfs = self.storage.tmpfs;
+        let mut binds = Vec::new();
+        for volume in self.storage.volume {
+            if volume.relabel {
+                let target = volume.bind.target.display();
+                notices.push(format!("the volume on {target} gets no SELinux label (z, Z): SELinux is not supported"));
+            }
+            binds.push(volume.bind);
+        }
+        for mount in self.storage.mount {
+            match mount {
+                Mount::Bind(bind) => binds.push(bind),
+                Mount::Tmpfs(mount) => tmpfs.push(mount),
+            }
+        }
+        let targets = binds.iter().map(|bind| &bind.target).chain(tmpfs.iter().map(|tmpfs| &tmpfs.0.destination));
+        unique(targets)?;
+        if self.limits.oom_kill_disable && self.limits.memory.is_none() {
+            notices.push("--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned());
+        }
+        let options = Options {
+            read_only: self.storage.read_only,
+            shm_size: self.storage.shm_size,
+            tmpfs,
+            network: self.namespaces.network.unwrap_or_default(),
+            pid: self.namespaces.pid.unwrap_or_default(),
+            ipc: self.namespaces.ipc.unwrap_or_default(),
+            uts: self.namespaces.uts.unwrap_or_default(),
+            user: self.namespaces.userns.unwrap_or_default(),
+            cgroup: self.namespaces.cgroupns.and_then(|mode| mode.0),
+            ..options(self.walls, &self.limits)?
+        };
+        let cgroup_parent = self.limits.cgroup_parent.clone().filter(|parent| !parent.is_empty());
+        let options = Options { resources: self.limits.resources(), ..options };
+        let mut request = process(self.process, image, command)?;
+        request.binds = binds;
+        request.cgroup_parent = cgroup_parent;
+        request.options = options;
+        Ok(Asked { request, notices })
+    }
+}
+
+/// The part about what runs.
+fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Result<Request, RequestError> {
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(Request {
+        image,
+        command,
+        entrypoint: flags.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] }),
+        name: flags.name.and_then(|name| name.0),
+        env: variables(&flags.env_file, &flags.env, |name| std::env::var_os(name))?,
+        working_dir: flags.workdir,
+        user: some(flags.user),
+        groups: flags.group_add,
+        hostname: some(flags.hostname),
+        labels: labels(&flags.label_file, &flags.label)?,
+        binds: Vec::new(),
+        terminal: flags.tty,
+        interactive: flags.interactive,
+        detached: false,
+        remove: flags.rm,
+        init: flags.init,
+        cgroup_parent: None,
+        log: flags.log_driver.unwrap_or_default(),
+        options: Options::default(),
+    })
+}
+
+/// The part about what it may do.
+fn options(walls: WallFlags, limits: &LimitFlags) -> Result<Options, RequestError> {
+    Ok(Options {
+        cap_add: walls.cap_add,
+        cap_drop: walls.cap_drop,
+        privileged: walls.privileged,
+        security: SecurityOptions::parse(&walls.security_opt)?,
+        devices: walls.device,
+        device_rules: walls.device_cgroup_rule.iter().map(|rule| parse_rule(rule)).collect::<Result<_, _>>()?,
+        ulimits: walls.ulimit,
+        sysctls: walls.sysctl,
+        oom_score_adj: limits.oom_score_adj,
+        ..Options::default()
+    })
+}
+
+/// Refuses two mounts on one path, as Docker does.
+fn unique<'a>(targets: impl Iterator<Item = &'a std::path::PathBuf>) -> Result<(), RequestError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for target in targets {
+        let plain: std::path::PathBuf = target.components().collect();
+        if !seen.insert(plain) {
+            return Err(RequestError::DuplicateTarget(target.display().to_string()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What of the host and of memory is mounted in the container.
+
+use clap::Args;
+use stockade_engine::policy::limits::{Tmpfs, parse_size};
+
+use crate::grammar::mount::Mount;
+use crate::grammar::volume::Volume;
+
+/// Mounts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct StorageFlags {
+    /// Mount a path of the host: HOST:CONTAINER[:ro,PROPAGATION]
+    #[arg(long, short, value_name = "HOST:CONTAINER")]
+    pub(crate) volume: Vec<Volume>,
+    /// Mount: type=bind,source=HOST,target=PATH[,readonly,bind-propagation=..,bind-recursive=..,bind-create-src] or
+    /// type=tmpfs,target=PATH[,tmpfs-size=..,tmpfs-mode=..,readonly]
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) mount: Vec<Mount>,
+    /// Mount a tmpfs: PATH[:OPTION,...] with the options of mount(8)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tmpfs: Vec<Tmpfs>,
+    /// Mount the container's root read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Size of /dev/shm (default 64m)
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| parse_size("--shm-size", text))]
+    pub(crate) shm_size: Option<u64>,
+}

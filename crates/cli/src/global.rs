@@ -1,0 +1,82 @@
+//! The options before the command, and what every command works with.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rustix::fs::Access;
+use stockade_engine::{Engine, Places};
+
+use crate::exit::{Failure, REFUSED};
+
+/// What is beside `stockade` in the folder that it was installed in.
+const PROGRAMS: [&str; 2] = ["stake", "stockade-monitor"];
+
+/// Where things are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Folder of layers and containers
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/stockade")]
+    pub(crate) data_root: PathBuf,
+    /// Folder of what does not outlive a reboot
+    #[arg(long, value_name = "DIR", default_value = "/run/stockade")]
+    pub(crate) exec_root: PathBuf,
+    /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
+    #[arg(long, value_name = "PROGRAM", global = true)]
+    pub(crate) runtime: Option<String>,
+}
+
+impl Global {
+    /// Opens this machine's containers.
+    ///
+    /// # Errors
+    /// For others than root; if a program of ours is missing; as [`Engine::open`].
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Failure::new(REFUSED, "containers without root are not supported yet: run it as root, by sudo for instance"));
+        }
+        Ok(Engine::open(self.places()?)?)
+    }
+
+    /// The folders and programs.
+    fn places(&self) -> Result<Places, Failure> {
+        let myself = std::env::current_exe()
+            .map_err(|error| Failure::new(REFUSED, format!("cannot tell where this program is: {error}")))?;
+        let programs = myself.parent().unwrap_or(Path::new("/")).to_owned();
+        let runtime = self.runtime.as_deref().filter(|name| !name.is_empty() && *name != PROGRAMS[0]);
+        let runtime = runtime.map(find_runtime).transpose()?;
+        for name in PROGRAMS {
+            let needed = name != PROGRAMS[0] || runtime.is_none();
+            if needed && !is_program(&programs.join(name)) {
+                let folder = programs.display();
+                let way_out = "they are installed together: `cargo build --release` builds all of them";
+                return Err(Failure::new(REFUSED, format!("there is no {name} beside stockade in {folder}; {way_out}")));
+            }
+        }
+        let absolute = |folder: &Path| {
+            std::path::absolute(folder)
+                .map_err(|error| Failure::new(REFUSED, format!("cannot use the folder {}: {error}", folder.display())))
+        };
+        Ok(Places { data: absolute(&self.data_root)?, exec: absolute(&self.exec_root)?, programs, runtime })
+    }
+}
+
+/// The absolute path of the runtime that `--runtime` names.
+fn find_runtime(name: &str) -> Result<PathBuf, Failure> {
+    let refused = |reason: &str| Failure::new(REFUSED, format!("invalid --runtime {name:?}: {reason}"));
+    if name.contains('/') {
+        let path = std::path::absolute(name).map_err(|error| refused(&error.to_string()))?;
+        return if is_program(&path) { Ok(path) } else { Err(refused("there is no such program")) };
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path));
+    found.ok_or_else(|| refused("no such program in PATH: install it, or give its path"))
+}
+
+/// Whether `path` is a file that this process may execute.
+fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
+}
