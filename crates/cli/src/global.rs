@@ -33,7 +33,10 @@ impl Global {
     /// For others than root; if a program of ours is missing; as [`Engine::open`].
     pub(crate) fn engine(&self) -> Result<Engine, Failure> {
         if !rustix::process::geteuid().is_root() {
-            return Err(Failure::new(REFUSED, "containers without root are not supported yet: run it as root, by sudo for instance"));
+            return Err(Failure::new(
+                REFUSED,
+                "containers without root are not supported yet: run it as root, by sudo for instance",
+            ));
         }
         Ok(Engine::open(self.places()?)?)
     }
@@ -50,7 +53,10 @@ impl Global {
             if needed && !is_program(&programs.join(name)) {
                 let folder = programs.display();
                 let way_out = "they are installed together: `cargo build --release` builds all of them";
-                return Err(Failure::new(REFUSED, format!("there is no {name} beside stockade in {folder}; {way_out}")));
+                return Err(Failure::new(
+                    REFUSED,
+                    format!("there is no {name} beside stockade in {folder}; {way_out}"),
+                ));
             }
         }
         let absolute = |folder: &Path| {

@@ -38,3 +38,6 @@ pub(crate) struct CreateFlags {
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
+
+#[cfg(test)]
+mod tests;

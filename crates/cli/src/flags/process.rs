@@ -31,7 +31,7 @@ pub(crate) struct ProcessFlags {
     /// Read environment variables from a file
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Run this program instead of the image's; nothing takes the image's away
+    /// Run this program instead of the image's entrypoint; an empty one takes the image's away
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) entrypoint: Option<String>,
     /// Working directory in the container

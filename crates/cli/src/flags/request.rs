@@ -63,7 +63,9 @@ impl CreateFlags {
         let targets = binds.iter().map(|bind| &bind.target).chain(tmpfs.iter().map(|tmpfs| &tmpfs.0.destination));
         unique(targets)?;
         if self.limits.oom_kill_disable && self.limits.memory.is_none() {
-            notices.push("--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned());
+            notices.push(
+                "--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned(),
+            );
         }
         let options = Options {
             read_only: self.storage.read_only,

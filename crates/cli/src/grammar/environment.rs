@@ -39,7 +39,9 @@ pub(crate) fn variables(
     let mut add = |name: &str, value: Option<&str>| {
         let value = match value {
             Some(value) => Some(value.to_owned()),
-            None => outside(name).map(|value| value.into_string().map_err(|_not_text| ReadError::Outside(name.to_owned()))).transpose()?,
+            None => outside(name)
+                .map(|value| value.into_string().map_err(|_not_text| ReadError::Outside(name.to_owned())))
+                .transpose()?,
         };
         variables.extend(value.map(|value| format!("{name}={value}")));
         Ok::<_, ReadError>(())

@@ -68,7 +68,7 @@ impl Asked<'_> {
     /// The value of a key that stands for true when it has none.
     fn truth(&self, field: &str, value: Option<&str>) -> Result<bool, Invalid> {
         let Some(value) = value else { return Ok(true) };
-        boolean(FLAG, value).map_err(|_other_words| self.wrong(format!("{field}: neither true nor false")))
+        boolean(value).map_err(|error| self.wrong(format!("{field}: {error}")))
     }
 
     /// Takes one `KEY=VALUE` or `KEY`.
@@ -106,19 +106,24 @@ impl Asked<'_> {
                     "disabled" => Recursion::Disabled,
                     "readonly" => Recursion::ReadOnly,
                     "writable" => {
-                        return Err(self.wrong("bind-recursive=writable is not supported: what is below a read-only bind is read-only"));
+                        return Err(self.wrong(
+                            "bind-recursive=writable is not supported: what is below a read-only bind is read-only",
+                        ));
                     }
                     _ => return Err(self.wrong(format!("bind-recursive={value}: one of enabled, disabled, readonly"))),
                 });
             }
             "tmpfs-size" => {
-                let size = parse_size(FLAG, value).map_err(|_other_words| self.wrong(format!("tmpfs-size={value}: not a size such as 64m")))?;
+                let size = parse_size(FLAG, value)
+                    .map_err(|_other_words| self.wrong(format!("tmpfs-size={value}: not a size such as 64m")))?;
                 self.size = Some(size);
             }
             "tmpfs-mode" => {
                 let octal = !value.is_empty() && value.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
                 let mode = u32::from_str_radix(value, 8).ok().filter(|mode| octal && *mode <= 0o7777);
-                self.mode = Some(mode.ok_or_else(|| self.wrong(format!("tmpfs-mode={value}: not an octal mode such as 1770")))?);
+                self.mode = Some(
+                    mode.ok_or_else(|| self.wrong(format!("tmpfs-mode={value}: not an octal mode such as 1770")))?,
+                );
             }
             _ if key.starts_with("volume-") || key.starts_with("image-") => {
                 return Err(self.wrong(format!("{key}: only binds and tmpfs mounts are supported yet")));
@@ -159,7 +164,9 @@ impl Asked<'_> {
         let source = match self.source.as_deref() {
             None | Some("") => return Err(self.wrong("source= is missing: the path on the host")),
             Some(path) if path.starts_with('/') || path == "." || path.starts_with("./") => path,
-            Some(path) => return Err(self.wrong(format!("the path on the host, {path:?}, must be absolute or begin with ./"))),
+            Some(path) => {
+                return Err(self.wrong(format!("the path on the host, {path:?}, must be absolute or begin with ./")));
+            }
         };
         Ok(Bind {
             source: absolute(source).map_err(|error| self.wrong(format!("source={source}: {error}")))?,
@@ -229,7 +236,10 @@ mod tests {
     #[test]
     fn tmpfs_mounts() {
         assert_eq!(tmpfs("type=tmpfs,target=/t"), "noexec,nosuid,nodev");
-        assert_eq!(tmpfs("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770,ro"), "noexec,nosuid,nodev,ro,size=1048576,mode=1770");
+        assert_eq!(
+            tmpfs("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770,ro"),
+            "noexec,nosuid,nodev,ro,size=1048576,mode=1770"
+        );
     }
 
     #[test]
@@ -260,7 +270,8 @@ mod tests {
             ("type=tmpfs,target=/b,tmpfs-size=x", "size"),
             ("type=bind,\"source=/a,target=/b", "quoted field"),
         ] {
-            let error = text.parse::<Mount>().map_or_else(|error| error.to_string(), |mount| panic!("{text}: {mount:?}"));
+            let error =
+                text.parse::<Mount>().map_or_else(|error| error.to_string(), |mount| panic!("{text}: {mount:?}"));
             assert!(error.contains(word) && error.contains(FLAG), "{text}: {error}");
         }
     }

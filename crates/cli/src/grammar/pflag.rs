@@ -7,8 +7,6 @@
 use clap::builder::ValueRange;
 use clap::{Arg, ArgAction, Command};
 
-use super::{Invalid, invalid};
-
 /// `command` and all its commands, reading flags as Docker's do.
 pub(crate) fn impose(command: Command) -> Command {
     command
@@ -28,20 +26,25 @@ fn flag(argument: Arg) -> Arg {
             .default_value("false")
             .hide_default_value(true)
             .value_name("BOOL")
-            .value_parser(|value: &str| boolean("a flag", value)),
+            .value_parser(boolean),
         ArgAction::Set | ArgAction::Append => argument.allow_hyphen_values(true),
         _ => argument,
     }
 }
 
+/// A text that is no truth value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither true nor false")]
+pub(crate) struct NoTruth;
+
 /// A truth value as Go's `strconv.ParseBool` takes it.
 ///
 /// # Errors
 /// Anything else.
-pub(crate) fn boolean(flag: &'static str, value: &str) -> Result<bool, Invalid> {
+pub(crate) fn boolean(value: &str) -> Result<bool, NoTruth> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(invalid(flag, value, "neither true nor false")),
+        _ => Err(NoTruth),
     }
 }

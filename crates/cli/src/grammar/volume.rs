@@ -29,7 +29,13 @@ impl std::str::FromStr for Volume {
                 let reason = "anonymous volumes are not supported yet: give HOST:CONTAINER with an absolute path each";
                 return Err(invalid(FLAG, text, reason));
             }
-            _ => return Err(invalid(FLAG, text, "not of the form HOST:CONTAINER[:OPTIONS]; for a path with a colon use --mount")),
+            _ => {
+                return Err(invalid(
+                    FLAG,
+                    text,
+                    "not of the form HOST:CONTAINER[:OPTIONS]; for a path with a colon use --mount",
+                ));
+            }
         };
         let target = mount_target(FLAG, text, target)?;
         let mut volume = Self {
@@ -90,7 +96,11 @@ fn source_path(text: &str, source: &str) -> Result<PathBuf, Invalid> {
         return Err(invalid(FLAG, text, "no path of the host stands before the first colon"));
     }
     if !source.starts_with(['/', '.']) {
-        return Err(invalid(FLAG, text, "named volumes are not supported yet: give an absolute path, or one that begins with ./"));
+        return Err(invalid(
+            FLAG,
+            text,
+            "named volumes are not supported yet: give an absolute path, or one that begins with ./",
+        ));
     }
     absolute(source).map_err(|error| invalid(FLAG, text, format!("the path of the host: {error}")))
 }

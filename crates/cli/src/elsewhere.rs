@@ -1,0 +1,144 @@
+//! What Docker has and Stockade has not (yet): each is refused by name, with the way out.
+
+/// Flags of Docker's `run` and `create`, without their dashes, with what to do instead.
+const FLAGS: &[(&str, &str)] = &[
+    ("a", ATTACH),
+    ("add-host", NETWORK),
+    ("annotation", "annotations are not passed to the runtime; use --label for what is for people"),
+    ("attach", ATTACH),
+    ("cpu-count", WINDOWS),
+    ("cpu-percent", WINDOWS),
+    ("cpu-rt-period", REALTIME),
+    ("cpu-rt-runtime", REALTIME),
+    ("disable-content-trust", "nothing is pulled; leave the flag out"),
+    ("dns", NETWORK),
+    ("dns-opt", NETWORK),
+    ("dns-option", NETWORK),
+    ("dns-search", NETWORK),
+    ("domainname", "a domain name is not supported; use --sysctl kernel.domainname=NAME"),
+    ("expose", PORTS),
+    ("gpus", "GPUs are not supported; give device files by --device"),
+    ("health-cmd", HEALTH),
+    ("health-interval", HEALTH),
+    ("health-retries", HEALTH),
+    ("health-start-interval", HEALTH),
+    ("health-start-period", HEALTH),
+    ("health-timeout", HEALTH),
+    ("io-maxbandwidth", WINDOWS),
+    ("io-maxiops", WINDOWS),
+    ("ip", NETWORK),
+    ("ip6", NETWORK),
+    ("isolation", WINDOWS),
+    ("kernel-memory", "the kernel has no such limit any more; use --memory"),
+    ("link", NETWORK),
+    ("link-local-ip", NETWORK),
+    ("log-opt", "log drivers take no options here; the log is kept whole until the container is removed"),
+    ("mac-address", NETWORK),
+    ("net-alias", NETWORK),
+    ("network-alias", NETWORK),
+    ("no-healthcheck", "health checks are never run; leave the flag out"),
+    ("P", PORTS),
+    ("p", PORTS),
+    ("platform", "images of other platforms are not supported; leave the flag out"),
+    ("publish", PORTS),
+    ("publish-all", PORTS),
+    ("restart", "nothing restarts containers; leave the flag out, and use a service of your init system"),
+    ("stop-signal", "the image's stop signal is used; give another one to stop --signal"),
+    ("stop-timeout", "give it to stop --timeout"),
+    ("storage-opt", "the storage takes no options; leave the flag out"),
+    ("use-api-socket", "there is no API socket; leave the flag out"),
+    ("volume-driver", "volumes are not supported yet; bind a folder by --volume HOST:CONTAINER"),
+    ("volumes-from", "volumes are not supported yet; give the same --volume flags"),
+];
+
+const ATTACH: &str = "output is always attached, and input by -i; leave the flag out";
+const HEALTH: &str = "health checks are not supported yet; leave the flag out";
+const NETWORK: &str = "networks are not supported yet; use --network none or host";
+const PORTS: &str = "ports are not published yet; use --network host, which takes the network's wall down";
+const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
+const WINDOWS: &str = "it is for Windows containers; leave it out";
+
+/// Commands of Docker's, with what to do instead.
+const COMMANDS: &[(&str, &str)] = &[
+    ("build", BUILD),
+    ("builder", BUILD),
+    ("buildx", BUILD),
+    ("commit", BUILD),
+    ("compose", "start each container by run"),
+    ("context", "there is no daemon to choose"),
+    ("cp", "bind a folder by --volume"),
+    ("diff", LATER),
+    ("events", LATER),
+    ("exec", LATER),
+    ("export", LATER),
+    ("history", IMAGES),
+    ("image", IMAGES),
+    ("images", IMAGES),
+    ("import", IMAGES),
+    ("load", IMAGES),
+    ("login", PULL),
+    ("logout", PULL),
+    ("manifest", IMAGES),
+    ("network", NETWORK),
+    ("pause", LATER),
+    ("plugin", "there are no plugins"),
+    ("port", NETWORK),
+    ("prune", "remove containers by rm"),
+    ("pull", PULL),
+    ("push", PULL),
+    ("rename", LATER),
+    ("restart", "use stop and start"),
+    ("rmi", IMAGES),
+    ("save", IMAGES),
+    ("search", PULL),
+    ("stats", LATER),
+    ("system", "use info"),
+    ("tag", IMAGES),
+    ("top", LATER),
+    ("unpause", LATER),
+    ("update", LATER),
+    ("volume", "bind a folder by --volume HOST:CONTAINER"),
+];
+
+const BUILD: &str = "images are built by other tools, such as buildah";
+const IMAGES: &str =
+    "images are named where they are: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, host";
+const LATER: &str = "it is not supported yet";
+const PULL: &str = "registries are not supported yet; fetch images by skopeo copy docker://NAME oci:DIR";
+
+/// What to do instead of Docker's flag `name` (with its dashes) of `run` and `create`, if it is one.
+pub(crate) fn flag(name: &str) -> Option<&'static str> {
+    find(FLAGS, name.trim_start_matches('-'))
+}
+
+/// What to do instead of Docker's command `name`, if it is one.
+pub(crate) fn command(name: &str) -> Option<&'static str> {
+    find(COMMANDS, name)
+}
+
+fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line;
+
+    #[test]
+    fn nothing_is_both_here_and_elsewhere() {
+        let command = line::command();
+        let run = command.find_subcommand("run").unwrap();
+        let longs: Vec<&str> =
+            run.get_arguments().filter_map(clap::Arg::get_long_and_visible_aliases).flatten().collect();
+        let shorts: Vec<String> = run.get_arguments().filter_map(clap::Arg::get_short).map(String::from).collect();
+        for (name, _) in FLAGS {
+            assert!(!longs.contains(name) && !shorts.iter().any(|short| short == name), "{name} is supported");
+        }
+        for (name, _) in COMMANDS {
+            assert!(command.find_subcommand(name).is_none(), "{name} is supported");
+        }
+        assert!(longs.contains(&"memory") && longs.contains(&"net"), "{longs:?}");
+        assert!(flag("--publish").is_some() && flag("-p").is_some() && flag("--bogus").is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line: its commands, and where each is done.
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::exit::Failure;
+use crate::global::Global;
+use crate::grammar::pflag;
+use crate::verb;
+
+/// Run programs that you do not trust: Docker's command line without a daemon, and walls that are read back from the kernel
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version = verb::version::VERSION, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = false, propagate_version = false)]
+#[command(
+    after_help = "'stockade COMMAND --help' tells more of a command.\nA first one: stockade run --rm -it host sh"
+)]
+pub(crate) struct Line {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Container(ContainerCommand),
+    Info(verb::info::Info),
+    Version(verb::version::Version),
+    #[command(name = stockade_engine::finish::COMMAND, hide = true)]
+    ContainerExited(verb::container_exited::ContainerExited),
+    /// The same commands under Docker's longer name
+    #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
+    Group(Group),
+}
+
+/// `container COMMAND`.
+#[derive(Debug, Args)]
+pub(crate) struct Group {
+    #[command(subcommand)]
+    command: ContainerCommand,
+}
+
+/// The commands about containers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainerCommand {
+    #[command(override_usage = "stockade run [OPTIONS] IMAGE [COMMAND] [ARG...]", disable_help_flag = true)]
+    Run(Box<verb::run::Run>),
+    #[command(override_usage = "stockade create [OPTIONS] IMAGE [COMMAND] [ARG...]", disable_help_flag = true)]
+    Create(Box<verb::create::Create>),
+    Start(verb::start::Start),
+    Attach(verb::attach::Attach),
+    #[command(visible_aliases = ["ls", "list"])]
+    Ps(verb::ps::Ps),
+    Inspect(verb::inspect::Inspect),
+    Logs(verb::logs::Logs),
+    Wait(verb::wait::Wait),
+    Kill(verb::kill::Kill),
+    Stop(verb::stop::Stop),
+    #[command(visible_alias = "remove")]
+    Rm(verb::rm::Rm),
+}
+
+/// The commands with their flags, reading them as Docker's do.
+pub(crate) fn command() -> clap::Command {
+    pflag::impose(Line::command())
+}
+
+impl Line {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What clap says; requests for help and the version are errors too.
+    pub(crate) fn read(arguments: &[std::ffi::OsString]) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
+    /// Does what it says; the exit code.
+    pub(crate) fn run(self) -> Result<u8, Failure> {
+        let global = &self.global;
+        match self.command {
+            Command::Container(command) | Command::Group(Group { command }) => command.run(global),
+            Command::Info(info) => info.run(global),
+            Command::Version(version) => version.run(global),
+            Command::ContainerExited(exited) => exited.run(global),
+        }
+    }
+}
+
+impl ContainerCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Run(run) => run.run(global),
+            Self::Create(create) => create.run(global),
+            Self::Start(start) => start.run(global),
+            Self::Attach(attach) => attach.run(global),
+            Self::Ps(ps) => ps.run(global),
+            Self::Inspect(inspect) => inspect.run(global),
+            Self::Logs(logs) => logs.run(global),
+            Self::Wait(wait) => wait.run(global),
+            Self::Kill(kill) => kill.run(global),
+            Self::Stop(stop) => stop.run(global),
+            Self::Rm(rm) => rm.run(global),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! `attach`: this terminal at a container that runs.
+
+use clap::Args;
+use stockade_engine::session::{Attachment, DETACH_KEYS, Input, SignalProxy};
+use stockade_engine::{Followed, Session};
+
+use crate::exit::{FAILED, Failure, SUCCESS};
+use crate::global::Global;
+use crate::grammar::{Invalid, invalid};
+
+/// Attach this terminal's streams to a running container
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    /// Do not attach standard input
+    #[arg(long)]
+    no_stdin: bool,
+    #[command(flatten)]
+    session: SessionFlags,
+    /// Name, id, or the beginning of an id
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+/// How one is attached.
+#[derive(Debug, Args)]
+pub(crate) struct SessionFlags {
+    /// Pass signals on to the container
+    #[arg(long, value_name = "BOOL", default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = clap::ArgAction::Set, value_parser = crate::grammar::pflag::boolean)]
+    sig_proxy: bool,
+    /// Keys that detach from the container, such as ctrl-p,ctrl-q
+    #[arg(long, value_name = "KEYS", value_parser = detach_keys)]
+    detach_keys: Option<Keys>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Keys(Vec<u8>);
+
+impl SessionFlags {
+    /// What the flags and `input` make up.
+    pub(crate) fn attachment(&self, input: Input) -> Attachment {
+        Attachment {
+            input,
+            signals: if self.sig_proxy { SignalProxy::Forward } else { SignalProxy::Keep },
+            detach_keys: self.detach_keys.as_ref().map_or(DETACH_KEYS.to_vec(), |keys| keys.0.clone()),
+        }
+    }
+}
+
+impl Attach {
+    /// Attaches until the container ends or the keys are typed; the exit code is the container's.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let engine = global.engine()?;
+        let id = engine.find(&self.container).map_err(|error| Failure::failed(&error))?;
+        let input = if self.no_stdin { Input::Ignore } else { Input::Forward };
+        let session = stockade_engine::attach(&engine, &id, self.session.attachment(input));
+        follow(session.map_err(|error| Failure::failed(&error))?)
+    }
+}
+
+/// Follows a session to its end: the container's exit code, or 0 for who detached.
+pub(crate) fn follow(session: Session) -> Result<u8, Failure> {
+    match session.follow()? {
+        Followed::Exited(code) => Ok(code),
+        Followed::Detached => Ok(SUCCESS),
+    }
+}
+
+/// Refuses a terminal for the container where standard input is none, as Docker does.
+pub(crate) fn check_terminal(terminal: bool, input: Input) -> Result<(), Failure> {
+    if terminal && input == Input::Forward && !rustix::termios::isatty(rustix::stdio::stdin()) {
+        let text = "the input device is not a TTY: leave out -t, or -i, or run it on a terminal";
+        return Err(Failure::new(FAILED, text));
+    }
+    Ok(())
+}
+
+/// Keys as Docker writes them: single characters and `ctrl-` with a letter or one of `@[\]^_`, separated by commas.
+fn detach_keys(text: &str) -> Result<Keys, Invalid> {
+    if text.is_empty() {
+        return Ok(Keys(Vec::new()));
+    }
+    let key = |word: &str| match word.strip_prefix("ctrl-").map(str::as_bytes) {
+        Some([letter @ (b'a'..=b'z' | b'@' | b'['..=b'_')]) => Some(letter.to_ascii_uppercase() & 0x1f),
+        Some(_) => None,
+        None => <[u8; 1]>::try_from(word.as_bytes()).ok().map(|[byte]| byte),
+    };
+    let keys: Option<Vec<u8>> = text.split(',').map(key).collect();
+    let reason = "characters, and ctrl- with a letter or one of @ [ \\ ] ^ _, separated by commas";
+    keys.map(Keys).ok_or_else(|| invalid("--detach-keys", text, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        assert_eq!(detach_keys("ctrl-p,ctrl-q").unwrap().0, DETACH_KEYS);
+        assert_eq!(detach_keys("ctrl-a,x,ctrl-@,ctrl-[").unwrap().0, [1, b'x', 0, 27]);
+        assert_eq!(detach_keys("").unwrap().0, b"");
+        for text in ["ctrl-", "ctrl-1", "xy", "a,,b", "ctrl-ä", "Ctrl-a"] {
+            assert!(detach_keys(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! One file per command: its flags, and what it does with the engine.
+
+pub(crate) mod attach;
+pub(crate) mod container_exited;
+pub(crate) mod create;
+pub(crate) mod each;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod kill;
+pub(crate) mod logs;
+pub(crate) mod ps;
+pub(crate) mod rm;
+pub(crate) mod run;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod version;
+pub(crate) mod wait;

@@ -1,0 +1,219 @@
+//! `ps`: the containers in short.
+
+mod filter;
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use stockade_engine::{State, Summary, Which};
+
+use crate::exit::{Failure, REFUSED, SUCCESS};
+use crate::global::Global;
+use crate::say;
+use crate::show::ago;
+use crate::show::table::{aligned, ellipsis, printable};
+use crate::show::template::{Filling, Template, TemplateError};
+use filter::{Condition, Filters};
+
+/// The columns that are shown when nobody asks for others.
+const USUAL: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+/// List containers
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Show all, not only those that run
+    #[arg(long, short)]
+    all: bool,
+    /// Show only ids
+    #[arg(long, short)]
+    quiet: bool,
+    /// Show whole ids and commands
+    #[arg(long)]
+    no_trunc: bool,
+    /// Show the newest so many, whatever they do
+    #[arg(long, short = 'n', value_name = "N", default_value_t = -1, hide_default_value = true)]
+    last: i64,
+    /// Show the newest, whatever it does
+    #[arg(long, short)]
+    latest: bool,
+    /// Show only some: name=TEXT (^ and $ stand for its ends), id=BEGINNING, status=STATUS, exited=CODE, label=KEY[=VALUE],
+    /// ancestor=IMAGE
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    filter: Vec<Condition>,
+    /// table, json, or a Go template, such as 'table {{.ID}}\t{{.Names}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+impl Ps {
+    /// Prints the list.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let look = Look::of(self.format.as_deref(), self.quiet).map_err(|error| Failure::of(REFUSED, &error))?;
+        let filters = Filters::new(self.filter);
+        let newest = if self.latest { 1 } else { self.last };
+        let newest = usize::try_from(newest).ok().filter(|number| *number > 0);
+        let all = self.all || newest.is_some() || filters.name_states();
+        let engine = global.engine()?;
+        let found = stockade_engine::list(&engine, if all { Which::All } else { Which::Running });
+        let found = found.map_err(|error| Failure::failed(&error))?;
+        let shown: Vec<Summary> =
+            found.into_iter().filter(|one| filters.take(one)).take(newest.unwrap_or(usize::MAX)).collect();
+        let text = look.text(&shown, self.no_trunc, Timestamp::now()).map_err(|error| Failure::failed(&error))?;
+        if !text.is_empty() {
+            say::line(text.trim_end_matches('\n'))?;
+        }
+        for (id, reason) in shown.iter().filter_map(|one| Some((&one.id, one.damaged.as_ref()?))) {
+            say::warning(&format!("container {}: {reason}", id.short()));
+        }
+        Ok(SUCCESS)
+    }
+}
+
+/// How the list looks.
+enum Look {
+    /// Columns under a head.
+    Table(Template),
+    /// One JSON text a line.
+    Json,
+    /// A template a line.
+    Plain(Template),
+}
+
+impl Look {
+    fn of(format: Option<&str>, quiet: bool) -> Result<Self, TemplateError> {
+        Ok(match format.unwrap_or_default() {
+            "" | "table" if quiet => Self::Plain(Template::parse("{{.ID}}")?),
+            "" | "table" => Self::Table(Template::parse(USUAL)?),
+            "json" => Self::Json,
+            format => match format.strip_prefix("table ") {
+                Some(columns) => Self::Table(Template::parse(columns.trim())?),
+                None => Self::Plain(Template::parse(format)?),
+            },
+        })
+    }
+
+    fn text(&self, containers: &[Summary], whole: bool, now: Timestamp) -> Result<String, TemplateError> {
+        let rows = containers.iter().map(|one| row(one, whole, now));
+        match self {
+            Self::Json => Ok(rows.map(|row| format!("{}\n", row.fields)).collect()),
+            Self::Plain(template) => rows.map(|row| Ok(format!("{}\n", template.fill(&row)?))).collect(),
+            Self::Table(template) => {
+                let heads: Vec<String> = template.columns().iter().map(|column| head(column)).collect();
+                let head = Ok(template.with_cells(&heads));
+                let lines = std::iter::once(head).chain(rows.map(|row| template.fill(&row)));
+                Ok(aligned(&lines.collect::<Result<Vec<_>, _>>()?))
+            }
+        }
+    }
+}
+
+/// What Docker writes over a column.
+fn head(column: &str) -> String {
+    match column {
+        "ID" => "CONTAINER ID".to_owned(),
+        "RunningFor" => "CREATED".to_owned(),
+        "CreatedAt" => "CREATED AT".to_owned(),
+        other => other.to_uppercase(),
+    }
+}
+
+/// The fields of one container.
+fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
+    let command = printable(&one.command.join(" "));
+    let command = if whole { command } else { ellipsis(&command, 20) };
+    let labels: Vec<String> = one.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let fields = json!({
+        "ID": if whole { one.id.as_str() } else { one.id.short() },
+        "Names": one.name.as_str(),
+        "Image": printable(&one.image),
+        "Command": format!("\"{command}\""),
+        "CreatedAt": ago::absolute(&one.created).unwrap_or_default(),
+        "RunningFor": ago::since(&one.created, now).map(|time| format!("{time} ago")).unwrap_or_default(),
+        "Ports": "",
+        "State": state(one),
+        "Status": status(one, now),
+        "Labels": printable(&labels.join(",")),
+        "Mounts": "",
+        "Networks": "",
+    });
+    let answers: Value = one.labels.iter().map(|(key, value)| (key.clone(), Value::from(printable(value)))).collect();
+    Filling { fields, methods: BTreeMap::from([("Label", answers)]) }
+}
+
+/// Docker's word for the state. A record that cannot be read makes a container `dead`.
+fn state(one: &Summary) -> &'static str {
+    if one.damaged.is_some() { "dead" } else { one.state.docker() }
+}
+
+/// Docker's words for the state and its age.
+fn status(one: &Summary, now: Timestamp) -> String {
+    let age = |time: &Option<String>| time.as_deref().and_then(|time| ago::since(time, now)).unwrap_or_default();
+    match one.state {
+        _ if one.damaged.is_some() => "Dead".to_owned(),
+        State::Running => format!("Up {}", age(&one.started)),
+        State::Exited => format!("Exited ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished)),
+        State::Created | State::Starting | State::Failed => "Created".to_owned(),
+        State::Removed => "Removal In Progress".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn container(name: &str, state: State) -> Summary {
+        Summary {
+            id: "0123456789abcdef".repeat(4).try_into().unwrap(),
+            name: name.parse().unwrap(),
+            image: "oci:/images/busybox:latest".to_owned(),
+            command: ["sleep", "1000", "and some more"].map(str::to_owned).to_vec(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            state,
+            pid: None,
+            exit_code: Some(137),
+            error: None,
+            started: Some("2026-01-01T00:00:00Z".to_owned()),
+            finished: Some("2026-01-01T01:00:00Z".to_owned()),
+            labels: BTreeMap::from([("a".to_owned(), "b\u{1b}".to_owned())]),
+            damaged: None,
+        }
+    }
+
+    fn shown(format: &str, quiet: bool) -> String {
+        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        let list = [container("web", State::Running), container("job", State::Exited)];
+        Look::of(Some(format), quiet).unwrap().text(&list, false, now).unwrap()
+    }
+
+    #[test]
+    fn dockers_columns() {
+        let lines = shown("", false);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(
+            lines[0].split_whitespace().collect::<Vec<_>>(),
+            ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+        );
+        assert!(
+            lines[1].starts_with("0123456789ab   oci:/images/busybox:latest   \"sleep 1000 and some…\""),
+            "{}",
+            lines[1]
+        );
+        assert!(
+            lines[1].contains("2 hours ago") && lines[1].contains("Up 2 hours") && lines[1].ends_with("web"),
+            "{}",
+            lines[1]
+        );
+        assert!(lines[2].contains("Exited (137) About an hour ago"), "{}", lines[2]);
+        assert_eq!(shown("", true), "0123456789ab\n0123456789ab\n");
+        assert_eq!(
+            shown("{{.Names}} {{.State}} {{.Label \"a\"}}", false),
+            "web running b\u{fffd}\njob exited b\u{fffd}\n"
+        );
+        assert_eq!(shown("table {{.ID}}\\t{{.Names}}", false).lines().next(), Some("CONTAINER ID   NAMES"));
+        let json: Value = serde_json::from_str(shown("json", false).lines().next().unwrap()).unwrap();
+        assert_eq!(json["Names"], "web");
+        assert!(Look::of(Some("{{range .}}"), false).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! `--filter`: which containers are listed.
+
+use std::str::FromStr;
+
+use stockade_engine::Summary;
+
+use crate::grammar::{Invalid, invalid};
+
+const FLAG: &str = "--filter";
+
+/// The states that Docker knows. Those that no container of ours is ever in find nothing.
+const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+/// One `--filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// A part of the name, or with `^` and `$` its beginning and end.
+    Name(String),
+    /// The beginning of the id.
+    Id(String),
+    /// The state.
+    Status(String),
+    /// The exit code.
+    Exited(u8),
+    /// A label, and perhaps its value.
+    Label(String, Option<String>),
+    /// The image's name, with or without its tag.
+    Ancestor(String),
+}
+
+impl FromStr for Condition {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (key, value) = text.split_once('=').ok_or_else(|| invalid(FLAG, text, "not of the form KEY=VALUE"))?;
+        let owned = value.to_owned();
+        Ok(match key {
+            "name" => Self::Name(owned),
+            "id" => Self::Id(owned),
+            "status" if STATES.contains(&value) => Self::Status(owned),
+            "status" => return Err(invalid(FLAG, text, format!("one of {}", STATES.join(", ")))),
+            "exited" => {
+                Self::Exited(value.parse().map_err(|_overflow| invalid(FLAG, text, "an exit code from 0 to 255"))?)
+            }
+            "label" if value.is_empty() => return Err(invalid(FLAG, text, "label=KEY or label=KEY=VALUE")),
+            "label" => match value.split_once('=') {
+                Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
+                None => Self::Label(owned, None),
+            },
+            "ancestor" => Self::Ancestor(owned),
+            _ => {
+                return Err(invalid(
+                    FLAG,
+                    text,
+                    "unknown key: name, id, status, exited, label and ancestor are supported",
+                ));
+            }
+        })
+    }
+}
+
+impl Condition {
+    /// Whether it holds for `one`.
+    fn holds(&self, one: &Summary) -> bool {
+        match self {
+            Self::Name(pattern) => name_matches(pattern, one.name.as_str()),
+            Self::Id(beginning) => one.id.as_str().starts_with(beginning.as_str()),
+            Self::Status(status) => super::state(one) == status,
+            Self::Exited(code) => one.state == stockade_engine::State::Exited && one.exit_code == Some(*code),
+            Self::Label(key, None) => one.labels.contains_key(key),
+            Self::Label(key, Some(value)) => one.labels.get(key) == Some(value),
+            Self::Ancestor(image) => {
+                one.image == *image || one.image.rsplit_once(':').is_some_and(|(untagged, _)| untagged == image)
+            }
+        }
+    }
+}
+
+/// Docker's names have a slash before them, which patterns may begin with.
+fn name_matches(pattern: &str, name: &str) -> bool {
+    let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |pattern| (true, pattern));
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+    let (ends, pattern) = pattern.strip_suffix('$').map_or((false, pattern), |pattern| (true, pattern));
+    match (begins, ends) {
+        (true, true) => name == pattern,
+        (true, false) => name.starts_with(pattern),
+        (false, true) => name.ends_with(pattern),
+        (false, false) => name.contains(pattern),
+    }
+}
+
+/// All `--filter`s: of those with one key one must hold, but every `label`.
+pub(super) struct Filters(Vec<Condition>);
+
+impl Filters {
+    pub(super) fn new(conditions: Vec<Condition>) -> Self {
+        Self(conditions)
+    }
+
+    /// Whether they ask for states, and so for containers that do not run.
+    pub(super) fn name_states(&self) -> bool {
+        self.0.iter().any(|condition| matches!(condition, Condition::Status(_) | Condition::Exited(_)))
+    }
+
+    /// Whether `one` is listed.
+    pub(super) fn take(&self, one: &Summary) -> bool {
+        self.0.iter().all(|condition| {
+            let same = |other: &&Condition| std::mem::discriminant(*other) == std::mem::discriminant(condition);
+            match condition {
+                Condition::Label(..) => condition.holds(one),
+                _ => self.0.iter().filter(same).any(|other| other.holds(one)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::container;
+    use super::*;
+    use stockade_engine::State;
+
+    fn taken(filters: &[&str]) -> bool {
+        let conditions = filters.iter().map(|text| text.parse().unwrap()).collect();
+        Filters::new(conditions).take(&container("web-1", State::Exited))
+    }
+
+    #[test]
+    fn what_holds() {
+        for filters in [
+            &[][..],
+            &["name=web"],
+            &["name=^web-1$"],
+            &["name=^/web"],
+            &["name=nope", "name=1$"],
+            &["id=0123"],
+            &["status=exited"],
+            &["status=running", "status=exited"],
+            &["exited=137"],
+            &["label=a"],
+            &["ancestor=oci:/images/busybox"],
+            &["ancestor=oci:/images/busybox:latest", "name=web"],
+        ] {
+            assert!(taken(filters), "{filters:?}");
+        }
+        for filters in [
+            &["name=webb"][..],
+            &["name=^eb"],
+            &["name=web$"],
+            &["id=123"],
+            &["status=running"],
+            &["exited=0"],
+            &["label=b"],
+            &["label=a=c"],
+            &["label=a", "label=b"],
+            &["ancestor=busybox"],
+            &["name=web", "status=created"],
+        ] {
+            assert!(!taken(filters), "{filters:?}");
+        }
+        for text in ["", "name", "status=up", "exited=x", "exited=256", "label=", "before=x", "volume=x"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `rm`: removes containers.
+
+use clap::Args;
+use stockade_engine::{FindError, Force};
+
+use super::each::{each, then_say};
+use crate::exit::{Failure, SUCCESS, chain};
+use crate::global::Global;
+use crate::say;
+
+/// Remove one or more containers
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Kill those that run
+    #[arg(long, short)]
+    force: bool,
+    /// Accepted for Docker's sake (there are no anonymous volumes)
+    #[arg(long, short)]
+    volumes: bool,
+    /// Names, ids, or beginnings of ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+impl Rm {
+    /// Removes each. As in Docker, one that is not there is no failure with `--force`.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let engine = global.engine()?;
+        let force = if self.force { Force::Kill } else { Force::Refuse };
+        let mut code = SUCCESS;
+        for name in self.containers {
+            match engine.find(&name) {
+                Err(error @ FindError::Missing(_)) if self.force => say::error(&chain(&error)),
+                _ => {
+                    let removed =
+                        each(&engine, &[name], |id, name| then_say(stockade_engine::remove(&engine, id, force), name));
+                    code = code.max(removed);
+                }
+            }
+        }
+        Ok(code)
+    }
+}

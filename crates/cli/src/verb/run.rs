@@ -1,0 +1,115 @@
+//! `run`: makes a container and starts it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use stockade_engine::session::Input;
+use stockade_engine::{Created, Engine, Request};
+
+use super::attach::{SessionFlags, check_terminal, follow};
+use crate::exit::{Failure, REFUSED, SUCCESS};
+use crate::flags::{Asked, CreateFlags};
+use crate::global::Global;
+use crate::say;
+
+/// Make a container from an image and run a command in it
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Run in the background and print the container's id
+    #[arg(long, short, help_heading = "Process")]
+    detach: bool,
+    #[command(flatten)]
+    session: SessionFlags,
+    #[command(flatten)]
+    create: CreateFlags,
+}
+
+impl Run {
+    /// Runs the container; the exit code is its program's.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let cidfile = self.create.process.cidfile.clone();
+        let Asked { mut request, notices } = self.create.request()?;
+        request.detached = self.detach;
+        let input = if request.interactive { Input::Forward } else { Input::Ignore };
+        if !self.detach {
+            check_terminal(request.terminal, input)?;
+        }
+        let engine = global.engine()?;
+        let created = make(&engine, &request, &notices, cidfile.as_deref())?;
+        if self.detach {
+            stockade_engine::start(&engine, &created.id)?;
+            say::line(created.id.as_str())?;
+            return Ok(SUCCESS);
+        }
+        follow(stockade_engine::start_attached(&engine, &created.id, self.session.attachment(input))?)
+    }
+}
+
+/// Makes the container, says what there is to say about it, and writes its id to the file of `--cidfile`.
+pub(crate) fn make(
+    engine: &Engine,
+    request: &Request,
+    notices: &[String],
+    cidfile: Option<&Path>,
+) -> Result<Created, Failure> {
+    let mut cidfile = cidfile.map(CidFile::reserve).transpose()?;
+    let created = stockade_engine::create(engine, request);
+    let created = match (created, &mut cidfile) {
+        (Ok(created), None) => created,
+        (Ok(created), Some(file)) => {
+            file.write(created.id.as_str())?;
+            created
+        }
+        (Err(error), file) => {
+            if let Some(file) = file {
+                file.give_up();
+            }
+            return Err(error.into());
+        }
+    };
+    for notice in notices.iter().chain(created.notices.iter().filter(|notice| is_shown(notice, request))) {
+        say::warning(notice);
+    }
+    Ok(created)
+}
+
+/// Whether a notice of the engine is shown here. A default that this machine cannot give is for `info` and `inspect`: it is the
+/// same for every container. Who takes walls down on purpose is told here what else is missing; and deprecated spellings
+/// are told to who wrote them.
+fn is_shown(notice: &str, request: &Request) -> bool {
+    let all = |name: &String| ["ALL", "CAP_ALL"].iter().any(|all| name.eq_ignore_ascii_case(all));
+    let opened = request.options.privileged || request.options.cap_add.iter().any(all);
+    opened || !notice.starts_with("degraded:")
+}
+
+/// The file of `--cidfile`.
+struct CidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl CidFile {
+    /// Makes the file, which must not be there: somebody's container may be in it.
+    fn reserve(path: &Path) -> Result<Self, Failure> {
+        let file = File::create_new(path).map_err(|error| {
+            Failure::new(REFUSED, format!("cannot make the --cidfile {}: {error}; it must not exist", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn write(&mut self, id: &str) -> Result<(), Failure> {
+        self.file.write_all(id.as_bytes()).map_err(|error| {
+            let path = self.path.display();
+            Failure::new(REFUSED, format!("container {id} was made, but cannot write its id to {path}: {error}"))
+        })
+    }
+
+    /// Removes the file of a container that was not made.
+    fn give_up(&self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            say::warning(&format!("cannot remove {}: {error}", self.path.display()));
+        }
+    }
+}

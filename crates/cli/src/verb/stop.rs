@@ -1,0 +1,47 @@
+//! `stop`: asks containers to end, and kills those that do not.
+
+use std::time::Duration;
+
+use clap::Args;
+use stockade_engine::parse_signal;
+use stockade_engine::stop::{Stop as How, Timeout};
+
+use super::each::{each, then_say};
+use crate::exit::{Failure, REFUSED};
+use crate::global::Global;
+
+/// Stop one or more running containers
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// Seconds until a container is killed; -1 waits as long as it takes
+    #[arg(long, short, visible_alias = "time", value_name = "SECONDS", default_value_t = 10)]
+    timeout: i64,
+    /// The signal that asks for the end, instead of the image's
+    #[arg(long, short, value_name = "SIGNAL")]
+    signal: Option<String>,
+    /// Names, ids, or beginnings of ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+impl Stop {
+    /// Stops each.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let signal = self.signal.as_deref().map(parse_signal).transpose();
+        let signal = signal.map_err(|error| Failure::of(REFUSED, &error))?;
+        let timeout = match u64::try_from(self.timeout) {
+            Ok(seconds) => Timeout::After(Duration::from_secs(seconds)),
+            Err(_negative) if self.timeout == -1 => Timeout::Never,
+            Err(_negative) => {
+                let text = format!(
+                    "invalid --timeout {:?}: seconds, or -1 to wait as long as it takes",
+                    self.timeout.to_string()
+                );
+                return Err(Failure::new(REFUSED, text));
+            }
+        };
+        let how = How { signal, timeout };
+        let engine = global.engine()?;
+        Ok(each(&engine, &self.containers, |id, name| then_say(stockade_engine::stop(&engine, id, how), name)))
+    }
+}
