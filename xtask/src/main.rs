@@ -7,6 +7,7 @@ mod bench;
 mod command;
 mod images;
 mod packages;
+mod stockade;
 mod tests;
 mod tidy;
 
@@ -20,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
   bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
   images         make the test images that are missing
+  stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know
   fmt, clippy    those two alone";
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(bench::ROUNDS),
         ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
         ["images"] => images::make(),
+        ["stockade", rest @ ..] => stockade::execute(rest),
         ["tidy"] => tidy::check(),
         ["fmt"] => format(),
         ["clippy"] => clippy(),

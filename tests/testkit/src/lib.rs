@@ -5,6 +5,8 @@
 //! - [`Bundle`] is a container in a folder of its own: Docker's posture ([`posture`]) on a copy of a test image, to be
 //!   edited and run with the runtime's verbs. When it is dropped it looks for everything that a container could leave
 //!   behind ([`leftovers`]) and fails the test if there is something.
+//! - [`Stockade`] is the engine with folders of its own; it looks for leftovers likewise.
+//! - [`Pty`] is a program on a pseudo-terminal.
 //! - [`Call`] runs a program with a time limit: nothing in a test may wait for ever.
 //! - [`programs`] finds the programs under test and the images.
 //!
@@ -18,10 +20,14 @@ pub mod leftovers;
 pub mod offers;
 pub mod posture;
 pub mod programs;
+pub mod pty;
+pub mod stockade;
 pub mod tree;
 
 pub use bundle::Bundle;
 pub use call::{Call, Finished, Running, eventually};
+pub use pty::Pty;
+pub use stockade::Stockade;
 
 /// Ends the calling test, recorded as skipped, unless the run offers everything that is named.
 ///

@@ -43,10 +43,14 @@ pub const NEEDS: &[Need] = &[
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "debian_image", advertised: debian_image, works: debian_image },
     Need { name: "stake", advertised: has_stake, works: has_stake },
+    Need { name: "block_device", advertised: has_block_device, works: has_block_device },
+    Need { name: "busybox_packed", advertised: busybox_packed, works: busybox_packed },
+    Need { name: "stockade", advertised: has_stockade, works: has_stockade },
     Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
     program!("busybox", &["true"]),
     program!("capsh", &["--print"]),
+    program!("setsid", &["true"]),
     program!("containerd", &["--version"]),
     program!("ctr", &["--version"]),
     program!("dockerd", &["--version"]),
@@ -105,6 +109,10 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
     let here = NEEDS.iter().filter(|need| match need.name {
         "runtime" => is_runtime(&crate::programs::runtime_in(programs)),
         "stake" => crate::programs::runtime_is_ours() && is_runtime(&crate::programs::runtime_in(programs)),
+        "busybox_packed" => {
+            ["oci/index.json", "oci.tar", "docker.tar"].iter().all(|name| images.join("busybox").join(name).is_file())
+        }
+        "stockade" => ["stockade", "stockade-monitor", "stake"].iter().all(|name| programs.join(name).is_file()),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         "debian_image" => images.join("debian/rootfs").is_dir(),
         _ => (need.advertised)(),
@@ -147,6 +155,12 @@ fn can_mount() -> bool {
     is_root() && succeeds("unshare", &["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
 }
 
+/// A disk that a limit can be set for.
+fn has_block_device() -> bool {
+    let disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    disks.into_iter().any(|disk| Path::new("/dev").join(disk.file_name()).exists())
+}
+
 fn has_sys_resource() -> bool {
     rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_RESOURCE))
@@ -175,8 +189,20 @@ fn debian_image() -> bool {
     crate::programs::image("debian").is_dir()
 }
 
+/// The image in the forms that skopeo and umoci write.
+fn busybox_packed() -> bool {
+    ["oci/index.json", "oci.tar", "docker.tar"]
+        .iter()
+        .all(|name| crate::programs::images().join("busybox").join(name).is_file())
+}
+
 fn has_runtime() -> bool {
     is_runtime(&crate::programs::runtime())
+}
+
+/// The engine and what it needs beside it.
+fn has_stockade() -> bool {
+    ["stockade", "stockade-monitor", "stake"].iter().all(|name| crate::programs::is_built(name))
 }
 
 fn has_stake() -> bool {

@@ -38,6 +38,15 @@ pub fn built(name: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("{name} is not built: run `cargo xtask test`, or `cargo build --release`")).clone()
 }
 
+/// Whether [`built`] finds `name`.
+#[must_use]
+pub fn is_built(name: &str) -> bool {
+    match std::env::var_os(BIN_DIR) {
+        Some(folder) => Path::new(&folder).join(name).is_file(),
+        None => ["release", "debug"].iter().any(|profile| target().join(TARGET).join(profile).join(name).is_file()),
+    }
+}
+
 fn modified(path: &Path) -> Option<std::time::SystemTime> {
     std::fs::metadata(path).and_then(|data| data.modified()).ok()
 }

@@ -91,7 +91,7 @@ fn fields(machine: &Machine) -> Value {
         "DataRoot": machine.data.display().to_string(),
         "ExecRoot": machine.exec.display().to_string(),
         "Runtime": machine.runtime.display().to_string(),
-        "RuntimeVersion": machine.runtime_version.as_ref().map_or_else(|reason| reason, |version| version),
+        "RuntimeVersion": machine.runtime_version.as_ref().unwrap_or_else(|reason| reason),
         "CgroupVersion": machine.cgroup_version.to_string(),
         "SecurityModules": machine.security_modules,
         "AppArmor": machine.apparmor_degradation.is_none(),

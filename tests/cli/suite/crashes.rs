@@ -1,0 +1,157 @@
+//! `kill -9` at random instants: whoever dies, the next command leaves the machine as it was.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use stockade_testkit::{Running, Stockade, eventually, requires};
+
+/// Instants that differ from run to run: milliseconds below `most`.
+struct Instants(u64);
+
+impl Instants {
+    fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = std::env::var("STOCKADE_TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+        let seed = seed.unwrap_or_else(|| now.subsec_nanos().into());
+        eprintln!("STOCKADE_TEST_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, most: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_micros(self.0 % (most * 1000))
+    }
+}
+
+/// The processes whose command line has all of `words`, by what the kernel says now.
+fn processes(words: &[&str]) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        words.iter().all(|word| line.contains(word))
+    })
+    .collect()
+}
+
+fn kill(pid: i32) {
+    match rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL) {
+        // It may have ended by itself.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("kill {pid}: {error}"),
+    }
+}
+
+/// The monitors of this test's containers.
+fn monitors(stockade: &Stockade) -> Vec<i32> {
+    processes(&["stockade-monitor", stockade.folder().to_str().unwrap()])
+}
+
+/// Starts `run -d` or `run` and waits a random time.
+fn begin(stockade: &Stockade, instants: &mut Instants, flags: &[&str]) -> Running {
+    let running = stockade.call(&["run"]).args(flags).arg(stockade.image()).args(["sleep", "1000"]).start();
+    std::thread::sleep(instants.below(160));
+    running
+}
+
+/// `ps -a` works, `rm -f` of all works, and then nothing is left.
+fn settle(stockade: &Stockade) {
+    let ids = stockade.ids();
+    ids.iter().for_each(|id| {
+        stockade.know(id);
+    });
+    if !ids.is_empty() {
+        stockade.call(&["rm", "-f"]).args(&ids).run().ok();
+    }
+    // A monitor of a container that is no more ends soon.
+    eventually("the monitors' end", Duration::from_secs(20), || monitors(stockade).is_empty());
+    stockade.assert_gone();
+}
+
+#[test]
+fn the_command_is_killed_at_any_instant() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    // Layers are unpacked once, so that the instants fall into the making of the container.
+    stockade.sh(&[], "true").ok();
+    let mut instants = Instants::new();
+    for round in 0..30 {
+        let flags: &[&str] = if round % 2 == 0 { &["-d"] } else { &[] };
+        let running = begin(&stockade, &mut instants, flags);
+        kill(running.pid());
+        running.wait().either_way();
+        settle(&stockade);
+    }
+}
+
+#[test]
+fn the_monitor_is_killed_at_any_instant() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    stockade.sh(&[], "true").ok();
+    let mut instants = Instants::new();
+    for _ in 0..15 {
+        let running = begin(&stockade, &mut instants, &["-d"]);
+        eventually("a monitor or the end", Duration::from_secs(20), || {
+            let found = monitors(&stockade);
+            found.iter().copied().for_each(kill);
+            !found.is_empty() || !std::path::Path::new(&format!("/proc/{}/exe", running.pid())).exists()
+        });
+        running.wait().either_way();
+        settle(&stockade);
+    }
+}
+
+#[test]
+fn a_monitor_that_is_killed_later_takes_the_container_with_it() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let id = stockade.detached(&[], &["sleep", "1000"]);
+    let payload = stockade.pid(&id);
+    let attached = stockade.call(&["attach", "--no-stdin", &id]).start();
+    std::thread::sleep(Duration::from_millis(200));
+    monitors(&stockade).into_iter().for_each(kill);
+    attached.wait().refuses(&["monitor"]);
+    assert_eq!(stockade.ask(&["ps", "-q"]).ok().out(), "");
+    assert_eq!(stockade.inspect(&id, "{{.State.Status}}"), "exited");
+    eventually("the payload's end", Duration::from_secs(10), || {
+        !std::path::Path::new(&format!("/proc/{payload}/exe")).exists()
+    });
+    // It can be started again.
+    stockade.ask(&["start", &id]).ok();
+    settle(&stockade);
+}
+
+#[test]
+fn the_payload_is_killed_at_any_instant() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    stockade.sh(&[], "true").ok();
+    let mut instants = Instants::new();
+    for _ in 0..10 {
+        let id = stockade.detached(&[], &["sleep", "1000"]);
+        let pid = stockade.pid(&id);
+        std::thread::sleep(instants.below(30));
+        kill(pid);
+        assert_eq!(stockade.ask(&["wait", &id]).ok().out(), "137");
+        settle(&stockade);
+    }
+}
+
+#[test]
+fn removal_is_killed_at_any_instant() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let mut instants = Instants::new();
+    for _ in 0..10 {
+        let id = stockade.detached(&[], &["sleep", "1000"]);
+        let removing = stockade.call(&["rm", "-f", &id]).start();
+        std::thread::sleep(instants.below(60));
+        kill(removing.pid());
+        removing.wait().either_way();
+        settle(&stockade);
+    }
+}

@@ -1,0 +1,15 @@
+//! What users of `stockade` rely on, seen from outside: Docker's command line, the walls as the kernel has them, and a machine
+//! that is as it was when a container is gone, whoever was killed at whatever instant.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crashes;
+mod crowd;
+mod images;
+mod lifecycle;
+mod limits;
+mod process;
+mod refusals;
+mod storage;
+mod streams;
+mod terminal;
+mod walls;
