@@ -237,11 +237,12 @@ pub fn named_reference(name: &str, form: &str) -> String {
 fn named_by_ids(folder: &Path, depth: u32, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        // A digest is as long as an id, but stands for a layer.
-        let layer = entry.path().components().any(|part| part.as_os_str() == "layers" || part.as_os_str() == "sha256");
-        if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && !layer {
+        // A digest is as long as an id, but stands for a layer, or for a compiled filter, which is a file.
+        let layer = entry.path().components().any(|part| part.as_os_str() == "layers");
+        let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if folder && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && !layer {
             found.insert(name);
-        } else if depth > 1 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        } else if depth > 1 && folder {
             named_by_ids(&entry.path(), depth - 1, found);
         }
     }
