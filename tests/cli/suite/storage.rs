@@ -69,7 +69,7 @@ fn memory_for_a_folder() {
     }
     let done = stockade.sh(&["--mount", "type=tmpfs,dst=/t,tmpfs-size=2m,tmpfs-mode=700"], &options("/t")).ok();
     assert!(done.stdout.contains("size=2048k") && done.stdout.contains("mode=700"), "{done:?}");
-    let full = stockade.sh(&["--tmpfs", "/t:size=64k"], "head -c 1000000 /dev/zero > /t/x");
+    let full = stockade.sh(&["--tmpfs", "/t:size=64k"], "dd if=/dev/zero of=/t/x bs=128k count=1");
     assert!(full.stderr.contains("No space left"), "{full:?}");
     let shm = stockade.sh(&["--shm-size", "8m"], &options("/dev/shm")).ok();
     assert!(shm.stdout.contains("size=8192k"), "{shm:?}");
