@@ -171,6 +171,68 @@ fn namespaces_of_the_host_where_they_are_asked_for() {
 }
 
 #[test]
+fn namespaces_of_another_container() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let other = stockade.detached(&["--name", "other"], &["sleep", "1000"]);
+    let theirs = namespaces(stockade.pid(&other));
+    let flags = ["--pid=container:other", "--ipc=container:other", "--network=container:other"];
+    let id = stockade.detached(&flags, &["sleep", "1000"]);
+    let shared: Vec<&str> =
+        namespaces(stockade.pid(&id)).into_iter().filter(|one| theirs.contains(one)).map(|(name, _)| name).collect();
+    assert_eq!(shared, ["ipc", "pid", "net", "user"]);
+    stockade.run(&["--pid=container:nobody"], &["true"]).exits(125).refuses(&["no such container: nobody"]);
+}
+
+#[test]
+fn a_user_namespace_of_its_own() {
+    requires!(root, stockade, busybox_packed, unshare, user_namespaces);
+    let stockade = Stockade::new();
+    let ranges = stockade.folder().join("ranges");
+    std::fs::write(&ranges, "stockade:200000:65536\n").unwrap();
+    let volume = stockade.folder().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    // The files of the host that give the ranges, in a mount namespace that ends with the command.
+    let line = stockade.command_line().iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let payload = "cat /proc/self/uid_map; id -u; stat -c %u /etc/passwd; readlink /proc/self/ns/user; echo x > /volume/x; touch /y";
+    let script = format!(
+        "mount --bind {0} /etc/subuid && mount --bind {0} /etc/subgid && {line} run --rm --userns=private -v {1}:/volume {2} sh -c '{payload}'",
+        ranges.display(),
+        volume.display(),
+        stockade.image(),
+    );
+    let done = Call::new("unshare").args(["-m", "sh", "-c", &script]).run();
+    let done = done.exits(1);
+    let lines: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[..3], [vec!["0", "200000", "65536"], vec!["0"], vec!["0"]], "{done:?}");
+    assert_ne!(lines[3][0], read_link("/proc/self/ns/user").unwrap().to_str().unwrap());
+    // Root in there is nobody on the host, whose folder is root's.
+    assert!(done.stderr.contains("/volume/x: Permission denied") && !done.stderr.contains("/y"), "{done:?}");
+}
+
+#[test]
+fn no_socket_is_abstract() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    // CVE-2020-15257: a container of the host's network reaches every abstract socket of the host.
+    let before = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let abstract_ones = |text: &str| -> BTreeSet<String> {
+        text.lines()
+            .filter_map(|line| line.rsplit(' ').next())
+            .filter(|name| name.starts_with('@'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let id = stockade.detached(&["-i"], &["cat"]);
+    let attached = stockade.call(&["attach", "--no-stdin", &id]).start();
+    let seen = stockade.run(&["--network=host"], &["cat", "/proc/net/unix"]).ok();
+    let new: Vec<String> = abstract_ones(&seen.stdout).difference(&abstract_ones(&before)).cloned().collect();
+    assert!(!new.iter().any(|name| name.contains("stockade") || name.contains(&id[..12])), "{new:?}");
+    stockade.ask(&["kill", &id]).ok();
+    attached.wait().exits(137);
+}
+
+#[test]
 fn the_network_is_only_the_loopback() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();

@@ -38,6 +38,9 @@ impl Stockade {
     #[must_use]
     pub fn with_image(image: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("stockade-test-cli-").tempdir().expect("a folder can be made");
+        // A user namespace's root must be able to walk to the root file system.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(folder.path(), mode).expect("modes can be set");
         Self { folder, image: image.to_owned(), seen: Mutex::default() }
     }
 

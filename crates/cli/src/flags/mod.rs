@@ -32,10 +32,10 @@ pub(crate) struct CreateFlags {
     pub(crate) storage: StorageFlags,
     /// The image (host, rootfs:DIR, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]), and the command to
     /// run in it instead of its own. Options end at IMAGE: what follows belongs to the command
-    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"], help_heading = None::<&str>)]
     pub(crate) image_and_command: Vec<String>,
     /// Print help
-    #[arg(long, action = clap::ArgAction::Help)]
+    #[arg(long, action = clap::ArgAction::Help, help_heading = None::<&str>)]
     help: Option<bool>,
 }
 

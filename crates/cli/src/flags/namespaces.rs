@@ -9,19 +9,19 @@ use crate::grammar::{Invalid, invalid};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Namespaces")]
 pub(crate) struct NamespaceFlags {
-    /// Network: none (the default, loopback only) or host
+    /// Network: none (the default, loopback only), host or container:NAME
     #[arg(long, visible_alias = "net", value_name = "MODE", value_parser = network)]
     pub(crate) network: Option<NetworkMode>,
-    /// Processes: private or host
+    /// Processes: private, host or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) pid: Option<PidMode>,
-    /// System V IPC and message queues: private, shareable, none (without /dev/shm) or host
+    /// System V IPC and message queues: private, shareable, none (without /dev/shm), host or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) ipc: Option<IpcMode>,
     /// Host name: private or host
     #[arg(long, value_name = "MODE")]
     pub(crate) uts: Option<UtsMode>,
-    /// User ids: host
+    /// User ids: host (the default) or private, which maps them by /etc/subuid and /etc/subgid
     #[arg(long, value_name = "MODE")]
     pub(crate) userns: Option<UserMode>,
     /// Control groups: private or host
@@ -42,9 +42,10 @@ fn cgroup(text: &str) -> Result<Cgroup, Invalid> {
 }
 
 fn network(text: &str) -> Result<NetworkMode, Invalid> {
-    let unsupported = "networks are not supported yet: none or host";
     match text.parse() {
-        Ok(mode @ (NetworkMode::None | NetworkMode::Host)) => Ok(mode),
-        Ok(NetworkMode::Bridge | NetworkMode::Container(_)) | Err(_) => Err(invalid("--network", text, unsupported)),
+        Ok(mode @ (NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_))) => Ok(mode),
+        Ok(NetworkMode::Bridge) | Err(_) => {
+            Err(invalid("--network", text, "networks are not supported yet: none, host or container:NAME"))
+        }
     }
 }

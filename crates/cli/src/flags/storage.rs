@@ -13,8 +13,8 @@ pub(crate) struct StorageFlags {
     /// Mount a path of the host: HOST:CONTAINER[:ro,PROPAGATION]
     #[arg(long, short, value_name = "HOST:CONTAINER")]
     pub(crate) volume: Vec<Volume>,
-    /// Mount: type=bind,source=HOST,target=PATH[,readonly,bind-propagation=..,bind-recursive=..,bind-create-src] or
-    /// type=tmpfs,target=PATH[,tmpfs-size=..,tmpfs-mode=..,readonly]
+    /// Mount: type=bind with source=HOST, target=PATH, and readonly, bind-propagation, bind-recursive and bind-create-src; or
+    /// type=tmpfs with target=PATH, and readonly, tmpfs-size and tmpfs-mode
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) mount: Vec<Mount>,
     /// Mount a tmpfs: PATH[:OPTION,...] with the options of mount(8)
