@@ -50,10 +50,21 @@ fn monitors(stockade: &Stockade) -> Vec<i32> {
     processes(&["stockade-monitor", stockade.folder().to_str().unwrap()])
 }
 
-/// Starts `run -d` or `run` and waits a random time.
-fn begin(stockade: &Stockade, instants: &mut Instants, flags: &[&str]) -> Running {
+/// How long `run -d` takes here, in milliseconds: the instants are to fall into the making of a container, on any machine.
+fn usual(stockade: &Stockade) -> u64 {
+    // Layers are unpacked once, by the first.
+    stockade.sh(&[], "true").ok();
+    let begin = std::time::Instant::now();
+    let id = stockade.detached(&[], &["sleep", "1000"]);
+    let took = u64::try_from(begin.elapsed().as_millis()).unwrap().max(20);
+    stockade.ask(&["rm", "-f", &id]).ok();
+    took
+}
+
+/// Starts `run -d` or `run` and waits a random time below `most` milliseconds.
+fn begin(stockade: &Stockade, instants: &mut Instants, most: u64, flags: &[&str]) -> Running {
     let running = stockade.call(&["run"]).args(flags).arg(stockade.image()).args(["sleep", "1000"]).start();
-    std::thread::sleep(instants.below(160));
+    std::thread::sleep(instants.below(most));
     running
 }
 
@@ -75,12 +86,11 @@ fn settle(stockade: &Stockade) {
 fn the_command_is_killed_at_any_instant() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
-    // Layers are unpacked once, so that the instants fall into the making of the container.
-    stockade.sh(&[], "true").ok();
+    let usual = usual(&stockade);
     let mut instants = Instants::new();
     for round in 0..30 {
         let flags: &[&str] = if round % 2 == 0 { &["-d"] } else { &[] };
-        let running = begin(&stockade, &mut instants, flags);
+        let running = begin(&stockade, &mut instants, usual * 5 / 4, flags);
         kill(running.pid());
         running.wait().either_way();
         settle(&stockade);
@@ -91,10 +101,10 @@ fn the_command_is_killed_at_any_instant() {
 fn the_monitor_is_killed_at_any_instant() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
-    stockade.sh(&[], "true").ok();
+    let usual = usual(&stockade);
     let mut instants = Instants::new();
     for _ in 0..15 {
-        let running = begin(&stockade, &mut instants, &["-d"]);
+        let running = begin(&stockade, &mut instants, usual, &["-d"]);
         eventually("a monitor or the end", Duration::from_secs(20), || {
             let found = monitors(&stockade);
             found.iter().copied().for_each(kill);

@@ -190,6 +190,26 @@ fn the_id_is_written_to_a_file() {
 }
 
 #[test]
+fn a_damaged_record_hides_nothing_else() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let good = stockade.detached(&["--name", "good"], &["sleep", "1000"]);
+    let bad = stockade.detached(&["--name", "bad"], &["sleep", "1000"]);
+    stockade.ask(&["kill", "bad"]).ok();
+    stockade.until(&bad, "exited");
+    std::fs::write(stockade.data().join("containers").join(&bad).join("record.json"), "{").unwrap();
+    let listed = stockade.ask(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Status}}"]).ok();
+    assert!(
+        listed.stdout.contains(&format!("{bad} Dead")) && listed.stdout.contains(&format!("{good} Up")),
+        "{listed:?}"
+    );
+    assert!(listed.stderr.contains("WARNING") && listed.stderr.contains(&bad[..12]), "{listed:?}");
+    stockade.ask(&["inspect", &bad]).exits(1).refuses(&["damaged"]);
+    stockade.ask(&["rm", "-f", &bad]).ok();
+    assert_eq!(stockade.ids(), [good]);
+}
+
+#[test]
 fn info_and_version() {
     requires!(root, stockade);
     let stockade = Stockade::new();

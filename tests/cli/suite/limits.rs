@@ -131,6 +131,25 @@ fn rates_of_disks() {
 }
 
 #[test]
+fn the_weight_of_disks_is_written_or_refused() {
+    requires!(root, stockade, busybox_packed, cgroup_v1);
+    let stockade = Stockade::new();
+    let probe = stockade.detached(&[], &["sleep", "1000"]);
+    // Which file there is depends on the kernel's schedulers.
+    let files = ["blkio.weight", "blkio.bfq.weight"];
+    let file = files.into_iter().find(|file| cgroup::folder("blkio", &group(&probe)).join(file).exists());
+    match file {
+        Some(file) => {
+            let id = stockade.detached(&["--blkio-weight", "123"], &["sleep", "1000"]);
+            assert_eq!(cgroup::read("blkio", &group(&id), file), "123");
+        }
+        None => {
+            stockade.run(&["--blkio-weight", "123"], &["true"]).exits(125).refuses(&["weight"]);
+        }
+    }
+}
+
+#[test]
 fn another_parent() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();

@@ -97,4 +97,5 @@ fn a_terminal_needs_one() {
     assert_eq!(done.stdout, "out\r\nerr\r\n/dev/pts/0\r\n");
     let id = stockade.detached(&["-it"], &["sh"]);
     assert_eq!(stockade.inspect(&id, "{{.Config.Tty}}"), "true");
+    stockade.ask(&["attach", &id]).exits(1).refuses(&["the input device is not a TTY"]);
 }

@@ -52,7 +52,11 @@ impl Attach {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let engine = global.engine()?;
         let id = engine.find(&self.container).map_err(|error| Failure::failed(&error))?;
-        let input = if self.no_stdin { Input::Ignore } else { Input::Forward };
+        let inspected = stockade_engine::inspect(&engine, &id).map_err(|error| Failure::failed(&error))?;
+        // A container without an open standard input reads nothing, whatever is typed.
+        let open = !self.no_stdin && inspected.config.open_stdin;
+        let input = if open { Input::Forward } else { Input::Ignore };
+        check_terminal(inspected.config.tty, input)?;
         let session = stockade_engine::attach(&engine, &id, self.session.attachment(input));
         follow(session.map_err(|error| Failure::failed(&error))?)
     }
