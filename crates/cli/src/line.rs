@@ -10,13 +10,16 @@ use crate::verb;
 /// Run programs that you do not trust: Docker's command line without a daemon, and walls that are read back from the kernel
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version = verb::version::VERSION, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(disable_help_subcommand = false, propagate_version = false)]
+#[command(disable_version_flag = true)]
 #[command(
     after_help = "'stockade COMMAND --help' tells more of a command.\nA first one: stockade run --rm -it host sh"
 )]
 pub(crate) struct Line {
     #[command(flatten)]
     pub(crate) global: Global,
+    /// Print the version
+    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

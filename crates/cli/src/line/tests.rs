@@ -116,6 +116,7 @@ fn help_is_no_error() {
         &["help", "run"],
         &["container", "--help"],
         &["--version"],
+        &["-v"],
         &["ps", "-h"],
         &[],
     ] {
