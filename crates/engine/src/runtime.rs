@@ -42,6 +42,19 @@ impl Engine {
         vec![text(self.runtime()), "--root".to_owned(), text(self.runtime_root())]
     }
 
+    /// Whether the runtime makes time namespaces (runtime-spec 1.1). Ours does; another one is asked by `features`, and taken
+    /// not to if it does not answer: it would make no container at all.
+    pub(crate) fn runtime_makes_time_namespaces(&self) -> bool {
+        if self.places().runtime.is_none() {
+            return true;
+        }
+        let answer = Command::new(self.runtime()).arg("features").env_clear().stdin(Stdio::null()).output();
+        let told: Option<serde_json::Value> =
+            answer.ok().and_then(|answer| serde_json::from_slice(&answer.stdout).ok());
+        let namespaces = told.as_ref().and_then(|told| told["linux"]["namespaces"].as_array());
+        namespaces.is_some_and(|namespaces| namespaces.iter().any(|name| name == "time"))
+    }
+
     /// Runs the runtime and waits for its end.
     pub(crate) fn call_runtime(&self, arguments: &[&str]) -> Result<(), RuntimeError> {
         let path = self.runtime();

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use stockade_policy::apparmor::{Load, LoadError, Plan, Support, load};
 use stockade_policy::namespaces::{IpcMode, Mode, NetworkMode, UserMode};
-use stockade_policy::{Kernel, Machine, Options, PolicyError, Posture, Resolved, Seccomp, SeccompError};
+use stockade_policy::{Kernel, Machine, Notice, Options, PolicyError, Posture, Resolved, Seccomp, SeccompError};
 use stockade_spec::NamespaceType;
 
 use crate::engine::FindError;
@@ -99,8 +99,14 @@ pub(crate) fn options(engine: &Engine, asked: &Options) -> Result<Options, Walls
 impl Walls {
     /// Plans the posture for the user that `options` has, and gets what it needs.
     pub(crate) fn plan(engine: &Engine, options: Options) -> Result<Self, WallsError> {
-        let machine: Machine = machine::gather(&options)?;
-        let posture = Posture::plan(&options, &machine, &machine::device)?;
+        let mut machine: Machine = machine::gather(&options)?;
+        let timeless = machine.time_namespace && !engine.runtime_makes_time_namespaces();
+        machine.time_namespace &= !timeless;
+        let mut posture = Posture::plan(&options, &machine, &machine::device)?;
+        if timeless {
+            let text = format!("no time namespace: {} does not say that it makes them", engine.runtime().display());
+            posture.notices.push(Notice::Degraded(text));
+        }
         let filter = posture.seccomp.resolve(posture.bounding, Kernel::running())?;
         let (profile, profile_name) = match &posture.apparmor {
             Plan::Unconfined(_) => (Profile::Unconfined, None),

@@ -176,6 +176,22 @@ fn ps_filters_and_forms() {
 }
 
 #[test]
+fn another_runtime_makes_the_container() {
+    requires!(root, stockade, busybox_packed, runc);
+    let stockade = Stockade::new();
+    let id =
+        stockade.know(stockade.ask(&["--runtime", "runc", "run", "-d", stockade.image(), "sleep", "1000"]).ok().out());
+    assert!(stockade.inspect(&id, "{{.HostConfig.Runtime}}").ends_with("/runc"));
+    // What the runtime cannot make is told (runc before 1.2 makes no time namespaces).
+    let features = stockade_testkit::Call::new("runc").arg("features").run().ok().json();
+    let makes = features["linux"]["namespaces"].as_array().unwrap().iter().any(|name| name == "time");
+    assert_eq!(stockade.inspect(&id, "{{json .Stockade.Notices}}").contains("no time namespace"), !makes);
+    stockade.ask(&["--runtime", "runc", "rm", "-f", &id]).ok();
+    stockade.ask(&["run", "--runtime", "runc", "--rm", stockade.image(), "sh", "-c", "exit 7"]).exits(7);
+    stockade.assert_gone();
+}
+
+#[test]
 fn the_id_is_written_to_a_file() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use stockade_engine::policy::namespaces::IpcMode;
 use stockade_engine::session::Input;
 use stockade_engine::{Created, Engine, Request};
 
@@ -76,11 +77,12 @@ pub(crate) fn make(
 }
 
 /// Whether a notice of the engine is shown here. A default that this machine cannot give is for `info` and `inspect`: it is the
-/// same for every container. Who takes walls down on purpose is told here what else is missing; and deprecated spellings
-/// are told to who wrote them.
+/// same for every container. Who takes walls down on purpose, or shares what has one, is told here what else is missing; and
+/// deprecated spellings are told to who wrote them.
 fn is_shown(notice: &str, request: &Request) -> bool {
     let all = |name: &String| ["ALL", "CAP_ALL"].iter().any(|all| name.eq_ignore_ascii_case(all));
-    let opened = request.options.privileged || request.options.cap_add.iter().any(all);
+    let shared = matches!(request.options.ipc, IpcMode::Container(_));
+    let opened = request.options.privileged || request.options.cap_add.iter().any(all) || shared;
     opened || !notice.starts_with("degraded:")
 }
 
