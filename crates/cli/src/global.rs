@@ -21,7 +21,7 @@ pub(crate) struct Global {
     /// Folder of what does not outlive a reboot
     #[arg(long, value_name = "DIR", default_value = "/run/stockade")]
     pub(crate) exec_root: PathBuf,
-    /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake. A container's later commands need the same
+    /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
     #[arg(long, value_name = "PROGRAM", global = true)]
     pub(crate) runtime: Option<String>,
 }

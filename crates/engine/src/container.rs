@@ -138,7 +138,7 @@ impl Engine {
         if !self.runtime_root().join(id.as_str()).exists() {
             return Ok(());
         }
-        let removed = self.call_runtime(&["delete", "--force", id.as_str()]);
+        let removed = self.call_runtime(id, &["delete", "--force", id.as_str()]);
         removed.map_err(|source| ContainerError::Leftovers { id: id.clone(), source })
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<
     if state != State::Running {
         return Err(not_running(state));
     }
-    let sent = engine.call_runtime(&["kill", id.as_str(), &signal.as_raw().to_string()]);
+    let sent = engine.call_runtime(id, &["kill", id.as_str(), &signal.as_raw().to_string()]);
     sent.or_else(|source| match engine.view(id)?.life.state {
         State::Running => Err(KillError::Runtime { id: id.clone(), source }),
         // It has ended meanwhile.

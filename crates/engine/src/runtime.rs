@@ -1,9 +1,13 @@
 //! Calling the OCI runtime.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::Engine;
+use stockade_monitor::ORDER;
+use stockade_monitor::order::Order;
+
+use crate::record::Record;
+use crate::{ContainerId, Engine};
 
 /// What the runtime's environment is: nothing of the caller's.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,6 +40,17 @@ impl Engine {
         self.places().runtime.clone().unwrap_or_else(|| self.program("stake"))
     }
 
+    /// The command that starts the container of `record`: by `--runtime`, or else by the runtime that it was made for.
+    pub(crate) fn runtime_for(&self, record: &Record) -> Vec<String> {
+        let made_for = &record.host_config.runtime;
+        let mut command = self.runtime_command();
+        let other = self.places().runtime.is_none() && !made_for.ends_with("/stake") && Path::new(made_for).is_file();
+        if let (true, Some(program)) = (other, command.first_mut()) {
+            program.clone_from(made_for);
+        }
+        command
+    }
+
     /// The runtime's program and its global options.
     pub(crate) fn runtime_command(&self) -> Vec<String> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -55,13 +70,22 @@ impl Engine {
         namespaces.is_some_and(|namespaces| namespaces.iter().any(|name| name == "time"))
     }
 
-    /// Runs the runtime and waits for its end.
-    pub(crate) fn call_runtime(&self, arguments: &[&str]) -> Result<(), RuntimeError> {
-        let path = self.runtime();
+    /// The runtime that the container was started by last, and its global options; the one of now for a container that was never
+    /// started, or whose runtime is not where it was.
+    fn runtime_of(&self, id: &ContainerId) -> Vec<String> {
+        let order = std::fs::read(self.containers().join(id.as_str()).join(ORDER)).ok();
+        let order: Option<Order> = order.and_then(|text| serde_json::from_slice(&text).ok());
+        let there = |order: &Order| order.runtime.first().is_some_and(|program| Path::new(program).is_file());
+        order.filter(there).map_or_else(|| self.runtime_command(), |order| order.runtime)
+    }
+
+    /// Runs the container's runtime and waits for its end.
+    pub(crate) fn call_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<(), RuntimeError> {
+        let mut words = self.runtime_of(id).into_iter();
+        let path = words.next().map_or_else(|| self.runtime(), PathBuf::from);
         let (name, value) = PATH.split_once('=').unwrap_or_default();
         let answer = Command::new(&path)
-            .arg("--root")
-            .arg(self.runtime_root())
+            .args(words)
             .args(arguments)
             .env_clear()
             .env(name, value)

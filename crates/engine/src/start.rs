@@ -203,7 +203,7 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Order {
     let config = &record.config;
     Order {
         id: record.id.to_string(),
-        runtime: engine.runtime_command(),
+        runtime: engine.runtime_for(record),
         bundle: folder.0.path.clone(),
         terminal: config.tty,
         stdin: match (config.open_stdin, config.stdin_once) {

@@ -186,7 +186,14 @@ fn another_runtime_makes_the_container() {
     let features = stockade_testkit::Call::new("runc").arg("features").run().ok().json();
     let makes = features["linux"]["namespaces"].as_array().unwrap().iter().any(|name| name == "time");
     assert_eq!(stockade.inspect(&id, "{{json .Stockade.Notices}}").contains("no time namespace"), !makes);
-    stockade.ask(&["--runtime", "runc", "rm", "-f", &id]).ok();
+    // It is remembered.
+    stockade.ask(&["kill", &id]).ok();
+    stockade.until(&id, "exited");
+    stockade.ask(&["start", &id]).ok();
+    let state = stockade_testkit::Call::new("runc").arg("--root").arg(stockade.folder().join("exec/runtime"));
+    assert_eq!(state.args(["state", &id]).run().ok().json()["status"], "running");
+    stockade.ask(&["rm", "-f", &id]).ok();
+    stockade.assert_gone();
     stockade.ask(&["run", "--runtime", "runc", "--rm", stockade.image(), "sh", "-c", "exit 7"]).exits(7);
     stockade.assert_gone();
 }
