@@ -7,7 +7,7 @@ use stockade_kernel::sealed;
 use super::help::print;
 use super::parse::{Parsed, UsageError};
 use super::update;
-use super::values::{id, interval, number, only_id, signal};
+use super::values::{id, interval, number, only_id, signal, unsigned};
 use super::{Error, Flag, Globals, Verb};
 use crate::verb::{create, delete, events, exec, features, freeze, kill, list, ps, run, spec, start, state};
 
@@ -358,10 +358,10 @@ fn changes(parsed: &Parsed, command: &[String]) -> Result<exec::Changes, UsageEr
     let user = |text: &str| {
         let wrong = || UsageError::value("user", text, "UID or UID:GID, numbers");
         let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
-        let gid = gid.map(|gid| gid.parse().or(Err(wrong()))).transpose()?;
-        Ok((uid.parse().or(Err(wrong()))?, gid))
+        let gid = gid.map(|gid| unsigned(gid).ok_or_else(wrong)).transpose()?;
+        Ok((unsigned(uid).ok_or_else(wrong)?, gid))
     };
-    let group = |text: String| text.parse().or(Err(UsageError::value("additional-gids", &text, "a number")));
+    let group = |text: String| unsigned(&text).ok_or_else(|| UsageError::value("additional-gids", &text, "a number"));
     Ok(exec::Changes {
         args: command.to_vec(),
         cwd: parsed.value("cwd").map(PathBuf::from),
