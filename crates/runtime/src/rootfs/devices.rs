@@ -65,9 +65,8 @@ impl Root {
             Some(Gid::from_raw(node.gid)),
             AtFlags::EMPTY_PATH,
         )?;
-        // An O_PATH descriptor can not be chmod'ed; the name is checked to be no link and is in a folder held open.
-        rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(node.mode), AtFlags::empty())?;
-        check(&resolve::open_no_links(&parent, name, flags, Mode::empty())?, node)
+        // Not by the name, which may be a link to a file of the host by now.
+        Ok(resolve::change_mode(&made, Mode::from_raw_mode(node.mode))?)
     }
 
     /// A bind mount of the host's node of the same path.
@@ -78,7 +77,7 @@ impl Root {
         attach(self.as_fd(), &tree, &target, &node.path)
     }
 
-    /// Makes the customary links, replacing nothing but other links of the same name.
+    /// Makes the customary links; another link or file of the image that stands there is replaced.
     ///
     /// # Errors
     /// [`RootfsError`] naming the link.
