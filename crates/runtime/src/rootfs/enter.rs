@@ -9,6 +9,7 @@ use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
+use super::anchors::Anchors;
 use super::model::PropagationChange;
 use super::{Cause, RootfsError, at, mount};
 
@@ -17,6 +18,7 @@ use super::{Cause, RootfsError, at, mount};
 pub struct Root {
     mount: OwnedFd,
     path: PathBuf,
+    pub(super) anchors: Anchors,
 }
 
 impl AsFd for Root {
@@ -42,7 +44,7 @@ impl Root {
         let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(at("use as root file system", path))?;
         let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(&tree, c"", &folder, c"", attach).map_err(at("use as root file system", path))?;
-        Ok(Self { mount: tree, path: path.to_owned() })
+        Ok(Self { mount: tree, path: path.to_owned(), anchors: Anchors::default() })
     }
 
     /// Makes the folder `path`, with its parents, where it is missing: a payload's working directory.

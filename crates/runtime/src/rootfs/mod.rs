@@ -8,6 +8,7 @@
 //!
 //! All of it happens in the container's mount namespace: when the process dies, the kernel removes it.
 
+mod anchors;
 mod copy_up;
 pub mod devices;
 mod enter;

@@ -15,6 +15,8 @@ use super::{Cause, Root, RootfsError, at, attach};
 
 /// The file system magic of procfs, from `linux/magic.h`.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// The inode number of procfs' root, from `linux/proc_ns.h`.
+const PROC_ROOT_INO: u64 = 1;
 /// What steers the runtime and the kernel's walls is mounted here.
 const STEERING: [&str; 2] = ["/proc", "/sys"];
 /// The mode of folders that are made for a mount.
@@ -40,11 +42,15 @@ impl Root {
         };
         require_proc(tree, &plan.destination).map_err(fail)?;
         let target = self.target(tree, &plan.destination).map_err(fail)?;
+        refuse_proc_by_link(&target, &plan.destination).map_err(fail)?;
         if plan.copy_up {
             copy_up(target.as_fd(), tree.as_fd()).map_err(fail)?;
         }
         change(tree, plan).map_err(fail)?;
         attach(self.as_fd(), tree, &target, &plan.destination).map_err(fail)?;
+        if is_steering(&plan.destination) {
+            self.anchors.keep(&plan.destination, tree).map_err(fail)?;
+        }
         // A propagation other than private holds for attached mounts only: the detached tree was made private.
         for change in &plan.propagation {
             let to = Change { propagation: Some(change.to), ..Change::default() };
@@ -58,7 +64,7 @@ impl Root {
     fn target(&self, tree: &OwnedFd, destination: &Path) -> Result<OwnedFd, Cause> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode);
         Ok(match kind {
-            FileType::Directory if STEERING.iter().any(|path| destination == Path::new(path)) => {
+            FileType::Directory if is_steering(destination) => {
                 resolve::make_directories(self, destination, FOLDER)?;
                 self.plain_folder(destination)?
             }
@@ -105,12 +111,30 @@ fn change(tree: &OwnedFd, plan: &MountPlan) -> Result<(), Cause> {
     Ok(())
 }
 
-/// CVE-2019-16884: what the runtime and the kernel's security modules are steered by is procfs itself.
+/// Whether what is mounted on `destination` steers walls.
+fn is_steering(destination: &Path) -> bool {
+    STEERING.iter().any(|path| destination == Path::new(path))
+}
+
+/// CVE-2019-16884: what the runtime and the kernel's security modules are steered by is procfs itself, from its root on.
 fn require_proc(tree: &OwnedFd, destination: &Path) -> Result<(), Cause> {
-    if destination == Path::new("/proc") && rustix::fs::fstatfs(tree)?.f_type as u64 != PROC_SUPER_MAGIC {
+    let is_root = || Ok::<_, Errno>(is_proc(tree)? && rustix::fs::fstat(tree)?.st_ino == PROC_ROOT_INO);
+    if destination == Path::new("/proc") && !is_root().map_err(Cause::from)? {
         return Err(Cause::Unexpected("only the file system proc can be mounted there"));
     }
     Ok(())
+}
+
+/// CVE-2023-28642 and others: a destination that leads into procfs says so, or it is a link of the image that does.
+fn refuse_proc_by_link(target: &OwnedFd, destination: &Path) -> Result<(), Cause> {
+    if !destination.starts_with("/proc") && is_proc(target)? {
+        return Err(Cause::Unexpected("the image has a link there that leads into /proc"));
+    }
+    Ok(())
+}
+
+fn is_proc(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type as u64 == PROC_SUPER_MAGIC)
 }
 
 impl From<AttributeChange> for Change<'_> {
