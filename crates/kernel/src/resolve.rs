@@ -274,7 +274,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (temporary, root) = directory();
         let mode = |name: &str| temporary.path().join(name).metadata().unwrap().permissions().mode() & 0o7777;
-        for change in [change_mode as fn(&OwnedFd, Mode) -> io::Result<()>, change_mode_through_procfs] {
+        let ways: [fn(&OwnedFd, Mode) -> io::Result<()>; 2] =
+            [|fd, mode| change_mode(fd, mode), |fd, mode| change_mode_through_procfs(fd, mode)];
+        for change in ways {
             std::fs::write(temporary.path().join("file"), "").unwrap();
             let file = open_in_root(&root, "file", OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap();
             // The name leads elsewhere meanwhile.
