@@ -40,12 +40,12 @@ pub(super) struct Ready {
 /// The order, and why: the process hides first, for once it has no more capabilities than another container in its pid namespace,
 /// that one could look into it. AppArmor's instruction is written while its file can be opened and before no_new_privs, under which
 /// the kernel refuses some profiles. Groups and user change while CAP_SETGID and CAP_SETUID are there; capabilities shrink
-/// to the end before the filter is loaded, so that the filter need not allow what only the runtime calls. Nothing is
+/// to the end before the filter is loaded, so that the filter need not allow what only the runtime calls. Hooks of the container's
+/// own are programs of the image: they run behind all walls of the payload, as in runc. Without them nothing is
 /// allocated, opened or resolved between the filter and the program.
 pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Failure> {
     let process = &payload.process;
     step("hide from other containers", super::hide)?;
-    step("run a startContainer hook", || hook::run(&ready.hooks, &ready.state))?;
     if let Some(profile) = &payload.apparmor {
         step("choose the AppArmor profile", || stockade_apparmor::apply::on_exec(&ready.procfs, profile))?;
     }
@@ -69,6 +69,7 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
         filter.load(ready.pid, &ready.state)?;
     }
     step("drop the last capability", || stockade_capabilities::apply(transition.last.as_slice()))?;
+    step("run a startContainer hook", || hook::run(&ready.hooks, &ready.state))?;
     let expected = ExpectedIdentity {
         process,
         sets: transition.expected.sets,
