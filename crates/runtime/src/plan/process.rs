@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use stockade_capabilities::{CapSet, Sets, Which};
+use stockade_capabilities::{CapSet, Capability, Sets, Which};
 use stockade_spec::{Capabilities, Process, User};
 
 use super::error::{absolute, without_nul};
@@ -126,8 +126,9 @@ fn sets(
         let mut set = CapSet::EMPTY;
         for (index, name) in names.iter().enumerate() {
             let path = || format!("process.capabilities.{field}[{index}]");
-            let one = CapSet::parse([name.as_str()], all);
-            set = set | one.map_err(|source| PlanError::Capability { path: path(), source })?;
+            // `ALL` is a word of engines' flags; in a configuration it is no capability.
+            let one = name.parse::<Capability>().map_err(|source| PlanError::Capability { path: path(), source })?;
+            set = set | CapSet::from(one);
         }
         Ok(set)
     };
