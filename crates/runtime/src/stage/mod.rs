@@ -34,7 +34,7 @@ pub use failure::Failure;
 pub use join::{JoinError, Joining, join};
 pub use launch::{LaunchError, Launched, Witness, launch};
 pub use prepare::{Payload, PrepareError, Prepared, Sharing};
-pub(crate) use start_socket::NAME as START_SOCKET;
+pub(crate) use start_socket::is_waited_at;
 pub use start_socket::{StartError, StartSocket, start};
 
 /// Hides the calling process, and those that it makes, from whoever shares its pid namespace: it can not be traced, and its

@@ -165,10 +165,13 @@ impl Store {
     }
 
     /// Whether `id` waits for its start.
-    #[must_use]
-    pub fn waits_for_start(&self, id: &ContainerId) -> bool {
-        let path = format!("{id}/{}", crate::stage::START_SOCKET);
-        rustix::fs::statat(&self.folder, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::File`].
+    pub fn waits_for_start(&self, id: &ContainerId) -> Result<bool, StoreError> {
+        let folder = self.open_folder(id)?;
+        let waits = crate::stage::is_waited_at(folder.as_fd());
+        waits.map_err(|source| self.file("look who waits in", id, source))
     }
 
     /// The ids of all containers, sorted.
