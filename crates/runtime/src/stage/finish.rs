@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::io;
 
 use rustix::fs::Mode;
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Rlimit, Uid};
 use stockade_capabilities::{Capability, Request, Securebits, State, Transition, Unavailable, UserChange};
 use stockade_kernel::exec::Strings;
 use stockade_kernel::procfs::{Procfs, Status};
@@ -15,6 +15,7 @@ use super::failure::{Failure, step};
 use super::prepare::Payload;
 use super::verify::{self, ExpectedIdentity, StatusFile};
 use crate::hook;
+use crate::plan::model::ResourceLimit;
 
 /// All that the last stage needs; nothing of it is looked up any more.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask));
     step("verify the securebits", verify::securebits)?;
+    limit(&process.rlimits)?;
     let first_closed = 3 + payload.preserve_fds;
     step("close the runtime's files at exec", || stockade_kernel::exec::close_on_exec_from(first_closed))?;
     step("reset the signals", stockade_kernel::signal::reset_for_exec)?;
@@ -80,6 +82,17 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     step("verify what the kernel enforces", || expected.verify(&after))?;
     let executed = stockade_kernel::exec::execute(&ready.executable, &ready.arguments, &ready.environment);
     executed.map_err(|error| execution(&ready.executable, &error))
+}
+
+/// Sets the resource limits, of which those above the runtime's own were raised from outside, and reads them back.
+fn limit(limits: &[ResourceLimit]) -> Result<(), Failure> {
+    for (resource, soft, hard) in limits {
+        let limit = Rlimit { current: *soft, maximum: *hard };
+        let wall = format!("the resource limit {resource:?}");
+        step(&format!("set {wall}"), || rustix::process::setrlimit(*resource, limit))?;
+        step("verify what the kernel enforces", || verify::same(wall, &limit, &rustix::process::getrlimit(*resource)))?;
+    }
+    Ok(())
 }
 
 /// The failure of `execve(2)` in the words that engines look for.
