@@ -63,13 +63,15 @@ fn kill_all(group: &Group, signal: Signal) -> Result<(), KillVerbError> {
     if signal == Signal::KILL {
         return Ok(group.kill_all()?);
     }
-    for pid in group.processes()?.into_iter().filter_map(Pid::from_raw) {
-        // One that has ended meanwhile needs no signal.
-        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
-            match pidfd_send_signal(pidfd, signal) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(errno) => return Err(KillVerbError::Send(errno)),
-            }
+    let open = |pid: i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
+    let opened: Vec<_> = group.processes()?.into_iter().filter_map(open).collect();
+    // A number may have gone to a process of somebody else before it was opened. What is listed still is the container's.
+    let listed = group.processes()?;
+    for (_, pidfd) in opened.into_iter().filter(|(pid, _)| listed.contains(pid)) {
+        match pidfd_send_signal(pidfd, signal) {
+            // One that has ended meanwhile needs no signal.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(errno) => return Err(KillVerbError::Send(errno)),
         }
     }
     Ok(())
