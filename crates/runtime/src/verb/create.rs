@@ -116,7 +116,7 @@ pub enum CreateError {
 }
 
 /// The most that is read of a `config.json`.
-const LARGEST_CONFIG: u64 = 16 << 20;
+pub(super) const LARGEST_CONFIG: u64 = 16 << 20;
 
 /// Makes the container.
 ///

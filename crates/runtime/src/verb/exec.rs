@@ -1,7 +1,8 @@
 //! `exec`: one more process in a running container.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use rustix::fd::AsFd;
 use rustix::process::Pid;
@@ -9,7 +10,7 @@ use stockade_cgroups::{FileError, Group};
 use stockade_spec::{Capabilities, ContainerStatus, ParseError, Process, Spec};
 
 use super::Context;
-use super::create::{CreateError, write_pid};
+use super::create::{CreateError, LARGEST_CONFIG, write_pid};
 use super::run::{console, receive};
 use crate::facts;
 use crate::foreground::Foreground;
@@ -200,7 +201,7 @@ fn user_namespace(spec: &Spec) -> UserNamespace<'_> {
 fn describe(source: &Source, spec: &Spec) -> Result<Process, ExecError> {
     match source {
         Source::File(path) => {
-            let text = std::fs::read(path).map_err(|source| ExecError::File { path: path.clone(), source })?;
+            let text = read_process(path).map_err(|source| ExecError::File { path: path.clone(), source })?;
             Ok(stockade_spec::parse::<Process>(&text)?.0)
         }
         Source::Changed(changes) => {
@@ -208,6 +209,13 @@ fn describe(source: &Source, spec: &Spec) -> Result<Process, ExecError> {
             Ok(changes.apply(process))
         }
     }
+}
+
+/// The file of a process, of the size of a configuration at most.
+fn read_process(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(LARGEST_CONFIG + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST_CONFIG { Err(io::Error::other("it is larger than 16 MiB")) } else { Ok(text) }
 }
 
 impl Changes {
