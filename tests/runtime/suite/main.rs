@@ -2,6 +2,7 @@
 //! `STOCKADE_TEST_RUNTIME` names, which is how the suite itself is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod exec;
 mod lifecycle;
 mod limits;
