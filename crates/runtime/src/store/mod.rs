@@ -9,14 +9,14 @@
 mod id;
 mod record;
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use stockade_kernel::procfs::{read_all, write_once};
+use stockade_kernel::procfs::read_all;
 use stockade_kernel::resolve;
 
 pub use id::{ContainerId, InvalidId};
@@ -294,7 +294,7 @@ impl Entry {
         let write = || {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
-            write_once(file.as_fd(), text)?;
+            std::fs::File::from(file).write_all(text)?;
             rustix::fs::renameat(&self.folder, &draft, &self.folder, name)?;
             io::Result::Ok(())
         };
