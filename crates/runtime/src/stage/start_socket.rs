@@ -10,7 +10,7 @@ use std::io;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::channel::{Channel, Order, Report};
 use super::failure::Failure;
@@ -41,6 +41,8 @@ impl StartSocket {
             let accepted = rustix::io::retry_on_intr(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?;
             let channel = Channel::over(accepted);
             if let Ok(Some(Order::Start)) = channel.receive() {
+                // From now on nobody is told any more that the container waits.
+                rustix::net::shutdown(&self.0, Shutdown::Both)?;
                 return Ok(channel);
             }
         }
