@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod disk;
 mod exec;
+mod fuzz;
+mod killed;
 mod lifecycle;
 mod limits;
 mod notify;
