@@ -27,7 +27,7 @@ impl Anchors {
 
 impl Root {
     /// Calls `work` with the descriptor from which `path` is to be resolved, and the path from there.
-    pub(super) fn from_anchor<R>(&self, path: &Path, work: impl FnOnce(BorrowedFd<'_>, &Path) -> R) -> R {
+    pub(super) fn at_anchor<R>(&self, path: &Path, work: impl FnOnce(BorrowedFd<'_>, &Path) -> R) -> R {
         let anchors = self.anchors.0.borrow();
         // A path that climbs may end elsewhere.
         let climbs = path.components().any(|component| component == Component::ParentDir);

@@ -75,7 +75,7 @@ impl Root {
     /// # Errors
     /// [`RootfsError`] naming the path.
     pub fn mask(&self, path: &Path, covers: &Covers) -> Result<(), RootfsError> {
-        let masked = self.from_anchor(path, |base, path| mask_below(base, path, covers));
+        let masked = self.at_anchor(path, |base, path| mask_below(base, path, covers));
         masked.map_err(|cause| RootfsError { action: "mask", object: path.to_owned(), source: cause })
     }
 
@@ -85,7 +85,7 @@ impl Root {
     /// # Errors
     /// [`RootfsError`] naming the path.
     pub fn make_read_only(&self, path: &Path) -> Result<(), RootfsError> {
-        let result = self.from_anchor(path, |base, path| {
+        let result = self.at_anchor(path, |base, path| {
             let Some(target) = existing(base, path)? else { return Ok(()) };
             let copy = clone_of(&target, true)?;
             let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
