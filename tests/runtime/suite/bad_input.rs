@@ -7,7 +7,7 @@ use stockade_testkit::{Bundle, requires};
 type Case = (fn(&mut Value), &'static [&'static str]);
 
 /// Appends a mount.
-fn mount(config: &mut Value, kind: Value, source: Value, destination: Value, options: Value) {
+fn mount(config: &mut Value, kind: Option<&str>, source: &str, destination: &str, options: &[&str]) {
     let one = json!({ "type": kind, "source": source, "destination": destination, "options": options });
     config["mounts"].as_array_mut().unwrap().push(one);
 }
@@ -83,26 +83,26 @@ const PROCESS: &[Case] = &[
 ];
 
 const MOUNTS: &[Case] = &[
-    (|c| mount(c, json!("bind"), json!("/no/such/source"), json!("/x"), json!(["bind"])), &["/no/such/source"]),
-    (|c| mount(c, json!("bind"), json!(""), json!("/x"), json!(["bind"])), &["source"]),
-    (|c| mount(c, json!("bind"), json!("/tmp"), json!("/x"), json!(["bind", "size=1"])), &["size=1"]),
-    (|c| mount(c, json!("bind"), json!("/tmp"), json!("/bin/busybox"), json!(["bind"])), &["/bin/busybox"]),
-    (|c| mount(c, json!("bind"), json!("/etc/hostname"), json!("/etc"), json!(["bind"])), &["/etc"]),
-    (|c| mount(c, json!("bind"), json!("/tmp"), json!("/bin/busybox/x"), json!(["bind"])), &["/bin/busybox/x"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/"), json!([])), &["destination"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/a/.."), json!([])), &["destination"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/a\0"), json!([])), &["destination"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/x"), json!(["size=lots"])), &["size"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/x"), json!(["size=1,mode=777"])), &["size"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/x"), json!(["no_such_option"])), &["no_such_option"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/x"), json!(["=1"])), &["options"]),
-    (|c| mount(c, json!("tmpfs"), json!("tmpfs"), json!("/x"), json!(["idmap"])), &["idmap"]),
-    (|c| mount(c, json!("nosuchfs"), json!("x"), json!("/x"), json!([])), &["nosuchfs"]),
-    (|c| mount(c, json!(""), json!("x"), json!("/x"), json!([])), &["type"]),
-    (|c| mount(c, json!(null), json!("x"), json!("/x"), json!([])), &["type"]),
-    (|c| mount(c, json!("ext4"), json!("/dev/no-such-disk"), json!("/x"), json!([])), &["ext4"]),
-    (|c| mount(c, json!("cgroup"), json!("cgroup"), json!("/x"), json!(["nsdelegate"])), &["nsdelegate"]),
-    (|c| mount(c, json!("mqueue"), json!("x"), json!("/x"), json!(["tmpcopyup"])), &["tmpcopyup"]),
+    (|c| mount(c, Some("bind"), "/no/such/source", "/x", &["bind"]), &["/no/such/source"]),
+    (|c| mount(c, Some("bind"), "", "/x", &["bind"]), &["source"]),
+    (|c| mount(c, Some("bind"), "/tmp", "/x", &["bind", "size=1"]), &["size=1"]),
+    (|c| mount(c, Some("bind"), "/tmp", "/bin/busybox", &["bind"]), &["/bin/busybox"]),
+    (|c| mount(c, Some("bind"), "/etc/hostname", "/etc", &["bind"]), &["/etc"]),
+    (|c| mount(c, Some("bind"), "/tmp", "/bin/busybox/x", &["bind"]), &["/bin/busybox/x"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/", &[]), &["destination"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/a/..", &[]), &["destination"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/a\0", &[]), &["destination"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/x", &["size=lots"]), &["size"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/x", &["size=1,mode=777"]), &["size"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/x", &["no_such_option"]), &["no_such_option"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/x", &["=1"]), &["options"]),
+    (|c| mount(c, Some("tmpfs"), "tmpfs", "/x", &["idmap"]), &["idmap"]),
+    (|c| mount(c, Some("nosuchfs"), "x", "/x", &[]), &["nosuchfs"]),
+    (|c| mount(c, Some(""), "x", "/x", &[]), &["type"]),
+    (|c| mount(c, None, "x", "/x", &[]), &["type"]),
+    (|c| mount(c, Some("ext4"), "/dev/no-such-disk", "/x", &[]), &["ext4"]),
+    (|c| mount(c, Some("cgroup"), "cgroup", "/x", &["nsdelegate"]), &["nsdelegate"]),
+    (|c| mount(c, Some("mqueue"), "x", "/x", &["tmpcopyup"]), &["tmpcopyup"]),
     (|c| c["linux"]["maskedPaths"] = json!(["relative"]), &["maskedPaths[0]"]),
     (|c| c["linux"]["readonlyPaths"] = json!(["/a", "b"]), &["readonlyPaths[1]"]),
     (|c| c["linux"]["rootfsPropagation"] = json!("rrslave"), &["rootfsPropagation"]),
