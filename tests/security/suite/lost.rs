@@ -65,7 +65,13 @@ const UNKNOWN: &[Case] = &[
         |c| c["linux"]["seccomp"]["syscalls"][0]["args"] = json!([{ "index": 6, "value": 1, "op": "SCMP_CMP_EQ" }]),
         "seccomp",
     ),
-    (|c| c["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["opne"]), "opne"),
+    (
+        |c| {
+            let denied = json!([{ "names": ["opne"], "action": "SCMP_ACT_ERRNO" }]);
+            c["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": denied });
+        },
+        "opne",
+    ),
     (|c| c["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_EVERYTHING"]), "CAP_SYS_EVERYTHING"),
     (|c| c["process"]["capabilities"]["effective"] = json!(["CAP_CHOWN", "CAP_CHOWNS"]), "CAP_CHOWNS"),
     (|c| c["process"]["capabilities"]["ambient"] = json!(["ALL"]), "ALL"),

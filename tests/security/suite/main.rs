@@ -19,6 +19,7 @@ mod readable;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags};
 use stockade_testkit::Bundle;
@@ -37,6 +38,8 @@ fn while_swapping<R>(a: &Path, b: &Path, work: impl FnOnce() -> R) -> R {
             while !done.load(Ordering::Relaxed) {
                 rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).expect("names can be exchanged");
                 count += 1;
+                // Without a pause the lock on renames keeps the whole machine from looking up paths.
+                std::thread::sleep(Duration::from_micros(count % 64));
             }
             count
         });
