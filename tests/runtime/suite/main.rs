@@ -6,6 +6,7 @@ mod exec;
 mod fields;
 mod lifecycle;
 mod limits;
+mod mounts;
 mod notify;
 mod process;
 mod refusals;

@@ -9,6 +9,8 @@ use super::parse::{Parsed, UsageError};
 use super::update;
 use super::values::{id, interval, number, only_id, signal};
 use super::{Error, Flag, Globals, Verb};
+use crate::rootfs::Way;
+use crate::stage::Keyring;
 use crate::verb::{create, delete, events, exec, features, freeze, kill, list, ps, run, spec, start, state};
 
 pub(super) const fn on(name: &'static str, short: Option<&'static str>, help: &'static str) -> Flag {
@@ -29,7 +31,8 @@ const BUNDLE: Flag = with("bundle", Some("b"), "DIR", "folder of the bundle; the
 const CONSOLE: Flag = with("console-socket", None, "PATH", "unix socket that is sent the terminal");
 const PID_FILE: Flag = with("pid-file", None, "FILE", "file to write the process id to");
 const PRESERVE: Flag = with("preserve-fds", None, "N", "hand N descriptors after standard error on");
-const NO_PIVOT: Flag = on("no-pivot", None, "not supported: it leaves the host's mounts within reach");
+const NO_PIVOT: Flag =
+    on("no-pivot", None, "move the root over the host's, which is weaker, where pivot_root can not be");
 const NO_KEYRING: Flag = on("no-new-keyring", None, "keep the caller's session keyring");
 
 /// All verbs, in the order of help.
@@ -227,17 +230,13 @@ pub(super) fn verb<E: std::error::Error + 'static>(error: E) -> Error {
 }
 
 fn container(parsed: &Parsed) -> Result<create::Arguments, Error> {
-    if parsed.has("no-pivot") {
-        return Err(Error::Unsupported(
-            "--no-pivot: it would leave the host's mounts within the container's reach; it",
-        ));
-    }
     Ok(create::Arguments {
         id: only_id(parsed)?,
         bundle: parsed.value("bundle").map_or_else(|| PathBuf::from("."), PathBuf::from),
         console_socket: parsed.value("console-socket").filter(|path| !path.is_empty()).map(PathBuf::from),
         pid_file: parsed.value("pid-file").filter(|path| !path.is_empty()).map(PathBuf::from),
-        no_new_keyring: parsed.has("no-new-keyring"),
+        keyring: if parsed.has("no-new-keyring") { Keyring::Callers } else { Keyring::New },
+        way: if parsed.has("no-pivot") { Way::Move } else { Way::Pivot },
         preserve_fds: preserve(parsed)?,
     })
 }

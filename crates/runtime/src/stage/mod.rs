@@ -29,6 +29,6 @@ pub use console::{Console, ConsoleError};
 pub use failure::Failure;
 pub use join::{JoinError, Joining, join};
 pub use launch::{LaunchError, Launched, Witness, launch};
-pub use prepare::{Payload, PrepareError, Prepared, Sharing};
+pub use prepare::{Keyring, Payload, PrepareError, Prepared, Sharing};
 pub(crate) use start_socket::NAME as START_SOCKET;
 pub use start_socket::{StartError, StartSocket, start};

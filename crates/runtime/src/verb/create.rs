@@ -15,9 +15,10 @@ use super::Context;
 use crate::facts;
 use crate::log::chain;
 use crate::plan::{self, Plan};
+use crate::rootfs::Way;
 use crate::stage::{
-    Console, ConsoleError, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket, Witness,
-    launch,
+    Console, ConsoleError, Keyring, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket,
+    Witness, launch,
 };
 use crate::store::{ContainerId, Entry, ProcessRecord, Record, StoreError};
 
@@ -32,8 +33,10 @@ pub struct Arguments {
     pub console_socket: Option<PathBuf>,
     /// Where to write the first process' id.
     pub pid_file: Option<PathBuf>,
-    /// Whether the caller's session keyring is kept.
-    pub no_new_keyring: bool,
+    /// Which session keyring the container has.
+    pub keyring: Keyring,
+    /// How its root is entered.
+    pub way: Way,
     /// How many descriptors after standard error the payload inherits.
     pub preserve_fds: u32,
 }
@@ -163,6 +166,11 @@ pub(super) fn make(
     for path in skipped {
         context.log.warn(&format!("config.json: {path} is unknown and was skipped"));
     }
+    if arguments.way == Way::Move {
+        context
+            .log
+            .warn("--no-pivot: the host's root file system stays below the container's; CAP_SYS_ADMIN uncovers it");
+    }
     let facts = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
     let plan = plan::plan(&spec, &facts)?;
     for notice in &plan.notices {
@@ -226,7 +234,8 @@ impl Draft<'_> {
             return Err(CreateError::Differs(difference));
         }
         let state = record.state(ContainerStatus::Creating);
-        let prepared = Prepared::prepare(self.plan, self.payload, group, state, !self.arguments.no_new_keyring)?;
+        let prepared =
+            Prepared::prepare(self.plan, self.payload, group, state, self.arguments.keyring, self.arguments.way)?;
         let socket = match self.wait {
             Wait::ForStart => Some(StartSocket::listen(entry.folder()).map_err(CreateError::Socket)?),
             Wait::ForWord => None,

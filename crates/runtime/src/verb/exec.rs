@@ -172,8 +172,7 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     let state = record.state(now);
     let init_pid = Pid::from_raw(first.pid).ok_or(ExecError::Stopped)?;
     drop(entry);
-    let joining =
-        Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state, new_keyring: true };
+    let joining = Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state };
     let (pid, pidfd) = join(&joining)?;
     if let Some(path) = &arguments.pid_file {
         write_pid(path, pid).map_err(|source| ExecError::PidFile { path: path.clone(), source })?;
