@@ -59,6 +59,24 @@ fn update_changes_a_running_container() {
 }
 
 #[test]
+fn an_update_that_is_refused_changes_nothing() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    let bundle = limited(&json!({ "pids": { "limit": 70 }, "cpu": { "shares": 700 } })).detached();
+    let call =
+        bundle.call(&["update", "--pids-limit", "77", "--cpu-share", "77", "--cpuset-cpus", "4000", bundle.id()]);
+    call.run().refuses(&["as before"]);
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
+    assert_eq!(cgroup::read("cpu", bundle.cgroup(), "cpu.shares"), "700");
+    let before = cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes");
+    let resources =
+        json!({ "pids": { "limit": 71 }, "memory": { "limit": 4096, "checkBeforeUpdate": true } }).to_string();
+    let call = bundle.call(&["update", "--resources", "-", bundle.id()]).stdin(resources.as_bytes());
+    call.run().refuses(&["more than the new limit"]);
+    assert_eq!(cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes"), before);
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
+}
+
+#[test]
 fn memory_beyond_the_limit_kills() {
     requires!(root, runtime, busybox_image);
     let bundle = limited(&json!({ "memory": { "limit": 16_777_216 } })).args(&[

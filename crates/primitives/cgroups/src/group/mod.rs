@@ -1,6 +1,7 @@
 //! A group that exists: one directory in each hierarchy, held by descriptors.
 
 mod create;
+mod earlier;
 mod freeze;
 mod kill;
 mod limits;
