@@ -2,6 +2,7 @@
 //! `STOCKADE_TEST_RUNTIME` names, which is how the suite itself is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod command_line;
 mod exec;
 mod fields;
 mod lifecycle;

@@ -65,7 +65,7 @@ const LISTS: [(&str, &str); 2] = [("cpuset-cpus", "cpus"), ("cpuset-mems", "mems
 /// Reads the flags and updates.
 pub(super) fn run(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     let id = only_id(parsed)?;
-    let resources = match parsed.value("resources") {
+    let resources = match parsed.text("resources") {
         Some(file) => from_file(globals, file)?,
         None => from_flags(parsed)?,
     };
@@ -101,7 +101,7 @@ fn from_flags(parsed: &Parsed) -> Result<Resources, Error> {
         }
     }
     for (flag, key) in LISTS {
-        if let Some(value) = parsed.value(flag) {
+        if let Some(value) = parsed.text(flag) {
             put("cpu", key, value.into());
         }
     }

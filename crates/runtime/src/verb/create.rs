@@ -39,6 +39,8 @@ pub struct Arguments {
     pub way: Way,
     /// How many descriptors after standard error the payload inherits.
     pub preserve_fds: u32,
+    /// How many of these, the first, are sockets of systemd's (`sd_listen_fds(3)`).
+    pub listen_fds: u32,
 }
 
 /// Why there is no container. What was made is removed again.
@@ -172,7 +174,11 @@ pub(super) fn make(
             .warn("--no-pivot: the host's root file system stays below the container's; CAP_SYS_ADMIN uncovers it");
     }
     let facts = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
-    let plan = plan::plan(&spec, &facts)?;
+    let mut plan = plan::plan(&spec, &facts)?;
+    if let Some(process) = plan.process.as_mut().filter(|_| arguments.listen_fds > 0) {
+        // The payload is the first process of its pid namespace.
+        process.env.extend([format!("LISTEN_FDS={}", arguments.listen_fds), "LISTEN_PID=1".to_owned()].map(Into::into));
+    }
     for notice in &plan.notices {
         context.log.warn(notice);
     }
