@@ -1,9 +1,9 @@
-//! From create to delete, hooks, and many containers at once.
+//! From create to delete, and many containers at once.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use stockade_testkit::{Bundle, programs, requires};
+use serde_json::json;
+use stockade_testkit::{Bundle, requires};
 
 #[test]
 fn create_start_kill_delete() {
@@ -109,48 +109,6 @@ fn the_pid_file_names_the_first_process() {
     let file = bundle.folder().join("pid");
     bundle.create_call(&["--pid-file", file.to_str().unwrap()]).run().ok();
     assert_eq!(std::fs::read_to_string(file).unwrap().trim(), bundle.pid().to_string());
-}
-
-#[test]
-fn hooks_of_all_kinds_run_in_order_with_the_state() {
-    requires!(root, runtime, busybox_image);
-    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-    let bundle = Bundle::busybox().args(&["/bin/sleep", "0.2"]);
-    let log = bundle.folder().join("log");
-    std::fs::write(&log, "").unwrap();
-    let script = |kind: &str, log: &str| json!([{ "path": "/bin/sh", "args": ["sh", "-c", format!("echo {kind} $(cat) >> {log}")] }]);
-    let bundle = bundle.mount("bind", log.to_str().unwrap(), "/log", &["bind", "rw"]).edit(|config| {
-        for kind in kinds {
-            // The container's own hook runs in the container's root.
-            let path = if kind == "startContainer" { "/log" } else { log.to_str().unwrap() };
-            config["hooks"][kind] = script(kind, path);
-        }
-    });
-    bundle.run().ok();
-    let text = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<(&str, Value)> = text
-        .lines()
-        .map(|line| line.split_once(' ').unwrap())
-        .map(|(kind, state)| (kind, serde_json::from_str(state).unwrap()))
-        .collect();
-    let mut order: Vec<&str> = lines.iter().map(|(kind, _)| *kind).collect();
-    if !programs::runtime_is_ours() {
-        // runc lets these two race.
-        order[3..5].sort_by_key(|kind| *kind == "poststart");
-    }
-    assert_eq!(order, kinds);
-    assert!(lines.iter().all(|(_, state)| state["id"] == bundle.id()), "{text}");
-    bundle.assert_gone();
-}
-
-#[test]
-fn a_failing_hook_stops_the_creation() {
-    requires!(root, runtime, busybox_image);
-    for kind in ["prestart", "createRuntime", "createContainer"] {
-        let bundle = Bundle::busybox().edit(|config| config["hooks"][kind] = json!([{ "path": "/bin/false" }]));
-        bundle.run().refuses(&["hook"]);
-        bundle.assert_gone();
-    }
 }
 
 #[test]

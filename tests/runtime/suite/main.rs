@@ -5,6 +5,7 @@
 mod command_line;
 mod exec;
 mod fields;
+mod hooks;
 mod lifecycle;
 mod limits;
 mod mounts;

@@ -9,7 +9,7 @@ use rustix::process::{Gid, Uid};
 use stockade_capabilities::{Capability, Request, Securebits, State, Transition, Unavailable, UserChange};
 use stockade_kernel::exec::Strings;
 use stockade_kernel::procfs::{Procfs, Status};
-use stockade_spec::{Hook, State as ContainerState};
+use stockade_spec::{ContainerStatus, Hook, State as ContainerState};
 
 use super::failure::{Failure, step};
 use super::prepare::Payload;
@@ -43,7 +43,9 @@ pub(super) struct Ready {
 /// allocated, opened or resolved between the filter and the program.
 pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Failure> {
     let process = &payload.process;
-    step("run a startContainer hook", || hook::run(&ready.hooks, &ready.state))?;
+    // The payload is not executed yet, whatever `exec` and the seccomp agent are told.
+    let created = ContainerState { status: ContainerStatus::Created, ..ready.state.clone() };
+    step("run a startContainer hook", || hook::run(&ready.hooks, &created))?;
     if let Some(profile) = &payload.apparmor {
         step("choose the AppArmor profile", || stockade_apparmor::apply::on_exec(&ready.procfs, profile))?;
     }

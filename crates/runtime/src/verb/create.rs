@@ -13,6 +13,7 @@ use stockade_spec::{ContainerStatus, Spec};
 
 use super::Context;
 use crate::facts;
+use crate::hook::HookError;
 use crate::log::chain;
 use crate::plan::{self, Plan};
 use crate::rootfs::Way;
@@ -106,6 +107,9 @@ pub enum CreateError {
     /// The container's process.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// A hook after the start.
+    #[error("cannot run a poststart hook")]
+    Poststart(#[from] HookError),
     /// A terminal of our own.
     #[error("cannot make the socket for the terminal")]
     ConsoleSocket(#[source] io::Error),
@@ -285,10 +289,16 @@ fn missing_ancestors(places: &[Place]) -> Vec<Place> {
     missing
 }
 
-/// Removes what was made for a container that could not be made, and returns why it could not. What can not be removed stays
-/// recorded, and is warned of.
+/// Removes what was made for a container that could not be made, and returns why it could not. Where hooks may have run, the
+/// `poststop` ones do (`runtime.md`, "Lifecycle", 3 to 13). What can not be removed stays recorded, and is warned of.
 pub(super) fn undo(context: &Context, entry: Entry, error: CreateError) -> CreateError {
-    if let Err(failure) = super::delete::remove(entry) {
+    let removed = match error {
+        CreateError::Launch(_) | CreateError::PidFile { .. } | CreateError::Poststart(_) => {
+            super::delete::remove_with_hooks(context, entry)
+        }
+        _ => super::delete::remove(entry),
+    };
+    if let Err(failure) = removed {
         context.log.warn(&format!("something is left of the container: {}", chain(&failure)));
     }
     error
