@@ -50,7 +50,9 @@ fn hooks_of_all_kinds_run_in_order_with_the_state() {
             _ => "creating",
         };
         assert_eq!(state["status"], status, "{kind}: {state}");
-        assert!(*kind == "poststop" || state["pid"].as_i64().unwrap() > 1, "the host's id: {kind}: {state}");
+        let host_id = state["pid"].as_i64().unwrap() > 1;
+        // runc tells the hooks in the container 1.
+        assert!(*kind == "poststop" || host_id || !programs::runtime_is_ours(), "{kind}: {state}");
     }
     bundle.assert_gone();
 }
@@ -99,7 +101,8 @@ fn a_hook_that_fails_before_the_start_undoes_the_container_and_poststop_runs() {
 
 #[test]
 fn a_hook_in_the_container_that_fails_ends_it_at_start() {
-    requires!(root, runtime, busybox_image);
+    // runc 1.1 does not tell at start, nor kill with what a hook has started, nor fail at start for poststart.
+    requires!(root, stake, busybox_image);
     let bundle = Bundle::busybox().edit(|config| config["hooks"]["startContainer"] = json!([hook("exit 3")]));
     bundle.create().ok();
     bundle.start().refuses(&["hook"]);
@@ -110,7 +113,7 @@ fn a_hook_in_the_container_that_fails_ends_it_at_start() {
 
 #[test]
 fn a_hook_that_fails_after_the_start_ends_the_container() {
-    requires!(root, runtime, busybox_image);
+    requires!(root, stake, busybox_image);
     let with_hook = || {
         let bundle = Bundle::busybox().args(&["/bin/sleep", "1000"]);
         bundle.edit(|config| config["hooks"]["poststart"] = json!([hook("exit 3")]))
@@ -141,7 +144,7 @@ fn a_hook_that_fails_after_the_end_is_a_warning() {
 
 #[test]
 fn a_hook_that_takes_too_long_is_killed_with_all_that_it_started() {
-    requires!(root, runtime, busybox_image);
+    requires!(root, stake, busybox_image);
     for kind in ["createRuntime", "createContainer", "startContainer"] {
         let mut slow = hook("sleep 1000 & sleep 1000");
         slow["timeout"] = json!(1);

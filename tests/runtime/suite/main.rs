@@ -12,4 +12,5 @@ mod mounts;
 mod notify;
 mod process;
 mod refusals;
+mod terminal;
 mod walls;

@@ -18,6 +18,7 @@ pub mod leftovers;
 pub mod offers;
 pub mod posture;
 pub mod programs;
+pub mod terminal;
 pub mod tree;
 
 pub use bundle::Bundle;

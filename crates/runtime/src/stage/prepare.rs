@@ -128,7 +128,8 @@ impl Payload {
 
     /// The terminal's first size and who gets its outer side, if there is to be one.
     pub(super) fn terminal(&self) -> Option<(Option<(u16, u16)>, &Console)> {
-        self.process.terminal.zip(self.console.as_ref())
+        let (size, console) = self.process.terminal.zip(self.console.as_ref())?;
+        Some((size.or(console.size()), console))
     }
 }
 

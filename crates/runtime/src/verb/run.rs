@@ -101,7 +101,7 @@ pub(super) fn console(
     let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.map_err(|errno| CreateError::ConsoleSocket(errno.into()))?;
     *receiver = Some(ours);
-    Ok(Some(Console::over(theirs)))
+    Ok(Some(Console::of_caller(theirs)))
 }
 
 /// The terminal that the payload's process has sent.
