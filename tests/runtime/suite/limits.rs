@@ -101,6 +101,46 @@ fn events_report_statistics() {
 }
 
 #[test]
+fn statistics_have_runcs_names() {
+    requires!(root, runtime, busybox_image, cgroup_v1);
+    let bundle = limited(&json!({ "memory": { "limit": 67_108_864 } })).detached();
+    let data = bundle.call(&["events", "--stats", bundle.id()]).run().ok().json()["data"].clone();
+    let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64);
+    assert_eq!(number("/memory/usage/limit"), Some(67_108_864));
+    assert!(number("/memory/usage/usage") > Some(0) && number("/memory/raw/rss").is_some(), "{data}");
+    // As the file says it: no limit is a number in cgroup v1.
+    assert_eq!(number("/memory/kernel/limit").map(|limit| limit > 1 << 62), Some(true));
+    assert!(number("/cpu/usage/total") > Some(0), "{data}");
+    for list in ["percpu", "percpu_kernel", "percpu_user"] {
+        assert!(data["cpu"]["usage"][list].as_array().is_some_and(|all| !all.is_empty()), "{list}: {data}");
+    }
+    assert_eq!(data["cpuset"]["mems"][0], 0, "{data}");
+    assert_eq!(number("/cpuset/sched_load_balance"), Some(1));
+}
+
+#[test]
+fn want_of_memory_is_an_event_and_the_end_ends_them() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({ "memory": { "limit": 16_777_216 } })).detached();
+    let events = bundle.call(&["events", "--interval", "300ms", bundle.id()]).start();
+    let seen = |kind: &str| events.stdout_so_far().lines().filter(|line| line.contains(kind)).count();
+    let soon = std::time::Duration::from_secs(20);
+    stockade_testkit::eventually("statistics", soon, || seen("\"stats\"") > 1);
+    assert_eq!(seen("\"oom\""), 0);
+    bundle.exec(&["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).exits(137);
+    stockade_testkit::eventually("an event", soon, || seen("\"oom\"") > 0);
+    bundle.kill("KILL").ok();
+    bundle.until("stopped");
+    if stockade_testkit::programs::runtime_is_ours() {
+        events.wait().ok();
+    } else {
+        bundle.delete().ok();
+        events.wait().either_way();
+    }
+    bundle.call(&["events", "--stats", bundle.id()]).run().refuses(&["not running", "does not exist"]);
+}
+
+#[test]
 fn a_device_that_is_not_listed_cannot_be_opened() {
     requires!(root, runtime, busybox_image);
     let script = "mknod /tmp/null c 1 3 && mknod /tmp/kmsg c 1 11 && echo > /tmp/null && ! cat /tmp/kmsg";
