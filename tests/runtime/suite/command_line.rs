@@ -1,6 +1,6 @@
 //! The command line in all the forms that engines and people write it in.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stockade_testkit::{Bundle, Call, programs, requires};
 
 fn stake(arguments: &[&str]) -> Call {
@@ -70,6 +70,42 @@ fn help_and_version() {
         let text = stake(&[form]).run().ok().stdout;
         assert!(text.contains("stake version ") && text.contains("spec: 1.3."), "{text}");
     }
+}
+
+#[test]
+fn features_are_those_of_the_specification_and_can_be_had() {
+    requires!(root, stake, busybox_image);
+    let features = stake(&["features"]).run().ok().json();
+    assert_eq!((&features["ociVersionMin"], &features["ociVersionMax"]), (&json!("1.0.0"), &json!("1.3.0")));
+    let linux = &features["linux"];
+    for (section, property) in [
+        ("cgroup", "v1"),
+        ("cgroup", "v2"),
+        ("cgroup", "rdma"),
+        ("seccomp", "enabled"),
+        ("apparmor", "enabled"),
+        ("netDevices", "enabled"),
+    ] {
+        assert_eq!(linux[section][property], true, "{section}.{property}");
+    }
+    for (section, property) in [("selinux", "enabled"), ("intelRdt", "enabled"), ("cgroup", "systemd")] {
+        assert_eq!(linux[section][property], false, "{section}.{property}");
+    }
+    assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
+    assert_eq!(features["hooks"].as_array().unwrap().len(), 6);
+    assert!(linux["memoryPolicy"]["modes"].as_array().unwrap().contains(&json!("MPOL_WEIGHTED_INTERLEAVE")));
+    assert!(linux["memoryPolicy"]["flags"].as_array().unwrap().contains(&json!("MPOL_F_STATIC_NODES")));
+    // Whatever is listed is taken.
+    let words = |list: &Value| list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect();
+    let options: Vec<String> = words(&features["mountOptions"]);
+    let capabilities: Vec<String> = words(&linux["capabilities"]);
+    let no_bind: Vec<&str> = options.iter().map(String::as_str).filter(|name| !name.contains("bind")).collect();
+    let for_tmpfs: Vec<&str> = no_bind.into_iter().filter(|name| !name.ends_with("idmap")).collect();
+    let bundle = Bundle::busybox().mount("tmpfs", "tmpfs", "/mnt", &for_tmpfs).edit(|config| {
+        config["process"]["capabilities"]["bounding"] = json!(capabilities);
+    });
+    let done = bundle.run();
+    assert_eq!(done.code(), 0, "{done:?}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(crate) use mount_options::names as mount_option_names;
 pub(crate) use namespaces::flag as namespace_flag;
 pub use process::{UserNamespace, process};
 pub use resources::limits;
+pub(crate) use scheduling::memory_policy_names;
 
 /// What the caller has found out about the machine and itself.
 #[derive(Clone, Debug)]
