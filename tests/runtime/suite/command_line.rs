@@ -30,6 +30,31 @@ fn flags_in_all_their_forms() {
     bundle.assert_gone();
 }
 
+/// The flags in a help text: `--detach, -d` or `-d, --detach`.
+fn flags(help: &str) -> std::collections::BTreeSet<String> {
+    let lines = help.lines().map(str::trim).filter(|line| line.starts_with('-'));
+    let words = lines.flat_map(|line| line.split(' ').take(4).map(|word| word.trim_end_matches(',').to_owned()));
+    words.filter(|word| word.starts_with('-')).collect()
+}
+
+#[test]
+fn every_flag_of_runc_is_known() {
+    requires!(stake, runc);
+    let runc = |arguments: &[&str]| flags(&Call::new("runc").args(arguments).run().ok().stdout);
+    let ours = |arguments: &[&str]| flags(&stake(arguments).run().ok().stdout);
+    let missing: Vec<_> = runc(&["--help"]).difference(&ours(&["--help"])).cloned().collect();
+    assert!(missing.is_empty(), "before the verb: {missing:?}");
+    for verb in [
+        "create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "resume", "run", "spec",
+        "start", "state", "update",
+    ] {
+        let (theirs, ours) = (runc(&[verb, "--help"]), ours(&[verb, "--help"]));
+        let missing: Vec<_> = theirs.difference(&ours).collect();
+        assert!(missing.is_empty(), "{verb}: {missing:?}");
+        assert!(ours.contains("--help"), "{verb}");
+    }
+}
+
 #[test]
 fn mistakes_are_named_and_nothing_is_made() {
     requires!(root, stake, busybox_image);

@@ -145,6 +145,16 @@ fn a_signal_for_all_reaches_children_too() {
 }
 
 #[test]
+fn kill_among_the_hosts_processes_ends_them_all() {
+    requires!(root, stake, busybox_image);
+    let bundle = Bundle::busybox().sh("sleep 1000 & sleep 1000 & wait").without_namespace("pid").detached();
+    let count = || bundle.call(&["ps", "-f", "json", bundle.id()]).run().ok().json().as_array().unwrap().len();
+    eventually("all to run", Duration::from_secs(20), || count() == 3);
+    bundle.kill("KILL").ok();
+    eventually("all to end", Duration::from_secs(20), || count() == 0);
+}
+
+#[test]
 fn what_each_status_allows() {
     requires!(root, runtime, busybox_image);
     let bundle = Bundle::busybox().args(&["/bin/sleep", "1000"]);
