@@ -14,6 +14,7 @@
 pub mod bundle;
 pub mod call;
 pub mod cgroup;
+pub mod handed;
 pub mod leftovers;
 pub mod offers;
 pub mod posture;

@@ -1,7 +1,6 @@
 //! A pseudo terminal with a test at its other end, in place of a person.
 
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
@@ -49,31 +47,10 @@ impl Screen {
     /// Waits at the console socket `path`, which it makes, and receives a terminal that is sent there by `start`.
     ///
     /// # Errors
-    /// As `bind(2)` and `recvmsg(2)`; `TimedOut` if nobody connects.
+    /// As [`crate::handed::receive`].
     pub fn received_at<T>(path: &Path, start: impl FnOnce() -> T) -> io::Result<(Self, T)> {
-        let listener = UnixListener::bind(path)?;
-        let started = start();
-        listener.set_nonblocking(true)?;
-        let deadline = Instant::now() + PATIENCE;
-        let connection = loop {
-            match listener.accept() {
-                Ok((connection, _)) => break connection,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut name = [0; 64];
-        let mut content = [io::IoSliceMut::new(&mut name)];
-        rustix::net::recvmsg(&connection, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-        let received = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
-        Ok((Self::over(received.ok_or(Errno::BADMSG)?)?, started))
+        let handed = crate::handed::receive(path, start)?;
+        Ok((Self::over(handed.descriptor)?, handed.started))
     }
 
     /// Types `text`.
