@@ -6,7 +6,7 @@ use stockade_kernel::sealed;
 
 use super::parse::{Parsed, UsageError};
 use super::values::{number, only_id};
-use super::verbs::{HELP, on, verb, with};
+use super::verbs::{HELP, done, on, verb, with};
 use super::{Error, Flag, Globals};
 use crate::rootfs::Way;
 use crate::stage::Keyring;
@@ -39,7 +39,7 @@ pub(super) const RUN: &[Flag] = &[
 /// `create`.
 pub(super) fn create(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     sealed::ensure()?;
-    create::create(&globals.context()?, &container(globals, parsed)?).map(|()| 0).map_err(verb)
+    done(create::create(&globals.context()?, &container(globals, parsed)?))
 }
 
 fn container(globals: &Globals, parsed: &Parsed) -> Result<create::Arguments, Error> {

@@ -56,7 +56,7 @@ impl UsageError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// Before anything: nothing is looked at.
-    AtOnce,
+    BeforeAll,
     /// At the first argument that is none: what follows belongs to another program.
     AtArgument,
     /// Never: they may come after arguments.
@@ -111,7 +111,7 @@ pub(super) fn parse(
 ) -> Result<(Parsed, Vec<String>), UsageError> {
     let mut parsed = Parsed::default();
     let mut rest = Vec::new();
-    if stop == Stop::AtOnce {
+    if stop == Stop::BeforeAll {
         return Ok((parsed, arguments.to_vec()));
     }
     let mut arguments = arguments.iter();
@@ -219,7 +219,7 @@ mod tests {
         let (parsed, _) = read(&["--bundle=", "-b=x=y"], Stop::AtEnd).unwrap();
         assert_eq!((parsed.text("bundle"), parsed.values("bundle").len()), (Some("x=y"), 2));
         assert_eq!(read(&["--bundle", ""], Stop::AtEnd).unwrap().0.path("bundle"), None);
-        assert_eq!(read(&["--forse", "id"], Stop::AtOnce).unwrap().1, ["--forse", "id"]);
+        assert_eq!(read(&["--forse", "id"], Stop::BeforeAll).unwrap().1, ["--forse", "id"]);
     }
 
     #[test]

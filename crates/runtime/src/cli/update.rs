@@ -7,7 +7,7 @@ use stockade_spec::Resources;
 
 use super::parse::{Parsed, UsageError};
 use super::values::{number, only_id, size};
-use super::verbs::{HELP, on, verb, with};
+use super::verbs::{HELP, done, on, verb, with};
 use super::{Error, Flag, Globals};
 use crate::verb::update;
 
@@ -69,8 +69,7 @@ pub(super) fn run(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
         Some(file) => from_file(globals, file)?,
         None => from_flags(parsed)?,
     };
-    update::update(&globals.context()?, &id, &resources).map_err(verb)?;
-    Ok(0)
+    done(update::update(&globals.context()?, &id, &resources))
 }
 
 fn from_flags(parsed: &Parsed) -> Result<Resources, Error> {

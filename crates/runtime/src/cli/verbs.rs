@@ -39,7 +39,7 @@ pub(super) const ALL: &[Verb] = &[
         about: "let a created container execute its program",
         flags: &[HELP],
         stop: Stop::AtEnd,
-        run: |globals, parsed| start::start(&globals.context()?, &only_id(parsed)?).map(|()| 0).map_err(verb),
+        run: |globals, parsed| done(start::start(&globals.context()?, &only_id(parsed)?)),
     },
     Verb {
         name: "run",
@@ -81,7 +81,7 @@ pub(super) const ALL: &[Verb] = &[
         stop: Stop::AtEnd,
         run: |globals, parsed| {
             let (context, id) = (globals.context()?, only_id(parsed)?);
-            delete::delete(&context, &id, parsed.has("force")).map(|()| 0).map_err(verb)
+            done(delete::delete(&context, &id, parsed.has("force")))
         },
     },
     Verb {
@@ -106,7 +106,7 @@ pub(super) const ALL: &[Verb] = &[
         about: "stop all processes of a container",
         flags: &[HELP],
         stop: Stop::AtEnd,
-        run: |globals, parsed| freeze::pause(&globals.context()?, &only_id(parsed)?).map(|()| 0).map_err(verb),
+        run: |globals, parsed| done(freeze::pause(&globals.context()?, &only_id(parsed)?)),
     },
     Verb {
         name: "resume",
@@ -114,7 +114,7 @@ pub(super) const ALL: &[Verb] = &[
         about: "let a paused container go on",
         flags: &[HELP],
         stop: Stop::AtEnd,
-        run: |globals, parsed| freeze::resume(&globals.context()?, &only_id(parsed)?).map(|()| 0).map_err(verb),
+        run: |globals, parsed| done(freeze::resume(&globals.context()?, &only_id(parsed)?)),
     },
     Verb {
         name: "update",
@@ -145,7 +145,7 @@ pub(super) const ALL: &[Verb] = &[
         run: |_, parsed| {
             let bundle = parsed.path("bundle").unwrap_or_else(|| PathBuf::from("."));
             let kind = if parsed.has("rootless") { spec::Kind::Rootless } else { spec::Kind::Privileged };
-            spec::write(&bundle, kind).map(|()| 0).map_err(verb)
+            done(spec::write(&bundle, kind))
         },
     },
     Verb {
@@ -170,13 +170,18 @@ const fn unsupported(name: &'static str) -> Verb {
         about: "not supported yet",
         flags: &[],
         // Whatever it is asked with, the answer is the same.
-        stop: Stop::AtOnce,
+        stop: Stop::BeforeAll,
         run: |_, _| Err(Error::Unsupported("checkpoint and restore of containers")),
     }
 }
 
 /// How `list` and `ps` answer.
 const FORMAT: Flag = with("format", Some("f"), "table|json", "form of the answer");
+
+/// The answer of a verb that prints nothing.
+pub(super) fn done<E: std::error::Error + 'static>(result: Result<(), E>) -> Result<u8, Error> {
+    result.map(|()| 0).map_err(verb)
+}
 
 /// For `map_err`.
 pub(super) fn verb<E: std::error::Error + 'static>(error: E) -> Error {
@@ -230,9 +235,7 @@ fn ps(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
 fn events(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     let (id, interval) = (only_id(parsed)?, interval(parsed)?);
     let context = globals.context()?;
-    let done =
-        if parsed.has("stats") { events::statistics(&context, &id) } else { events::follow(&context, &id, interval) };
-    done.map(|()| 0).map_err(verb)
+    done(if parsed.has("stats") { events::statistics(&context, &id) } else { events::follow(&context, &id, interval) })
 }
 
 fn kill(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
@@ -242,6 +245,5 @@ fn kill(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
         _ => return Err(UsageError::Argument("kill needs the container's id and at most a signal".to_owned()).into()),
     };
     let target = if parsed.has("all") { kill::Target::All } else { kill::Target::First };
-    kill::kill(&globals.context()?, &id(container)?, signal(name)?, target).map_err(verb)?;
-    Ok(0)
+    done(kill::kill(&globals.context()?, &id(container)?, signal(name)?, target))
 }

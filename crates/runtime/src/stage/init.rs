@@ -16,10 +16,10 @@ use super::failure::{Failure, step};
 use super::finish::{Ready, finish};
 use super::prepare::{Keyring, Payload, Prepared};
 use super::start_socket::StartSocket;
-use super::{cgroup_mounts, console, environment, lookup};
+use super::{cgroup_mounts, console, environment, lookup, sysctls};
 use crate::hook;
 use crate::plan::Plan;
-use crate::plan::model::{MountSource, Rootfs, Sysctl};
+use crate::plan::model::{MountSource, Rootfs};
 use crate::rootfs::mask::Covers;
 use crate::rootfs::{Root, Way};
 
@@ -109,7 +109,7 @@ fn create(prepared: &Prepared, channel: &Channel) -> Result<Option<Ready>, Failu
     names(plan)?;
     let root = root(prepared)?;
     let terminal = terminal(prepared, &root)?;
-    step("set kernel parameters", || sysctls(&procfs, &plan.sysctls))?;
+    step("set kernel parameters", || sysctls::write(&procfs, &plan.sysctls))?;
     step("run a createContainer hook", || hook::run(&plan.hooks.create_container, &state))?;
     let root = confine_root(&plan.rootfs, prepared.way, root)?;
     if let Some((slave, size)) = terminal {
@@ -249,35 +249,6 @@ fn confine_root(plan: &Rootfs, way: Way, root: Root) -> Result<Root, Failure> {
         step("make paths read-only", || root.make_read_only(path))?;
     }
     step("enter the root file system", || root.enter(way, plan.propagation, plan.readonly))
-}
-
-/// A kernel parameter that is not what was written.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} is {found:?} after {value:?} was written")]
-struct SysctlDiffers {
-    path: String,
-    value: String,
-    found: String,
-}
-
-/// Writes the parameters through a procfs that the container can not have mounted anything over, and reads them back.
-fn sysctls(procfs: &Procfs, sysctls: &[Sysctl]) -> io::Result<()> {
-    let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    for Sysctl { path, value } in sysctls {
-        let file = format!("sys/{path}");
-        let name = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
-        procfs.write_at(&file, value.as_bytes()).map_err(name)?;
-        let found = match procfs.read_at(&file) {
-            // Some parameters are commands, which can only be written.
-            Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => continue,
-            result => result.map_err(name)?,
-        };
-        let found = String::from_utf8_lossy(&found).trim_end().to_owned();
-        if words(&found) != words(value) {
-            return Err(io::Error::other(SysctlDiffers { path: path.clone(), value: value.clone(), found }));
-        }
-    }
-    Ok(())
 }
 
 /// What the kernel's schedulers are told of the payload, inherited through exec.

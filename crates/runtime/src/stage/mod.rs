@@ -23,6 +23,7 @@ mod lookup;
 mod outside;
 mod prepare;
 mod start_socket;
+mod sysctls;
 mod verify;
 
 pub use console::{Console, ConsoleError};

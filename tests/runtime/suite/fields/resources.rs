@@ -196,8 +196,11 @@ fn resource_properties_in_cgroup_v1() {
     try_all(RESOURCES_V1);
 }
 
+/// Gives a property its value.
+type Set = fn(&mut Value);
+
 /// What depends on controllers that a machine may lack: then the limit is refused and the error names the controller.
-pub(super) const RESOURCES_OF_ANY_MACHINE: &[(&str, &str, fn(&mut Value))] = &[
+pub(super) const RESOURCES_OF_ANY_MACHINE: &[(&str, &str, Set)] = &[
     ("linux.resources.hugepageLimits", "hugetlb", |c| {
         resource(c, "hugepageLimits", &json!([{ "pageSize": "2MB", "limit": 2_097_152 }]));
     }),
