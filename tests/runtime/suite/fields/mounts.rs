@@ -13,7 +13,8 @@ fn mount(config: &mut Value, kind: &str, source: &str, options: &[&str]) {
 
 /// Options of the mount on `/mnt`, then those of its file system, then its propagation.
 const MOUNT: &str = "grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6";
-const SUPER: &str = "grep ' /mnt ' /proc/mounts | cut -d' ' -f4";
+// Some kernels number a tmpfs' files with 64 bits, and say so.
+const SUPER: &str = "grep ' /mnt ' /proc/mounts | cut -d' ' -f4 | sed s/,inode64//";
 const PROPAGATION: &str = "grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f7 | cut -d: -f1";
 
 pub(super) const MOUNTS: &[Case] = &[
