@@ -43,6 +43,10 @@ fn hooks_of_all_kinds_run_in_order_with_the_state() {
         assert_eq!(state["id"], bundle.id(), "{kind}: {state}");
         assert_eq!(state["bundle"], bundle.folder().to_str().unwrap(), "{kind}: {state}");
         assert!(state["ociVersion"].is_string(), "{kind}: {state}");
+        if !programs::runtime_is_ours() {
+            // runc 1.1 lets poststart race with the start, and tells the hooks in the container another id.
+            continue;
+        }
         let status = match *kind {
             "startContainer" => "created",
             "poststart" => "running",
@@ -50,9 +54,7 @@ fn hooks_of_all_kinds_run_in_order_with_the_state() {
             _ => "creating",
         };
         assert_eq!(state["status"], status, "{kind}: {state}");
-        let host_id = state["pid"].as_i64().unwrap() > 1;
-        // runc tells the hooks in the container 1.
-        assert!(*kind == "poststop" || host_id || !programs::runtime_is_ours(), "{kind}: {state}");
+        assert!(*kind == "poststop" || state["pid"].as_i64().unwrap() > 1, "the host's id: {kind}: {state}");
     }
     bundle.assert_gone();
 }
