@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod command_line;
 mod disk;
 mod exec;
+mod fields;
 mod fuzz;
+mod hooks;
 mod killed;
 mod lifecycle;
 mod limits;
+mod mounts;
 mod notify;
 mod process;
 mod refusals;
+mod terminal;
 mod walls;

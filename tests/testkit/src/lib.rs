@@ -14,10 +14,12 @@
 pub mod bundle;
 pub mod call;
 pub mod cgroup;
+pub mod handed;
 pub mod leftovers;
 pub mod offers;
 pub mod posture;
 pub mod programs;
+pub mod terminal;
 pub mod tree;
 
 pub use bundle::Bundle;

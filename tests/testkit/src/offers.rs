@@ -56,6 +56,8 @@ pub const NEEDS: &[Need] = &[
     program!("nsenter", &["--version"]),
     program!("podman", &["--version"]),
     program!("runc", &["--version"]),
+    program!("setpriv", &["--version"]),
+    program!("setsid", &["--version"]),
     program!("skopeo", &["--version"]),
     program!("strace", &["-V"]),
     program!("umoci", &["--version"]),

@@ -37,6 +37,14 @@ pub fn process(
 ) -> Result<ProcessPlan, PlanError> {
     absolute("process.cwd", &process.cwd)?;
     check_texts(process)?;
+    // A Linux runtime ignores what is said for others, as `plan::note_other_platforms` does.
+    for (path, value) in
+        [("process.commandLine", &process.command_line), ("process.user.username", &process.user.username)]
+    {
+        if value.is_some() {
+            notices.push(format!("{path} is ignored: it is for another platform"));
+        }
+    }
     check_user(&process.user, user_namespace)?;
     let capabilities = process.capabilities.as_ref().map(|wanted| sets(wanted, facts, user_namespace, notices));
     let oom_score_adj = process.oom_score_adj;

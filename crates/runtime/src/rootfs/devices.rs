@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
+use stockade_kernel::mount::Propagation;
 use stockade_kernel::resolve;
 
 use super::model::DeviceNode;
@@ -71,7 +72,7 @@ impl Root {
 
     /// A bind mount of the host's node of the same path.
     fn bind_node(&self, node: &DeviceNode) -> Result<(), Cause> {
-        let tree = mount::copy_of(&node.path, false)?;
+        let tree = mount::copy_of(&node.path, false, Propagation::Private)?;
         check(&tree, node)?;
         let target = resolve::make_file(self, &node.path)?;
         attach(self.as_fd(), &tree, &target, &node.path)

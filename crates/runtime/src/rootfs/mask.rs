@@ -7,7 +7,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
-use stockade_kernel::mount::{Attributes, Change, mount_setattr};
+use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
 use super::{Cause, Root, RootfsError, attach, mount};
@@ -54,11 +54,14 @@ impl Covers {
     pub fn prepare() -> Result<Self, RootfsError> {
         let null_path = Path::new("/dev/null");
         let fail = |object: &Path, source| RootfsError { action: "mask with", object: object.to_owned(), source };
-        let null = mount::copy_of(null_path, false).and_then(|null| match resolve::is_character_device(&null, 1, 3) {
-            Ok(true) => Cover::new(null, Attributes::empty()),
-            Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
-            Err(error) => Err(error.into()),
-        });
+        let null =
+            mount::copy_of(null_path, false, Propagation::Private).and_then(|null| match resolve::is_character_device(
+                &null, 1, 3,
+            ) {
+                Ok(true) => Cover::new(null, Attributes::empty()),
+                Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
+                Err(error) => Err(error.into()),
+            });
         let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)

@@ -6,7 +6,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
-use stockade_kernel::mount::{Change, mount_setattr};
+use stockade_kernel::mount::{Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
 use super::copy_up::copy_up;
@@ -36,7 +36,7 @@ impl Root {
         let tree = match tree {
             Some(tree) => tree,
             None => {
-                made = detached(&plan.source)?;
+                made = detached(&plan.source, plan.tie())?;
                 &made
             }
         };
@@ -51,7 +51,7 @@ impl Root {
         if is_steering(&plan.destination) {
             self.anchors.keep(&plan.destination, tree).map_err(fail)?;
         }
-        // A propagation other than private holds for attached mounts only: the detached tree was made private.
+        // A mount that is attached nowhere can not get peers.
         for change in &plan.propagation {
             let to = Change { propagation: Some(change.to), ..Change::default() };
             mount_setattr(tree, c"", change.recursive, to)
@@ -85,13 +85,18 @@ impl Root {
     }
 }
 
-/// The bind mount `plan` as a detached tree, showing ids by the maps of the user namespace `id_map`: to be attached by
-/// [`Root::mount`], also from within a user namespace whose root could not open the source.
+/// The bind mount `plan` as a detached tree, tied to the host's mount as `tie` says, and showing ids by the maps of the user
+/// namespace `id_map`: to be attached by [`Root::mount`], also from within a user namespace whose root could not open the
+/// source.
 ///
 /// # Errors
 /// [`RootfsError`] naming the source or the destination; `EINVAL` from a file system that can not show other ids.
-pub fn detached_bind(plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<OwnedFd, RootfsError> {
-    let tree = detached(&plan.source)?;
+pub fn detached_bind(
+    plan: &MountPlan,
+    tie: Propagation,
+    id_map: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, RootfsError> {
+    let tree = detached(&plan.source, tie)?;
     let fail = |cause| RootfsError { action: "prepare the mount on", object: plan.destination.clone(), source: cause };
     if let (Some(map), Some(namespace)) = (&plan.id_map, id_map) {
         let change = Change { id_map: Some(namespace), ..Change::default() };
@@ -144,9 +149,9 @@ impl From<AttributeChange> for Change<'_> {
 }
 
 /// The source as a mount that is attached nowhere.
-fn detached(source: &MountSource) -> Result<OwnedFd, RootfsError> {
+fn detached(source: &MountSource, tie: Propagation) -> Result<OwnedFd, RootfsError> {
     match source {
-        MountSource::Bind { path, recursive } => copy_of(path, *recursive).map_err(at("bind", path)),
+        MountSource::Bind { path, recursive } => copy_of(path, *recursive, tie).map_err(at("bind", path)),
         MountSource::New { kind, source, options, readonly } => {
             let made = new_file_system(kind, source, options, *readonly);
             made.map_err(|cause| RootfsError { action: "make a file system", object: kind.into(), source: cause })
@@ -159,15 +164,18 @@ fn detached(source: &MountSource) -> Result<OwnedFd, RootfsError> {
     }
 }
 
-/// A detached, private copy of the host's mount at `path`, with `recursive` of all below it.
-pub(super) fn copy_of(path: &Path, recursive: bool) -> Result<OwnedFd, Cause> {
+/// A detached copy of the host's mount at `path`, with `recursive` of all below it: private, a slave, or with
+/// [`Propagation::Shared`] whatever a copy made in the caller's mount namespace is.
+pub(super) fn copy_of(path: &Path, recursive: bool, tie: Propagation) -> Result<OwnedFd, Cause> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
-    let private = Change { propagation: Some(stockade_kernel::mount::Propagation::Private), ..Change::default() };
-    mount_setattr(&tree, c"", true, private)?;
+    if tie != Propagation::Shared {
+        let change = Change { propagation: Some(tie), ..Change::default() };
+        mount_setattr(&tree, c"", true, change)?;
+    }
     Ok(tree)
 }
 

@@ -9,7 +9,7 @@ use rustix::process::{Gid, Rlimit, Uid};
 use stockade_capabilities::{Capability, Request, Securebits, State, Transition, Unavailable, UserChange};
 use stockade_kernel::exec::Strings;
 use stockade_kernel::procfs::{Procfs, Status};
-use stockade_spec::{Hook, State as ContainerState};
+use stockade_spec::{ContainerStatus, Hook, State as ContainerState};
 
 use super::failure::{Failure, step};
 use super::prepare::Payload;
@@ -71,7 +71,9 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
         filter.load(ready.pid, &ready.state)?;
     }
     step("drop the last capability", || stockade_capabilities::apply(transition.last.as_slice()))?;
-    step("run a startContainer hook", || hook::run(&ready.hooks, &ready.state))?;
+    // The payload is not executed yet, whatever `exec` and the seccomp agent are told.
+    let created = ContainerState { status: ContainerStatus::Created, ..ready.state.clone() };
+    step("run a startContainer hook", || hook::run(&ready.hooks, &created))?;
     let expected = ExpectedIdentity {
         process,
         sets: transition.expected.sets,

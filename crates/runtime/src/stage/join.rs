@@ -38,8 +38,6 @@ pub struct Joining<'a> {
     pub payload: &'a Payload,
     /// The container.
     pub state: &'a State,
-    /// Whether it gets the container's session keyring.
-    pub new_keyring: bool,
 }
 
 /// Why nothing was run. The process, if there was one, is gone.
@@ -133,9 +131,7 @@ fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces
     }
     step("verify the namespaces", || expected.verify(&procfs))?;
     step("start a session", rustix::process::setsid)?;
-    if joining.new_keyring {
-        step("join the session keyring", || init::new_keyring(&joining.state.id))?;
-    }
+    step("join the session keyring", || init::new_keyring(&joining.state.id))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let root = step("open the container's root", || resolve::open_in_root(CWD, "/", flags, Mode::empty()))?;
     if let Some((size, console)) = payload.terminal() {

@@ -23,6 +23,7 @@ mod lookup;
 mod outside;
 mod prepare;
 mod start_socket;
+mod sysctls;
 mod verify;
 
 use std::io;
@@ -33,7 +34,7 @@ pub use console::{Console, ConsoleError};
 pub use failure::Failure;
 pub use join::{JoinError, Joining, join};
 pub use launch::{LaunchError, Launched, Witness, launch};
-pub use prepare::{Payload, PrepareError, Prepared, Sharing};
+pub use prepare::{Keyring, Payload, PrepareError, Prepared, Sharing};
 pub(crate) use start_socket::is_waited_at;
 pub use start_socket::{StartError, StartSocket, start};
 

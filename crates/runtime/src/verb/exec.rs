@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::AsFd;
 use rustix::process::Pid;
-use stockade_cgroups::{FileError, Group};
+use stockade_cgroups::{FileError, Group, Membership, Place};
+use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_spec::{Capabilities, ContainerStatus, ParseError, Process, Spec};
 
 use super::Context;
@@ -17,7 +18,7 @@ use crate::foreground::Foreground;
 use crate::plan::{self, UserNamespace};
 use crate::stage::{JoinError, Joining, Payload, PrepareError, Sharing, join};
 use crate::status::{StatusError, alive, status};
-use crate::store::{ContainerId, StoreError};
+use crate::store::{ContainerId, ProcessRecord, StoreError};
 
 /// What `exec` is asked.
 #[derive(Clone, Debug)]
@@ -30,12 +31,23 @@ pub struct Arguments {
     pub console_socket: Option<PathBuf>,
     /// Where to write the process' id.
     pub pid_file: Option<PathBuf>,
+    /// Where it is below the container's cgroup; empty: in that itself.
+    pub cgroups: Vec<SubGroup>,
     /// Whether to return at once.
     pub detach: bool,
     /// Whether a frozen container is good enough.
     pub ignore_paused: bool,
     /// How many descriptors after standard error the process inherits.
     pub preserve_fds: u32,
+}
+
+/// A group below the container's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubGroup {
+    /// The hierarchies of cgroup v1, by their controllers; empty: all of cgroup v1, or the one of cgroup v2.
+    pub controllers: Vec<String>,
+    /// Relative to the container's group; plain names only.
+    pub path: PathBuf,
 }
 
 /// Where the process is described.
@@ -112,14 +124,20 @@ pub enum ExecError {
     /// Something on the host can not be had.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The container's cgroup.
+    /// The container's cgroup, or the one below it.
     #[error(transparent)]
     Group(#[from] FileError),
+    /// A hierarchy that the container is in none of.
+    #[error("--cgroup: the container is in no cgroup of the controller {0:?}")]
+    NoController(String),
+    /// The group of the first process.
+    #[error("cannot find the cgroup of the container's first process")]
+    OfFirst(#[source] io::Error),
     /// Signals or the terminal could not be set up.
     #[error("cannot set up the foreground")]
     Foreground(#[source] io::Error),
     /// The process itself.
-    #[error("exec failed")]
+    #[error(transparent)]
     Join(#[from] JoinError),
     /// The file for the process' id; the process runs.
     #[error("cannot write the process id to {}", path.display())]
@@ -169,12 +187,11 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     };
     let payload = Payload::prepare(planned, seccomp, sharing)?;
     let foreground = (!arguments.detach).then(Foreground::prepare).transpose().map_err(ExecError::Foreground)?;
-    let group = Group::open(&record.places)?;
+    let group = group(&record.places, &arguments.cgroups, first)?;
     let state = record.state(now);
     let init_pid = Pid::from_raw(first.pid).ok_or(ExecError::Stopped)?;
     drop(entry);
-    let joining =
-        Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state, new_keyring: true };
+    let joining = Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state };
     let (pid, pidfd) = join(&joining)?;
     if let Some(path) = &arguments.pid_file {
         write_pid(path, pid).map_err(|source| ExecError::PidFile { path: path.clone(), source })?;
@@ -182,6 +199,38 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     let Some(foreground) = foreground else { return Ok(0) };
     let terminal = receiver.as_ref().map(receive).transpose().map_err(ExecError::Foreground)?;
     foreground.wait(pid, &pidfd, terminal).map_err(ExecError::Wait)
+}
+
+/// The group for the process.
+///
+/// A container of cgroup v2 that has given controllers to groups below its own can have no process in that any more
+/// (`cgroups(7)`, "no internal processes"): then it is the group of the first process.
+fn group(places: &[Place], wanted: &[SubGroup], first: ProcessRecord) -> Result<Group, ExecError> {
+    if wanted.is_empty() {
+        let group = Group::open(places)?;
+        if !group.delegates()? {
+            return Ok(group);
+        }
+        let membership = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Pid(first.pid)));
+        let membership = membership.map_err(ExecError::OfFirst)?;
+        let theirs = |place: &Place| membership.place_below(place).unwrap_or_else(|| place.clone());
+        return Ok(Group::open(&places.iter().map(theirs).collect::<Vec<_>>())?);
+    }
+    let mut places = places.to_vec();
+    let only = places.len() == 1;
+    let of = |place: &Place, controller: &String| place.hierarchy.split(',').any(|name| name == controller);
+    for SubGroup { controllers, path } in wanted {
+        if let Some(missing) = controllers.iter().find(|controller| !places.iter().any(|place| of(place, controller))) {
+            return Err(ExecError::NoController(missing.clone()));
+        }
+        for place in &mut places {
+            let all = controllers.is_empty() && (only || place.hierarchy != "unified");
+            if all || controllers.iter().any(|controller| of(place, controller)) {
+                place.path.push(path);
+            }
+        }
+    }
+    Ok(Group::open(&places)?)
 }
 
 /// In which user namespace the process will be.
