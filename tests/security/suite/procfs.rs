@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
-use stockade_testkit::{Bundle, requires};
+use stockade_testkit::{Bundle, posture, requires};
 
 /// A fake procfs beside the bundle.
 fn fake(bundle: &Bundle) -> String {
@@ -163,4 +163,26 @@ fn cve_2022_0811_nor_through_a_namespace_that_is_the_hosts() {
             .run()
             .refuses(&[key]);
     }
+}
+
+/// Docker: `/proc/scsi` and `/proc/acpi` were not masked. Every path that is listed and that this kernel has is empty, or the null
+/// device, and can not be written; and every read-only path can not be written either.
+#[test]
+fn cve_2017_16539_and_2018_10892_listed_paths_are_masked_or_read_only() {
+    requires!(root, runtime, busybox_image);
+    let masked = posture::MASKED.join(" ");
+    let readonly = posture::READONLY.join(" ");
+    let script = format!(
+        "for p in {masked}; do test -e $p || continue; echo masked; \
+         if test -d $p; then test -z \"$(ls -A $p)\" || echo open $p; (> $p/x) 2>/dev/null && echo written $p; \
+         else test \"$(stat -c %t:%T $p)\" = 1:3 || echo open $p; test -s $p && echo full $p; fi; done; \
+         for p in {readonly}; do for f in $(find $p -type f 2>/dev/null | head -300); do echo fixed; \
+         (: >> $f) 2>/dev/null && echo written $f; done; done; \
+         touch /proc/sysrq-trigger 2>/dev/null && echo touched; exit 0"
+    );
+    let text = Bundle::busybox().sh(&script).run().ok().stdout;
+    let count = |word: &str| text.lines().filter(|line| *line == word).count();
+    assert!(count("masked") > 2 && count("fixed") > 100, "{text}");
+    let bad: Vec<_> = text.lines().filter(|line| !["masked", "fixed"].contains(line)).collect();
+    assert!(bad.is_empty(), "{bad:?}");
 }
