@@ -15,6 +15,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::procfs::Procfs;
+use crate::sys::check;
+
+/// `fchmodat2(2)`: the same number on every architecture.
+const SYS_FCHMODAT2: libc::c_long = 452;
+
 /// How often a resolution is tried again that the kernel broke off because of a concurrent rename or mount.
 const RETRIES: u32 = 128;
 
@@ -138,6 +144,33 @@ pub fn is_character_device(fd: impl AsFd, major: u32, minor: u32) -> io::Result<
     let stat = rustix::fs::fstat(fd)?;
     let wanted = rustix::fs::makedev(major, minor);
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == wanted)
+}
+
+/// Changes the permission bits of what `fd` is open on, also of an `O_PATH` descriptor, which `fchmod(2)` does not take: a name
+/// that was checked must not be resolved once more for it.
+///
+/// By `fchmodat2(2)` (Linux 6.6), before that through the descriptor's magic link in a `/proc` that is procfs.
+///
+/// # Errors
+/// As `chmod(2)`; `ENOTSUP` on an older kernel if `/proc` is not procfs.
+pub fn change_mode(fd: impl AsFd, mode: Mode) -> io::Result<()> {
+    let number = std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd());
+    let flags = libc::AT_EMPTY_PATH;
+    // SAFETY: the path ends in zero; the call reads nothing else of ours.
+    let changed = unsafe { libc::syscall(SYS_FCHMODAT2, number, c"".as_ptr(), mode.bits(), flags) };
+    match check(changed) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            change_mode_through_procfs(fd, mode)
+        }
+        result => result.map(|_| ()),
+    }
+}
+
+/// The older way.
+fn change_mode_through_procfs(fd: impl AsFd, mode: Mode) -> io::Result<()> {
+    let procfs = Procfs::host()?;
+    let link = format!("thread-self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd()));
+    Ok(rustix::fs::chmodat(procfs.as_fd(), link, mode, AtFlags::empty())?)
 }
 
 /// The path by which the kernel knows `fd` right now (`/proc/self/fd/N`), for messages only.
@@ -310,6 +343,25 @@ mod tests {
         make_file(&root, "/link/f/g").unwrap();
         assert!(temporary.path().join("real/f/g").is_file());
         assert!(make_file(&root, "/link/f").is_err());
+    }
+
+    #[test]
+    fn the_mode_is_changed_by_the_descriptor() {
+        use std::os::unix::fs::PermissionsExt;
+        let (temporary, root) = directory();
+        let mode = |name: &str| temporary.path().join(name).metadata().unwrap().permissions().mode() & 0o7777;
+        let ways: [fn(&OwnedFd, Mode) -> io::Result<()>; 2] =
+            [|fd, mode| change_mode(fd, mode), |fd, mode| change_mode_through_procfs(fd, mode)];
+        for change in ways {
+            std::fs::write(temporary.path().join("file"), "").unwrap();
+            let file = open_in_root(&root, "file", OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+            // The name leads elsewhere meanwhile.
+            std::fs::rename(temporary.path().join("file"), temporary.path().join("moved")).unwrap();
+            std::fs::write(temporary.path().join("file"), "").unwrap();
+            let before = mode("file");
+            change(&file, Mode::from_raw_mode(0o4705)).unwrap();
+            assert_eq!((mode("moved"), mode("file")), (0o4705, before));
+        }
     }
 
     #[test]

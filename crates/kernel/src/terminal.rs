@@ -1,6 +1,6 @@
 //! A terminal in raw mode, which always gets its mode back.
 
-use std::io;
+use std::io::{self, Write};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -38,7 +38,11 @@ impl RawMode {
     }
 
     fn restore(&self) -> io::Result<()> {
-        Ok(tcsetattr(&self.terminal, OptionalActions::Now, &self.saved)?)
+        match tcsetattr(&self.terminal, OptionalActions::Now, &self.saved) {
+            // One that has hung up needs no mode.
+            Ok(()) | Err(Errno::IO) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 
@@ -46,19 +50,20 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         // Nobody else is told by a drop, and the user would sit before a terminal that shows nothing.
         if let Err(error) = self.restore() {
-            eprintln!("cannot give the terminal its mode back: {error}");
+            // There may be nobody left to tell.
+            drop(writeln!(io::stderr(), "cannot give the terminal its mode back: {error}"));
         }
     }
 }
 
-/// The size of the terminal, `None` if it is no terminal.
+/// The size of the terminal, `None` if it is no terminal, or one that has hung up.
 ///
 /// # Errors
 /// As `tcgetwinsize(3)`.
 pub fn size(terminal: impl AsFd) -> io::Result<Option<Winsize>> {
     match tcgetwinsize(terminal) {
         Ok(size) => Ok(Some(size)),
-        Err(Errno::NOTTY) => Ok(None),
+        Err(Errno::NOTTY | Errno::IO) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -8,9 +8,9 @@ use stockade_capabilities::{Capability, observe, support};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_namespaces::KINDS;
-use stockade_spec::Spec;
+use stockade_spec::{Namespace, NamespaceType, Spec};
 
-use crate::plan::Facts;
+use crate::plan::{Facts, namespace_flag};
 
 /// What could not be found out.
 #[derive(Debug, thiserror::Error)]
@@ -69,16 +69,18 @@ fn kinds(procfs: &Procfs) -> Namespaces {
     KINDS.iter().filter(|(_, name)| has(name)).fold(Namespaces::empty(), |all, (kind, _)| all | *kind)
 }
 
-/// Those of the configuration's namespace paths that lead to a namespace in which the runtime is, by device and inode.
-fn own_paths(procfs: &Procfs, spec: &Spec) -> Vec<PathBuf> {
+/// Those of the configuration's namespace paths that lead to the runtime's own namespace of the type that they are given for,
+/// by device and inode.
+fn own_paths(procfs: &Procfs, spec: &Spec) -> Vec<(NamespaceType, PathBuf)> {
     let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-    let own = |name: &str| {
+    let own = |kind: NamespaceType| {
+        let (_, name) = KINDS.iter().find(|(flag, _)| *flag == namespace_flag(kind))?;
         let fd = procfs.open_namespace(Subject::Myself, name).ok()?;
         let found = rustix::fs::fstat(&fd).ok()?;
         Some((found.st_dev, found.st_ino))
     };
-    let own: Vec<_> = KINDS.iter().filter_map(|(_, name)| own(name)).collect();
-    let paths = spec.linux.iter().flat_map(|linux| &linux.namespaces).map(|namespace| &namespace.path);
-    let given = paths.filter(|path| !path.as_os_str().is_empty());
-    given.filter(|path| identity(path).is_some_and(|found| own.contains(&found))).cloned().collect()
+    let listed = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let given = listed.filter(|namespace| !namespace.path.as_os_str().is_empty());
+    let is_own = |given: &&Namespace| identity(&given.path).is_some_and(|found| own(given.kind) == Some(found));
+    given.filter(is_own).map(|given| (given.kind, given.path.clone())).collect()
 }

@@ -63,10 +63,11 @@ impl Foreground {
             return Ok(());
         };
         fds.extend(terminal.poll_fds());
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
-        let (master, input) = (fds[2].revents(), fds[3].revents());
+        rustix::io::retry_on_intr(|| poll(&mut fds, terminal.patience().as_ref()))?;
+        // The caller's input comes last, if it is there at all.
+        let news = fds.last().is_some_and(|input| !input.revents().is_empty());
         drop(fds);
-        terminal.copy(master, input)
+        terminal.copy(news)
     }
 
     fn take(&self, number: i32, pidfd: &OwnedFd, terminal: Option<&Terminal>) -> io::Result<()> {

@@ -4,13 +4,17 @@
 //! one, a time limit (`config.md`, "POSIX-platform Hooks").
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
 use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use stockade_kernel::spawn::unblock_signals;
 use stockade_spec::{Hook, State};
@@ -34,7 +38,7 @@ pub enum HookError {
         path: PathBuf,
         /// How it ended.
         status: ExitStatus,
-        /// What it wrote to its standard error.
+        /// The beginning of what it wrote.
         output: String,
     },
     /// It took longer than it may, and was killed.
@@ -55,8 +59,8 @@ fn said(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!(", and said: {output}") }
 }
 
-/// The most of a hook's standard error that goes into a message.
-const MOST_OUTPUT: u64 = 4 << 10;
+/// The most of a hook's output that goes into a message; the rest is read and dropped.
+const MOST_OUTPUT: usize = 4 << 10;
 
 /// Runs `hooks` in order and stops at the first that fails.
 ///
@@ -78,66 +82,87 @@ pub fn run_all(hooks: &[Hook], state: &State) -> Vec<HookError> {
 
 fn run_one(hook: &Hook, state: &[u8]) -> Result<(), HookError> {
     let fail = |source| HookError::Run { path: hook.path.clone(), source };
-    // Not a pipe, which a hook could fill while nobody reads.
-    let output = rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC).map_err(|errno| fail(errno.into()))?;
-    let mut output = File::from(output);
-    let mut child = output.try_clone().and_then(|output| spawn(hook, output)).map_err(fail)?;
-    let told = tell(&mut child, state);
-    let ended = wait(&mut child, hook.timeout).map_err(fail)?;
-    let Some(status) = ended else {
-        let seconds = hook.timeout.unwrap_or_default();
-        return Err(HookError::TimedOut { path: hook.path.clone(), seconds });
-    };
-    told.map_err(fail)?;
-    if status.success() {
-        return Ok(());
+    let (output, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| fail(errno.into()))?;
+    let child = spawn(hook, state, writer).map_err(fail)?;
+    let (ended, output) = watch(child, &output, hook.timeout).map_err(fail)?;
+    match ended {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
+            let output = String::from_utf8_lossy(&output).trim_end().to_owned();
+            Err(HookError::Failed { path: hook.path.clone(), status, output })
+        }
+        None => {
+            let seconds = hook.timeout.unwrap_or_default();
+            Err(HookError::TimedOut { path: hook.path.clone(), seconds })
+        }
     }
-    let output = read_start(&mut output).map_err(fail)?;
-    Err(HookError::Failed { path: hook.path.clone(), status, output })
 }
 
-fn spawn(hook: &Hook, output: File) -> io::Result<Child> {
+/// Starts the hook with the state on its standard input: in a file and not in a pipe, which a large state would fill while the
+/// hook does not read.
+fn spawn(hook: &Hook, state: &[u8], output: OwnedFd) -> io::Result<Child> {
+    let in_memory = |flags| rustix::fs::memfd_create("state", MemfdFlags::CLOEXEC | flags);
+    let mut input = File::from(match in_memory(MemfdFlags::NOEXEC_SEAL) {
+        // Before Linux 6.3.
+        Err(Errno::INVAL) => in_memory(MemfdFlags::empty())?,
+        result => result?,
+    });
+    input.write_all(state)?;
+    input.rewind()?;
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
     let environment = hook.env.iter().filter_map(|entry| entry.split_once('='));
-    command.env_clear().envs(environment).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(output);
+    command.env_clear().envs(environment).stdin(input).stdout(output.try_clone()?).stderr(output);
     // The runtime blocks signals that it forwards, which is no business of the hook's.
     unblock_signals(command.process_group(0)).spawn()
 }
 
-/// Writes the state; a hook that does not read it is no error. A state always fits into the pipe.
-fn tell(child: &mut Child, state: &[u8]) -> io::Result<()> {
-    let Some(mut input) = child.stdin.take() else { return Ok(()) };
-    match input.write_all(state) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
-}
-
-/// Waits for the hook; `None`: it took longer than `seconds`, and was killed with its process group.
-fn wait(child: &mut Child, seconds: Option<i64>) -> io::Result<Option<ExitStatus>> {
-    let pid = Pid::from_child(child);
-    if let Some(seconds) = seconds {
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let timeout = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
-        if ended? == 0 {
+/// Waits for the hook, and reads what it says meanwhile: how it ended, `None` if it took longer than `seconds` and was killed
+/// with its process group, and the beginning of its output. What the hook leaves running is not waited for.
+fn watch(mut child: Child, output: &OwnedFd, seconds: Option<i64>) -> io::Result<(Option<ExitStatus>, Vec<u8>)> {
+    let pid = Pid::from_child(&child);
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    rustix::io::ioctl_fionbio(output, true)?;
+    // A limit beyond the clock's end is none.
+    let deadline = seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.unsigned_abs())));
+    let mut said = Vec::new();
+    let mut talks = true;
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(output, PollFlags::IN)];
+        match poll(&mut fds[..if talks { 2 } else { 1 }], timeout.as_ref()) {
+            Err(Errno::INTR) => continue,
+            result => result?,
+        };
+        let over = !fds[0].revents().is_empty();
+        talks = talks && hear(output, &mut said)?;
+        if over {
+            return Ok((Some(child.wait()?), said));
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             rustix::process::kill_process_group(pid, Signal::KILL)?;
             child.wait()?;
-            return Ok(None);
+            return Ok((None, said));
         }
     }
-    child.wait().map(Some)
 }
 
-/// The beginning of what the hook wrote.
-fn read_start(output: &mut File) -> io::Result<String> {
-    let mut text = Vec::new();
-    output.rewind()?;
-    output.take(MOST_OUTPUT).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+/// Reads what there is, and keeps the beginning; whether there may be more later.
+fn hear(output: &OwnedFd, said: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; 4 << 10];
+    // Bounded, so that a hook that never stops does not keep its time limit from being looked at.
+    for _ in 0..16 {
+        match rustix::io::retry_on_intr(|| rustix::io::read(output, &mut buffer)) {
+            Ok(0) => return Ok(false),
+            Ok(length) => said.extend_from_slice(&buffer[..length.min(MOST_OUTPUT - said.len())]),
+            Err(Errno::AGAIN) => return Ok(true),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -204,6 +229,30 @@ mod tests {
         let started = std::time::Instant::now();
         assert!(matches!(run(&[hook], &state()), Err(HookError::TimedOut { seconds: 1, .. })));
         assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_hook_that_takes_too_long_talking_is_killed_too() {
+        let hook = Hook { timeout: Some(1), ..shell("yes") };
+        assert!(matches!(run(&[hook], &state()), Err(HookError::TimedOut { .. })));
+        run(&[Hook { timeout: Some(i64::MAX), ..shell("exit 0") }], &state()).unwrap();
+    }
+
+    #[test]
+    fn a_state_that_is_not_read_and_an_output_without_end_are_no_reason_to_hang() {
+        let annotations = [("a".to_owned(), "x".repeat(1 << 20))].into();
+        let state = State { annotations, ..state() };
+        run(&[shell("exec 0<&-; exit 0")], &state).unwrap();
+        let error = run(&[shell("head -c 10000000 /dev/zero | tr '\\0' y >&2; exit 3")], &state).unwrap_err();
+        assert!(matches!(&error, HookError::Failed { output, .. } if output.len() == MOST_OUTPUT), "{error}");
+        // What it leaves running does not count.
+        run(&[shell("sleep 30 & exit 0")], &state).unwrap();
+    }
+
+    #[test]
+    fn both_outputs_are_told() {
+        let error = run(&[shell("echo one; echo two > /dev/stderr; exit 1")], &state()).unwrap_err().to_string();
+        assert!(error.ends_with("one\ntwo"), "{error}");
     }
 
     #[test]

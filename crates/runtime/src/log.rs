@@ -36,16 +36,16 @@ impl Log {
     pub fn error(&self, message: &str) {
         self.say("error", message);
         if self.file.is_some() {
-            to_stderr(&format!("stake: {message}"));
+            to_stderr(&format!("stake: {}", printable(message)));
         }
     }
 
     fn say(&self, level: &str, message: &str) {
         let Some(file) = &self.file else {
             to_stderr(&if level == "error" {
-                format!("stake: {message}")
+                format!("stake: {}", printable(message))
             } else {
-                format!("stake: {level}: {message}")
+                format!("stake: {level}: {}", printable(message))
             });
             return;
         };
@@ -55,8 +55,9 @@ impl Log {
         let written = options.open(file).and_then(|mut file| file.write_all(line.as_bytes()));
         if let Err(error) = written {
             to_stderr(&format!(
-                "stake: cannot write to the log {}: {error}\nstake: {level}: {message}",
-                file.display()
+                "stake: cannot write to the log {}: {error}\nstake: {level}: {}",
+                printable(&file.display().to_string()),
+                printable(message)
             ));
         }
     }
@@ -65,9 +66,19 @@ impl Log {
         let time = now();
         match self.format {
             LogFormat::Text => format!("time=\"{time}\" level={level} msg={message:?}\n"),
-            LogFormat::Json => format!("{}\n", serde_json::json!({ "level": level, "msg": message, "time": time })),
+            LogFormat::Json => {
+                format!("{}\n", serde_json::json!({ "level": level, "msg": printable(message), "time": time }))
+            }
         }
     }
+}
+
+/// The message as one line that does nothing to a terminal: what an image or a configuration says stands in it, and must not
+/// look like a message of its own.
+fn printable(message: &str) -> String {
+    let show =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    message.chars().map(show).collect()
 }
 
 /// There is nobody left to tell if this fails.

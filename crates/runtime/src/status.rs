@@ -9,7 +9,7 @@ use stockade_cgroups::{FileError, FreezeError, Group};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_spec::ContainerStatus;
 
-use crate::store::{ProcessRecord, Record, Store};
+use crate::store::{ProcessRecord, Record, Store, StoreError};
 
 /// A status that can not be told.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum StatusError {
     /// The freezer can not be read.
     #[error(transparent)]
     Freezer(#[from] FreezeError),
+    /// The container's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The status of the container that `record` tells of.
@@ -43,7 +46,13 @@ pub fn status(store: &Store, record: &Record) -> Result<ContainerStatus, StatusE
     if Group::open_remaining(&record.places)?.frozen()? {
         return Ok(ContainerStatus::Paused);
     }
-    Ok(if store.waits_for_start(&record.id) { ContainerStatus::Created } else { ContainerStatus::Running })
+    match store.waits_for_start(&record.id) {
+        Ok(true) => Ok(ContainerStatus::Created),
+        Ok(false) => Ok(ContainerStatus::Running),
+        // It was deleted in this moment.
+        Err(StoreError::Missing(_)) => Ok(ContainerStatus::Stopped),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The process, if it has not ended and its number has not gone to another one.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::termios::tcsetwinsize;
@@ -17,6 +17,10 @@ pub struct Terminal {
     raw: Option<RawMode>,
     /// Whether the caller's input has not ended yet.
     reads_input: bool,
+    /// Whether the caller still takes what the container says; if not, it is dropped, and the container goes on.
+    writes_output: bool,
+    /// Whether nobody has the inner side open at the moment; somebody may open it again.
+    abandoned: bool,
     /// What the caller typed and the terminal has not taken yet.
     typed: Vec<u8>,
 }
@@ -29,7 +33,8 @@ impl Terminal {
     pub fn new(master: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&master, true)?;
         let raw = RawMode::enter(rustix::stdio::stdin())?;
-        let terminal = Self { master, raw, reads_input: true, typed: Vec::new() };
+        let (reads_input, writes_output) = (true, true);
+        let terminal = Self { master, raw, reads_input, writes_output, abandoned: false, typed: Vec::new() };
         terminal.resize()?;
         Ok(terminal)
     }
@@ -45,26 +50,37 @@ impl Terminal {
         }
     }
 
-    /// What to wait for: the master, and the caller's input while there is room for it.
-    pub(crate) fn poll_fds(&self) -> [PollFd<'_>; 2] {
-        let writes = if self.typed.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
-        let reads = if self.reads_input && self.typed.is_empty() { PollFlags::IN } else { PollFlags::empty() };
-        let input = rustix::stdio::stdin();
-        [PollFd::from_borrowed_fd(self.master.as_fd(), writes), PollFd::from_borrowed_fd(input, reads)]
+    /// What to wait for: the master, and the caller's input while there is room for it. A file that has hung up would never let
+    /// `poll(2)` wait, so it is left out.
+    pub(crate) fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        let mut fds = Vec::with_capacity(2);
+        if !self.abandoned {
+            let writes = if self.typed.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            fds.push(PollFd::from_borrowed_fd(self.master.as_fd(), writes));
+        }
+        if self.reads_input && self.typed.is_empty() {
+            fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
+        }
+        fds
     }
 
-    /// Copies what there is, after `poll(2)` said `master` and `input` of the two.
+    /// How long to wait at most: to look whether a terminal that nobody had open is used again.
+    pub(crate) fn patience(&self) -> Option<Timespec> {
+        self.abandoned.then_some(Timespec { tv_sec: 0, tv_nsec: 100_000_000 })
+    }
+
+    /// Copies what there is: `news` is whether the caller's input has some, if it was waited for.
     ///
     /// # Errors
-    /// As `read(2)` and `write(2)` on the caller's own files.
-    pub(crate) fn copy(&mut self, master: PollFlags, input: PollFlags) -> io::Result<()> {
-        if master.intersects(PollFlags::IN | PollFlags::HUP) {
-            self.print()?;
-        }
-        if !self.typed.is_empty() && master.contains(PollFlags::OUT) {
+    /// As `read(2)` on the caller's input and on the master.
+    pub(crate) fn copy(&mut self, news: bool) -> io::Result<()> {
+        // What was not waited for may not be there, and to read it would be to wait.
+        let reads = news && self.reads_input && self.typed.is_empty();
+        self.print()?;
+        if !self.typed.is_empty() {
             self.type_on()?;
         }
-        if self.reads_input && input.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+        if reads {
             self.read_input()?;
         }
         Ok(())
@@ -73,7 +89,7 @@ impl Terminal {
     /// Prints what the terminal still holds when its process has ended, and gives the caller's terminal its mode back.
     ///
     /// # Errors
-    /// As `write(2)` on the caller's standard output, and `tcsetattr(3)`.
+    /// As `read(2)` on the master, and `tcsetattr(3)`.
     pub fn drain(&mut self) -> io::Result<()> {
         while self.print()? {}
         self.raw.take().map_or(Ok(()), RawMode::leave)
@@ -83,10 +99,17 @@ impl Terminal {
     fn print(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 16 << 10];
         match rustix::io::retry_on_intr(|| rustix::io::read(&self.master, &mut buffer)) {
-            // EIO: nobody has the inner side open any more.
-            Ok(0) | Err(Errno::AGAIN | Errno::IO) => Ok(false),
+            Ok(0) | Err(Errno::IO) => {
+                self.abandoned = true;
+                Ok(false)
+            }
+            Err(Errno::AGAIN) => {
+                self.abandoned = false;
+                Ok(false)
+            }
             Ok(length) => {
-                write_all(&buffer[..length])?;
+                self.abandoned = false;
+                self.writes_output = self.writes_output && write_all(&buffer[..length]).is_ok();
                 Ok(true)
             }
             Err(errno) => Err(errno.into()),

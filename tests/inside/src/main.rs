@@ -1,6 +1,7 @@
 //! A static probe that tests run inside containers: it says in JSON what a process there really has, or makes one
 //! attack. `inside COMMAND [ARGUMENTS]`; see [`COMMANDS`].
 
+mod hunt;
 mod raw;
 
 use std::io::{self, Read, Write};
@@ -14,12 +15,15 @@ use stockade_kernel::seccomp::{Abi, Probe};
 
 /// What the probe can do.
 const COMMANDS: &[(&str, Command)] = &[
+    ("census", |_| census()),
     ("cwd", |_| Ok(json!(std::env::current_dir()?))),
     ("eat-memory", eat_memory),
     ("env", |_| Ok(std::env::vars().map(|(name, value)| json!([name, value])).collect())),
     ("fds", |_| fds("/proc/self/fd")),
     ("fork-until-fail", fork_until_fail),
+    ("gate-386", gate_386),
     ("groups", |_| Ok(rustix::process::getgroups()?.iter().map(|gid| json!(gid.as_raw())).collect())),
+    ("hunt", |arguments| hunt::hunt(Duration::from_secs(number(arguments, 0)?))),
     ("mounts", |_| Ok(json!(std::fs::read_to_string("/proc/self/mountinfo")?.lines().collect::<Vec<_>>()))),
     ("poll-fds", poll_fds),
     ("socket", socket),
@@ -110,6 +114,57 @@ fn answer(result: Result<i64, i32>) -> Value {
         Ok(returned) => json!({ "returned": returned }),
         Err(errno) => json!({ "errno": errno }),
     }
+}
+
+/// `gate-386 NUMBER A B C [POINTED]...`: the call of the i386 table with that number. Where numbers follow the three
+/// arguments they are put in memory that 32 bits reach, and its address stands for argument B.
+fn gate_386(arguments: &[String]) -> io::Result<Value> {
+    let pointed = (4..arguments.len()).map(|index| number(arguments, index)).collect::<io::Result<Vec<_>>>()?;
+    let [call, a, b, c] = [0, 1, 2, 3].map(|index| number(arguments, index).unwrap_or(0) as u32);
+    Ok(match raw::call_386(call, [a, b, c], &pointed)? {
+        errno @ -4095..=-1 => json!({ "errno": -errno }),
+        returned => json!({ "returned": returned }),
+    })
+}
+
+/// All walls of this process in a form that is the same for every container of one configuration.
+fn census() -> io::Result<Value> {
+    let read = std::fs::read_to_string;
+    let kept = ["Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp"];
+    let status = read("/proc/self/status")?;
+    let status: Vec<_> = status.lines().filter(|line| kept.iter().any(|key| line.starts_with(key))).collect();
+    let mut mounts = Vec::new();
+    for line in read("/proc/self/mountinfo")?.lines() {
+        let (left, right) = line.split_once(" - ").ok_or(io::ErrorKind::InvalidData)?;
+        // Point and options; then type and options. Ids, devices and the host's names of roots differ from run to run.
+        let left: Vec<_> = left.split(' ').skip(4).filter(|field| !field.contains(':')).collect();
+        let (kind, _) = right.split_once(' ').unwrap_or((right, ""));
+        mounts.push(format!("{} {kind}", left.join(" ")));
+    }
+    let kinds = ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"];
+    let first = |kind: &&str| {
+        let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
+        link("self") == link("1")
+    };
+    let devices = std::fs::read_dir("/dev")?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut devices = devices.collect::<io::Result<Vec<_>>>()?;
+    devices.sort();
+    Ok(json!({
+        "status": status,
+        "mounts": mounts,
+        "devices": devices,
+        "own namespaces": kinds.iter().filter(|kind| first(kind)).collect::<Vec<_>>(),
+        "descriptors": fds("/proc/self/fd")?.as_array().map(|open| open.iter().map(|pair| pair[0].clone()).collect::<Vec<_>>()),
+        "limits": read("/proc/self/limits")?,
+        "environment": std::env::vars().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+        "folder": std::env::current_dir()?,
+        "maps": read("/proc/self/uid_map")?,
+        "oom": read("/proc/self/oom_score_adj")?,
+        "label": read("/proc/self/attr/current").unwrap_or_default(),
+        "personality": read("/proc/self/personality").unwrap_or_default(),
+        "host name": read("/proc/sys/kernel/hostname")?,
+        "cgroup": read("/proc/self/cgroup")?,
+    }))
 }
 
 /// `eat-memory BYTES`: touches that much, page by page.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::time::Duration;
-use stockade_testkit::{Bundle, eventually, requires};
+use stockade_testkit::{Bundle, cgroup, eventually, requires};
 
 fn sleeping() -> Bundle {
     Bundle::busybox().args(&["/bin/sleep", "1000"]).detached()
@@ -68,6 +68,88 @@ fn detached_with_a_pid_file() {
     eventually("sleep to run", Duration::from_secs(5), || {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
     });
+}
+
+#[test]
+fn in_a_group_below_the_containers() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    let bundle = sleeping();
+    for controller in ["pids", "memory"] {
+        std::fs::create_dir(cgroup::folder(controller, bundle.cgroup()).join("sub")).unwrap();
+    }
+    let group = |options: &[&str]| {
+        let script = "grep -E ':(pids|memory|cpu):' /proc/self/cgroup | cut -d: -f2- | sort | tr '\\n' ' '";
+        bundle.exec_call(options, &["/bin/sh", "-c", script]).run().ok().out().to_owned()
+    };
+    assert_eq!(group(&["--cgroup", "pids:sub"]), "cpu:/ memory:/ pids:/sub");
+    assert_eq!(group(&["--cgroup=/"]), "cpu:/ memory:/ pids:/");
+    assert_eq!(group(&["--cgroup", "pids,memory:/sub"]), "cpu:/ memory:/sub pids:/sub");
+    assert_eq!(group(&["--cgroup", "pids:sub", "--cgroup", "memory:sub"]), "cpu:/ memory:/sub pids:/sub");
+    for (wrong, word) in [("sub", "sub"), ("pids:../x", "--cgroup"), ("pids:none", "none"), ("magic:sub", "magic")] {
+        bundle.exec_call(&["--cgroup", wrong], &["/bin/true"]).run().refuses(&[word]);
+    }
+    bundle.exec_call(&["--cgroup", "pids:sub", "--cgroup", "sub"], &["/bin/true"]).run().refuses(&["--cgroup"]);
+}
+
+#[test]
+fn in_the_first_process_group_where_the_containers_takes_none() {
+    // cgroup v2 allows no processes beside groups that have controllers.
+    requires!(root, stake, busybox_image, cgroup_v2);
+    let script = "mkdir /sys/fs/cgroup/init && echo 1 > /sys/fs/cgroup/init/cgroup.procs && \
+        echo +pids > /sys/fs/cgroup/cgroup.subtree_control && exec sleep 1000";
+    let bundle = Bundle::busybox().sh(script).without_mount("/sys/fs/cgroup");
+    let bundle = bundle.mount("cgroup", "cgroup", "/sys/fs/cgroup", &["rw"]).detached();
+    eventually("controllers to be given away", Duration::from_secs(20), || {
+        cgroup::read("pids", bundle.cgroup(), "cgroup.subtree_control").contains("pids")
+    });
+    assert_eq!(bundle.exec(&["/bin/cat", "/proc/self/cgroup"]).ok().out(), "0::/init");
+}
+
+#[test]
+fn everything_that_the_command_line_changes() {
+    requires!(root, stake, busybox_image);
+    let bundle = sleeping();
+    let status = |options: &[&str], script: &str| {
+        bundle.exec_call(options, &["/bin/sh", "-c", script]).run().ok().out().replace('\t', " ")
+    };
+    assert_eq!(status(&["-g", "7", "--additional-gids=8"], "grep Groups: /proc/self/status"), "Groups: 0 7 8");
+    assert_eq!(status(&["--no-new-privs"], "grep NoNewPrivs /proc/self/status"), "NoNewPrivs: 1");
+    assert_eq!(status(&["-c", "CAP_SYS_NICE"], "grep CapBnd /proc/self/status"), "CapBnd: 00000000a88425fb");
+    assert_eq!(status(&["-u", "7"], "id -u; id -g"), "7\n0");
+    assert_eq!(status(&["-e", "A=1", "-e", "A=2", "--env", "B=3"], "echo $A$B"), "23");
+    assert_eq!(status(&["--cwd", ""], "pwd"), "/", "an empty value is none");
+    for (wrong, word) in [
+        (["--user", "name"], "user"),
+        (["--cap", "CAP_X"], "CAP_X"),
+        (["--additional-gids", "x"], "additional-gids"),
+        (["--apparmor", "no-such-profile"], "no-such-profile"),
+        (["--process-label", "x"], "SELinux"),
+        (["--preserve-fds", "9"], "not open"),
+        (["--cwd", "relative"], "cwd"),
+    ] {
+        bundle.exec_call(&wrong, &["/bin/true"]).run().refuses(&[word]);
+    }
+}
+
+#[test]
+fn a_failure_is_told_from_the_command_own_exit_code() {
+    requires!(root, runtime, busybox_image);
+    let bundle = sleeping();
+    bundle.exec(&["/no/such/program"]).exits(255).refuses(&["no such file"]);
+    bundle.exec(&["/etc"]).exits(255);
+}
+
+#[test]
+fn a_paused_container_is_asked_for() {
+    requires!(root, runtime, busybox_image);
+    let bundle = sleeping();
+    bundle.call(&["pause", bundle.id()]).run().ok();
+    bundle.exec(&["/bin/true"]).refuses(&["paused"]);
+    let waiting = bundle.exec_call(&["--ignore-paused"], &["/bin/echo", "thawed"]).start();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(waiting.stdout_so_far(), "");
+    bundle.call(&["resume", bundle.id()]).run().ok();
+    assert_eq!(waiting.wait().ok().out(), "thawed");
 }
 
 #[test]

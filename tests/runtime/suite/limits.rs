@@ -59,6 +59,24 @@ fn update_changes_a_running_container() {
 }
 
 #[test]
+fn an_update_that_is_refused_changes_nothing() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    let bundle = limited(&json!({ "pids": { "limit": 70 }, "cpu": { "shares": 700 } })).detached();
+    let call =
+        bundle.call(&["update", "--pids-limit", "77", "--cpu-share", "77", "--cpuset-cpus", "4000", bundle.id()]);
+    call.run().refuses(&["as before"]);
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
+    assert_eq!(cgroup::read("cpu", bundle.cgroup(), "cpu.shares"), "700");
+    let before = cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes");
+    let resources =
+        json!({ "pids": { "limit": 71 }, "memory": { "limit": 4096, "checkBeforeUpdate": true } }).to_string();
+    let call = bundle.call(&["update", "--resources", "-", bundle.id()]).stdin(resources.as_bytes());
+    call.run().refuses(&["more than the new limit"]);
+    assert_eq!(cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes"), before);
+    assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
+}
+
+#[test]
 fn memory_beyond_the_limit_kills() {
     requires!(root, runtime, busybox_image);
     let bundle = limited(&json!({ "memory": { "limit": 16_777_216 } })).args(&[
@@ -80,6 +98,46 @@ fn events_report_statistics() {
     assert_eq!(event["type"], "stats");
     assert_eq!(event["data"]["pids"]["limit"], 9);
     assert_eq!(event["data"]["pids"]["current"], 1);
+}
+
+#[test]
+fn statistics_have_runcs_names() {
+    requires!(root, runtime, busybox_image, cgroup_v1);
+    let bundle = limited(&json!({ "memory": { "limit": 67_108_864 } })).detached();
+    let data = bundle.call(&["events", "--stats", bundle.id()]).run().ok().json()["data"].clone();
+    let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64);
+    assert_eq!(number("/memory/usage/limit"), Some(67_108_864));
+    assert!(number("/memory/usage/usage") > Some(0) && number("/memory/raw/rss").is_some(), "{data}");
+    // As the file says it: no limit is a number in cgroup v1.
+    assert_eq!(number("/memory/kernel/limit").map(|limit| limit > 1 << 62), Some(true));
+    assert!(number("/cpu/usage/total") > Some(0), "{data}");
+    for list in ["percpu", "percpu_kernel", "percpu_user"] {
+        assert!(data["cpu"]["usage"][list].as_array().is_some_and(|all| !all.is_empty()), "{list}: {data}");
+    }
+    assert_eq!(data["cpuset"]["mems"][0], 0, "{data}");
+    assert_eq!(number("/cpuset/sched_load_balance"), Some(1));
+}
+
+#[test]
+fn want_of_memory_is_an_event_and_the_end_ends_them() {
+    requires!(root, runtime, busybox_image);
+    let bundle = limited(&json!({ "memory": { "limit": 16_777_216 } })).detached();
+    let events = bundle.call(&["events", "--interval", "300ms", bundle.id()]).start();
+    let seen = |kind: &str| events.stdout_so_far().lines().filter(|line| line.contains(kind)).count();
+    let soon = std::time::Duration::from_secs(20);
+    stockade_testkit::eventually("statistics", soon, || seen("\"stats\"") > 1);
+    assert_eq!(seen("\"oom\""), 0);
+    bundle.exec(&["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).exits(137);
+    stockade_testkit::eventually("an event", soon, || seen("\"oom\"") > 0);
+    bundle.kill("KILL").ok();
+    bundle.until("stopped");
+    if stockade_testkit::programs::runtime_is_ours() {
+        events.wait().ok();
+    } else {
+        bundle.delete().ok();
+        events.wait().either_way();
+    }
+    bundle.call(&["events", "--stats", bundle.id()]).run().refuses(&["not running", "does not exist"]);
 }
 
 #[test]

@@ -2,10 +2,19 @@
 //! `STOCKADE_TEST_RUNTIME` names, which is how the suite itself is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod command_line;
+mod disk;
 mod exec;
+mod fields;
+mod fuzz;
+mod hooks;
+mod killed;
 mod lifecycle;
 mod limits;
+mod mounts;
 mod notify;
 mod process;
 mod refusals;
+mod terminal;
 mod walls;

@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// How long a program may run unless the test says otherwise. A loaded machine is slow; a hanging program is for ever.
@@ -21,13 +22,14 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Call {
     command: Command,
     stdin: Option<File>,
+    terminal: Option<OwnedFd>,
     limit: Duration,
 }
 
 impl Call {
     /// `program`, with empty stdin and a limit of [`LIMIT`].
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), stdin: None, limit: LIMIT }
+        Self { command: Command::new(program), stdin: None, terminal: None, limit: LIMIT }
     }
 
     /// Adds an argument.
@@ -71,6 +73,13 @@ impl Call {
         self
     }
 
+    /// Gives the program this terminal for its three streams; what it shows is on the terminal's other side only.
+    #[must_use]
+    pub fn on_terminal(mut self, terminal: OwnedFd) -> Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
     /// How long the program may run.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -96,6 +105,10 @@ impl Call {
         self.command.stdin(self.stdin.map_or_else(Stdio::null, Stdio::from));
         self.command.stdout(out.try_clone().expect("stdout can be duplicated"));
         self.command.stderr(err.try_clone().expect("stderr can be duplicated"));
+        if let Some(terminal) = self.terminal {
+            let copy = || Stdio::from(terminal.try_clone().expect("a terminal can be duplicated"));
+            self.command.stdin(copy()).stdout(copy()).stderr(copy());
+        }
         let shown = format!("{:?}", self.command);
         let child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
         Running { child, out, err, shown, limit: self.limit, started: Instant::now() }

@@ -16,12 +16,14 @@
 pub mod bundle;
 pub mod call;
 pub mod cgroup;
+pub mod handed;
 pub mod leftovers;
 pub mod offers;
 pub mod posture;
 pub mod programs;
 pub mod pty;
 pub mod stockade;
+pub mod terminal;
 pub mod tree;
 
 pub use bundle::Bundle;

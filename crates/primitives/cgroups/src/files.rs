@@ -98,6 +98,12 @@ impl Directory {
         self.open_at(path, OFlags::WRONLY).map_err(|source| FileError::new("open", self.path.join(path), source))
     }
 
+    /// Opens the file `name` for reading.
+    pub(crate) fn open_for_reading(&self, name: &str) -> Result<OwnedFd, FileError> {
+        let path = Path::new(name);
+        self.open_at(path, OFlags::RDONLY).map_err(|source| FileError::new("open", self.path.join(path), source))
+    }
+
     /// Writes `value` to the file `name`.
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), FileError> {
         let write = || write_once(self.open_at(Path::new(name), OFlags::WRONLY)?.as_fd(), value.as_bytes());

@@ -59,6 +59,13 @@ impl Membership {
         self.path(&hierarchy).is_some_and(|path| path.ends_with(&place.path))
     }
 
+    /// The group in the hierarchy of `place`, if it is that place or one below it.
+    #[must_use]
+    pub fn place_below(&self, place: &Place) -> Option<Place> {
+        let path = self.below_mount(&place.hierarchy())?;
+        path.starts_with(&place.path).then(|| Place { path: path.to_owned(), ..place.clone() })
+    }
+
     /// The group in `hierarchy`, relative to its mount; `None` also if the mount does not show it.
     #[must_use]
     pub fn below_mount(&self, hierarchy: &Hierarchy) -> Option<&Path> {
@@ -101,6 +108,13 @@ mod tests {
         let paths: Vec<_> = layout.hierarchies().iter().map(|hierarchy| groups.path(hierarchy).unwrap()).collect();
         assert_eq!(paths, [Path::new("/a:b"), Path::new("/s"), Path::new("/top/u")]);
         assert_eq!(groups.below_mount(&layout.hierarchies()[2]), Some(Path::new("u")));
+        let below = |text: &[u8]| {
+            let place = Place { hierarchy: "unified".to_owned(), mount: "/u".into(), path: "c/d".into() };
+            Membership::parse(text).place_below(&place).map(|place| place.path)
+        };
+        assert_eq!(below(b"0::/c/d/init"), Some(PathBuf::from("c/d/init")));
+        assert_eq!((below(b"0::/c/d"), below(b"0::/c/dx")), (Some(PathBuf::from("c/d")), None));
+        assert_eq!((below(b"0::/c"), below(b"0::/c/d/../x")), (None, None));
         assert_eq!(Membership::parse(b"0::/else").below_mount(&layout.hierarchies()[2]), None);
         assert_eq!(Membership::parse(b"0::/top/../..").below_mount(&layout.hierarchies()[2]), None);
     }

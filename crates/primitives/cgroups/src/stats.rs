@@ -10,7 +10,7 @@ use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
 use crate::group::Group;
 use crate::layout::Version;
-use crate::model::Max;
+use crate::model::{IdList, Max};
 use crate::write::read_bound;
 
 /// Statistics of one group.
@@ -18,6 +18,9 @@ use crate::write::read_bound;
 pub struct Stats {
     /// Processor time.
     pub cpu: CpuStats,
+    /// Processors and memory nodes; v1 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpuset: Option<CpusetStats>,
     /// Memory.
     pub memory: MemoryStats,
     /// Tasks.
@@ -35,6 +38,9 @@ pub struct CpuStats {
     pub usage: CpuUsage,
     /// Time withheld.
     pub throttling: Throttling,
+    /// Time waited for processors; v2 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// Processor time used, in nanoseconds.
@@ -45,10 +51,60 @@ pub struct CpuUsage {
     /// On each processor; v1 only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub percpu: Vec<u64>,
+    /// On each processor in the kernel; v1 only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_kernel: Vec<u64>,
+    /// On each processor in user mode; v1 only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_user: Vec<u64>,
     /// In the kernel.
     pub kernel: u64,
     /// In user mode.
     pub user: u64,
+}
+
+/// Where the group may run, and the settings of its cpuset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CpusetStats {
+    /// The processors.
+    pub cpus: Vec<u32>,
+    /// The memory nodes.
+    pub mems: Vec<u32>,
+    /// Every other number, by its name without `cpuset.`.
+    #[serde(flatten)]
+    pub settings: BTreeMap<&'static str, i64>,
+}
+
+/// Time for which something was waited (`psi.rst`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pressure {
+    /// By at least one task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub some: Option<PressureLine>,
+    /// By all tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<PressureLine>,
+}
+
+/// One line of it. The averages are hundredths of a percent here, and written as percent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PressureLine {
+    /// Over ten seconds.
+    #[serde(serialize_with = "percent")]
+    pub avg10: u32,
+    /// Over a minute.
+    #[serde(serialize_with = "percent")]
+    pub avg60: u32,
+    /// Over five minutes.
+    #[serde(serialize_with = "percent")]
+    pub avg300: u32,
+    /// Microseconds in all.
+    pub total: u64,
+}
+
+/// Writes hundredths of a percent as percent.
+fn percent<S: serde::Serializer>(hundredths: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(f64::from(*hundredths) / 100.0)
 }
 
 /// What the quota did.
@@ -79,6 +135,9 @@ pub struct MemoryStats {
     pub kernel_tcp: MemoryUse,
     /// Every number of `memory.stat`.
     pub raw: BTreeMap<String, u64>,
+    /// Time waited for memory; v2 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// One counter of memory, in bytes.
@@ -111,6 +170,9 @@ pub struct BlockIoStats {
     pub io_service_bytes_recursive: Vec<BlockIoEntry>,
     /// Operations.
     pub io_serviced_recursive: Vec<BlockIoEntry>,
+    /// Time waited for devices; v2 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// One counter of one device.
@@ -150,6 +212,9 @@ impl Group {
         if let Some((Version::V1, directory)) = self.directory(Controllers::CPUACCT) {
             stats.cpu.usage = cpuacct(directory)?;
         }
+        if let Some((Version::V1, directory)) = self.directory(Controllers::CPUSET) {
+            stats.cpuset = Some(cpuset(directory)?);
+        }
         if let Some((version, directory)) = self.directory(Controllers::MEMORY) {
             stats.memory = if version == Version::V1 { memory_v1(directory)? } else { memory_v2(directory)? };
         }
@@ -168,13 +233,57 @@ impl Group {
     }
 }
 
-/// The number in a file, an unlimited bound being the highest number; 0 if there is no such file.
+/// The number in a file; `max`, as v2 writes no bound, is the highest number, and 0 stands for a file that is not there.
 pub(crate) fn number(directory: &Directory, file: &str) -> Result<u64, FileError> {
-    Ok(match directory.read_if_there(file)?.and_then(|text| read_bound(&text)) {
-        Some(Max::At(number)) => number,
-        Some(Max::Unlimited) => u64::MAX,
-        None => 0,
-    })
+    let text = directory.read_if_there(file)?.unwrap_or_default();
+    Ok(if text.trim() == "max" { u64::MAX } else { text.trim().parse().unwrap_or(0) })
+}
+
+/// The pressure file `file` of v2; `None` where the kernel does not count it.
+fn pressure(directory: &Directory, file: &str) -> Result<Option<Pressure>, FileError> {
+    match directory.read_if_there(file) {
+        Ok(text) => Ok(text.as_deref().map(parse_pressure)),
+        // `psi=0`
+        Err(error) if error.is(rustix::io::Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `some avg10=0.12 avg60=0.00 avg300=0.00 total=5`, and the same for `full`.
+fn parse_pressure(text: &str) -> Pressure {
+    let line = |kind: &str| {
+        let words = text.lines().find_map(|line| line.strip_prefix(kind))?;
+        let value = |key: &str| words.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let average = |key| value(key).and_then(|text| text.replace('.', "").parse().ok()).unwrap_or(0);
+        let total = value("total").and_then(|text| text.parse().ok()).unwrap_or(0);
+        Some(PressureLine { avg10: average("avg10"), avg60: average("avg60"), avg300: average("avg300"), total })
+    };
+    Pressure { some: line("some "), full: line("full ") }
+}
+
+/// The v1 cpuset controller.
+fn cpuset(directory: &Directory) -> Result<CpusetStats, FileError> {
+    const SETTINGS: [&str; 9] = [
+        "cpu_exclusive",
+        "mem_hardwall",
+        "mem_exclusive",
+        "memory_migrate",
+        "memory_spread_page",
+        "memory_spread_slab",
+        "memory_pressure",
+        "sched_load_balance",
+        "sched_relax_domain_level",
+    ];
+    let list = |name: &str| -> Result<Vec<u32>, FileError> {
+        let text = directory.read_if_there(name)?.unwrap_or_default();
+        Ok(IdList::parse("", text.trim()).map(|list| list.ids().collect()).unwrap_or_default())
+    };
+    let mut settings = BTreeMap::new();
+    for name in SETTINGS {
+        let text = directory.read_if_there(&format!("cpuset.{name}"))?;
+        settings.extend(text.and_then(|text| text.trim().parse().ok()).map(|number| (name, number)));
+    }
+    Ok(CpusetStats { cpus: list("cpuset.cpus")?, mems: list("cpuset.mems")?, settings })
 }
 
 /// The `key number` lines of a file; empty if there is no such file.
@@ -197,19 +306,25 @@ fn cpu(version: Version, directory: &Directory) -> Result<CpuStats, FileError> {
         Version::V1 => (CpuUsage::default(), value(&stat, "throttled_time")),
         Version::V2 => {
             let (total, kernel, user) = (micros("usage_usec"), micros("system_usec"), micros("user_usec"));
-            (CpuUsage { total, percpu: Vec::new(), kernel, user }, micros("throttled_usec"))
+            (CpuUsage { total, kernel, user, ..CpuUsage::default() }, micros("throttled_usec"))
         }
     };
     let (periods, throttled_periods) = (value(&stat, "nr_periods"), value(&stat, "nr_throttled"));
-    Ok(CpuStats { usage, throttling: Throttling { periods, throttled_periods, throttled_time } })
+    let psi = if version == Version::V2 { pressure(directory, "cpu.pressure")? } else { None };
+    Ok(CpuStats { usage, throttling: Throttling { periods, throttled_periods, throttled_time }, psi })
 }
 
 /// The v1 accounting controller.
 fn cpuacct(directory: &Directory) -> Result<CpuUsage, FileError> {
-    let each = directory.read_if_there("cpuacct.usage_percpu")?.unwrap_or_default();
+    let each = |file: &str| -> Result<Vec<u64>, FileError> {
+        let text = directory.read_if_there(file)?.unwrap_or_default();
+        Ok(text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
+    };
     Ok(CpuUsage {
         total: number(directory, "cpuacct.usage")?,
-        percpu: each.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect(),
+        percpu: each("cpuacct.usage_percpu")?,
+        percpu_kernel: each("cpuacct.usage_percpu_sys")?,
+        percpu_user: each("cpuacct.usage_percpu_user")?,
         kernel: number(directory, "cpuacct.usage_sys")?,
         user: number(directory, "cpuacct.usage_user")?,
     })
@@ -230,6 +345,7 @@ fn memory_v1(directory: &Directory) -> Result<MemoryStats, FileError> {
         kernel: counter("memory.kmem")?,
         kernel_tcp: counter("memory.kmem.tcp")?,
         raw,
+        psi: None,
     })
 }
 
@@ -242,7 +358,8 @@ fn memory_v2(directory: &Directory) -> Result<MemoryStats, FileError> {
     };
     let raw = keyed(directory, "memory.stat")?;
     let (usage, swap) = (counter("memory")?, counter("memory.swap")?);
-    Ok(MemoryStats { cache: value(&raw, "file"), usage, swap, raw, ..MemoryStats::default() })
+    let psi = pressure(directory, "memory.pressure")?;
+    Ok(MemoryStats { cache: value(&raw, "file"), usage, swap, raw, psi, ..MemoryStats::default() })
 }
 
 /// cgroup v1 block io: BFQ's numbers where it is at work, else those of the throttle, which count everything.
@@ -260,6 +377,7 @@ fn block_io_v1(directory: &Directory) -> Result<BlockIoStats, FileError> {
     Ok(BlockIoStats {
         io_service_bytes_recursive: read("io_service_bytes_recursive")?,
         io_serviced_recursive: read("io_serviced_recursive")?,
+        psi: None,
     })
 }
 
@@ -273,7 +391,7 @@ fn legacy_entry(line: &str) -> Option<BlockIoEntry> {
 
 /// cgroup v2 block io: `8:0 rbytes=5 wbytes=6 rios=1 wios=2 dbytes=0 dios=0`.
 fn block_io_v2(directory: &Directory) -> Result<BlockIoStats, FileError> {
-    let mut stats = BlockIoStats::default();
+    let mut stats = BlockIoStats { psi: pressure(directory, "io.pressure")?, ..BlockIoStats::default() };
     for line in directory.read_if_there("io.stat")?.unwrap_or_default().lines() {
         let mut words = line.split(' ');
         let numbers = words.next().and_then(|device| device.split_once(':'));
@@ -311,4 +429,19 @@ fn huge_pages(version: Version, directory: &Directory) -> Result<BTreeMap<String
         stats.insert(size.to_owned(), HugePageStats { usage: number(directory, &file)?, max, failcnt });
     }
     Ok(stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_is_written_as_percent() {
+        let text = "some avg10=1.25 avg60=0.00 avg300=100.00 total=7\nfull avg10=0.00 avg60=0.50 avg300=0.00 total=5\n";
+        let parsed = parse_pressure(text);
+        assert_eq!(parsed.some.as_ref().map(|line| (line.avg10, line.avg300, line.total)), Some((125, 10_000, 7)));
+        let json = serde_json::to_string(&parsed.full).unwrap();
+        assert_eq!(json, r#"{"avg10":0.0,"avg60":0.5,"avg300":0.0,"total":5}"#);
+        assert_eq!(parse_pressure("damaged"), Pressure::default());
+    }
 }

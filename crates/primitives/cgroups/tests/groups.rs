@@ -17,8 +17,8 @@ use stockade_cgroups::model::{
     DeviceRule, DeviceRules, IdList, IoWeight, Limits, Max, Memory, Network, Swappiness, UnifiedValue,
 };
 use stockade_cgroups::{
-    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Version, observe, plan, remove,
-    support,
+    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, UpdateError, Version, observe,
+    plan, remove, support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -404,4 +404,54 @@ fn a_child_joins_by_itself() {
     let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
     let name = group.0.places()[0].path.display().to_string();
     assert_eq!(text.lines().filter(|line| line.ends_with(&name)).count(), group.0.join_fds().len(), "{text}");
+}
+
+/// The files of the group that tell its limits, with what they say.
+fn limit_files(group: &Group) -> Vec<(std::path::PathBuf, String)> {
+    let names = |name: &str| {
+        let endings =
+            ["max", "limit_in_bytes", "shares", "weight", "cpus", "list", "_device", "quota_us", "oom_control"];
+        endings.iter().any(|ending| name.ends_with(ending))
+    };
+    let folders = group.places().into_iter().map(|place| place.directory());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
+    let wanted = files.filter(|file| names(&file.file_name().to_string_lossy())).map(|file| file.path());
+    let mut read: Vec<_> =
+        wanted.filter_map(|path| Some((path.clone(), std::fs::read_to_string(path).ok()?))).collect();
+    read.sort();
+    read
+}
+
+#[test]
+fn a_change_that_fails_halfway_is_taken_back() {
+    let cpus = |list: &str| Cpuset { cpus: Some(IdList::parse("cpus", list).unwrap()), mems: None };
+    let first =
+        Limits { pids: Some(Max::At(9)), cpuset: cpus("0"), devices: Some(device_rules()), ..Limits::default() };
+    let Some(mut group) = create(&first) else { return };
+    let before = limit_files(&group.0);
+    assert!(before.len() > 3, "{before:?}");
+    let everything = DeviceRule { allow: true, kind: DeviceKind::All, major: None, minor: None, access: Access::all() };
+    let mut second = Limits {
+        pids: Some(Max::At(77)),
+        // No machine has this processor; the kernel says so, and not the plan.
+        cpuset: cpus("4000"),
+        devices: Some(DeviceRules::new(vec![everything]).unwrap()),
+        ..Limits::default()
+    };
+    let layout = Layout::detect().unwrap();
+    if layout.home(Controllers::MEMORY).is_some() {
+        second.memory.limit = Some(Max::At(64 << 20));
+    }
+    if layout.home(Controllers::CPU).is_some() {
+        second.cpu = Cpu { shares: Some(CpuShares::new(77).unwrap()), ..Cpu::default() };
+    }
+    if let (Some(_), Some(device)) = (layout.home(Controllers::BLOCK_IO), a_disk()) {
+        second.block_io.read_bps.push(DeviceRate { device, rate: 1 << 20 });
+    }
+    let error = group.0.update(&second).unwrap_err();
+    assert!(matches!(error, UpdateError::Refused(_)), "{error:?}");
+    assert_eq!(limit_files(&group.0), before);
+    // And without the part that fails it is a change.
+    group.0.update(&Limits { cpuset: Cpuset::default(), ..second }).unwrap();
+    assert_ne!(limit_files(&group.0), before);
 }

@@ -1,5 +1,7 @@
 //! `stake`'s command line: runc's, as data. A verb is a name, its flags and a function; parsing and help come from the tables.
 
+mod container;
+mod exec;
 mod help;
 mod parse;
 mod update;
@@ -13,7 +15,8 @@ use std::process::ExitCode;
 use crate::log::{Log, LogFormat, chain};
 use crate::store::{Store, StoreError};
 use crate::verb::Context;
-use parse::{Parsed, UsageError, parse};
+use crate::verb::exec::ExecError;
+use parse::{Parsed, Stop, UsageError, parse};
 
 /// A flag of the command line.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +39,8 @@ struct Verb {
     /// What it does, in a line.
     about: &'static str,
     flags: &'static [Flag],
-    /// Whether everything after the first argument belongs to the command to run.
-    ends_at_argument: bool,
+    /// Where its flags end.
+    stop: Stop,
     run: fn(&Globals, &Parsed) -> Result<u8, Error>,
 }
 
@@ -47,7 +50,7 @@ const GLOBAL: &[Flag] = &[
     Flag { name: "log", short: None, value: Some("FILE"), help: "file for messages, instead of standard error" },
     Flag { name: "log-format", short: None, value: Some("text|json"), help: "form of that file" },
     Flag { name: "debug", short: None, value: None, help: "accepted: there are no messages that are left out without" },
-    Flag { name: "systemd-cgroup", short: None, value: None, help: "make cgroups through systemd (not supported yet)" },
+    Flag { name: "systemd-cgroup", short: None, value: None, help: "not supported: cgroups are made directly" },
     Flag { name: "rootless", short: None, value: Some("true|false|auto"), help: "accepted: it is found out" },
     Flag { name: "criu", short: None, value: Some("PATH"), help: "accepted: checkpoints are not supported yet" },
     Flag { name: "version", short: Some("v"), value: None, help: "print the version" },
@@ -58,6 +61,7 @@ const GLOBAL: &[Flag] = &[
 struct Globals {
     root: PathBuf,
     log: Log,
+    systemd_cgroup: bool,
 }
 
 /// Why a command failed.
@@ -67,6 +71,13 @@ enum Error {
     Usage(#[from] UsageError),
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
+    #[error(
+        "--systemd-cgroup is not supported, since stake makes cgroups itself: configure the engine for cgroupfs \
+         (dockerd --exec-opt native.cgroupdriver=cgroupfs, podman --cgroup-manager=cgroupfs, containerd SystemdCgroup = false)"
+    )]
+    SystemdCgroup,
+    #[error("exec failed")]
+    Exec(#[source] ExecError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -95,7 +106,8 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log.error(&chain(&error));
-            ExitCode::FAILURE
+            // As runc's: 1 could be the code of the process that was to be executed.
+            if matches!(error, Error::Exec(_)) { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -103,9 +115,9 @@ pub fn main() -> ExitCode {
 /// Parses and runs; `log` is set as soon as it is known.
 fn command(arguments: Vec<OsString>, log: &mut Log) -> Result<u8, Error> {
     let arguments = parse::texts(arguments)?;
-    let (global, rest) = parse(GLOBAL, &arguments, parse::Stop::AtArgument)?;
-    log.file = global.value("log").map(PathBuf::from);
-    log.format = match global.value("log-format") {
+    let (global, rest) = parse(GLOBAL, &arguments, Stop::AtArgument)?;
+    log.file = global.path("log");
+    log.format = match global.text("log-format") {
         None | Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,
         Some(other) => return Err(UsageError::value("log-format", other, "text or json").into()),
@@ -116,21 +128,26 @@ fn command(arguments: Vec<OsString>, log: &mut Log) -> Result<u8, Error> {
     let Some((name, rest)) = rest.split_first() else {
         return Ok(help::print_all()?);
     };
-    if global.has("help") || name == "help" {
-        return Ok(help::print_all()?);
+    let find =
+        |name: &String| verbs::ALL.iter().find(|verb| verb.name == name).ok_or_else(|| parse::unknown_verb(name));
+    match (name.as_str(), rest.first()) {
+        ("help", Some(name)) => return Ok(help::print_verb(find(name)?)?),
+        ("help", None) => return Ok(help::print_all()?),
+        _ if global.has("help") => return Ok(help::print_all()?),
+        _ => {}
     }
-    let verb = verbs::ALL.iter().find(|verb| verb.name == name).ok_or_else(|| parse::unknown_verb(name))?;
-    if global.has("systemd-cgroup") {
-        return Err(Error::Unsupported("--systemd-cgroup"));
+    if let Some(other) = global.text("rootless").filter(|value| !matches!(*value, "auto" | "true" | "false")) {
+        return Err(UsageError::value("rootless", other, "true, false or auto").into());
     }
-    let stop = if verb.ends_at_argument { parse::Stop::AtArgument } else { parse::Stop::AtEnd };
-    let (mut parsed, arguments) = parse(verb.flags, rest, stop)?;
+    let verb = find(name)?;
+    let (mut parsed, arguments) = parse(verb.flags, rest, verb.stop)?;
     if parsed.has("help") {
         return Ok(help::print_verb(verb)?);
     }
     parsed.arguments = arguments;
-    let root = global.value("root").map_or_else(default_root, PathBuf::from);
-    (verb.run)(&Globals { root, log: log.clone() }, &parsed)
+    let root = global.path("root").unwrap_or_else(default_root);
+    let globals = Globals { root, log: log.clone(), systemd_cgroup: global.has("systemd-cgroup") };
+    (verb.run)(&globals, &parsed)
 }
 
 /// `/run/stake`, or the user's own folder for such things.

@@ -1,6 +1,7 @@
 //! Reading flags as runc does: one dash or two, a value after `=` or as the next argument.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::{Flag, verbs};
 
@@ -54,7 +55,9 @@ impl UsageError {
 /// Where flags end, besides at `--`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// At the first argument that is none.
+    /// Before anything: nothing is looked at.
+    BeforeAll,
+    /// At the first argument that is none: what follows belongs to another program.
     AtArgument,
     /// Never: they may come after arguments.
     AtEnd,
@@ -72,6 +75,16 @@ impl Parsed {
     /// Whether the flag was given, and not as `=false`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name).is_some_and(|value| value != "false")
+    }
+
+    /// The flag's value, an empty one being none: engines give flags that they have nothing to say with.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.value(name).filter(|value| !value.is_empty())
+    }
+
+    /// The same as a path.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
     }
 
     /// The flag's value; the last one counts.
@@ -98,6 +111,9 @@ pub(super) fn parse(
 ) -> Result<(Parsed, Vec<String>), UsageError> {
     let mut parsed = Parsed::default();
     let mut rest = Vec::new();
+    if stop == Stop::BeforeAll {
+        return Ok((parsed, arguments.to_vec()));
+    }
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument == "--" {
@@ -120,14 +136,21 @@ pub(super) fn parse(
         let value = match (flag.value, value) {
             (Some(_), None) => arguments.next().cloned().ok_or(UsageError::NoValue(flag.name))?,
             (None, None) => "true".to_owned(),
-            (None, Some(value)) if value != "true" && value != "false" => {
-                return Err(UsageError::value(flag.name, &value, "true or false"));
-            }
-            (_, Some(value)) => value,
+            (None, Some(value)) => switch(flag.name, &value)?.to_owned(),
+            (Some(_), Some(value)) => value,
         };
         parsed.flags.push((flag.name, value));
     }
     Ok((parsed, rest))
+}
+
+/// A switch's value in the spellings of Go's `ParseBool`, which engines write.
+fn switch(flag: &'static str, value: &str) -> Result<&'static str, UsageError> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok("true"),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok("false"),
+        _ => Err(UsageError::value(flag, value, "true or false")),
+    }
 }
 
 fn unknown_flag(table: &'static [Flag], given: &str, name: &str) -> UsageError {
@@ -190,7 +213,13 @@ mod tests {
         let (parsed, rest) = read(&["id", "-f"], Stop::AtArgument).unwrap();
         assert!(!parsed.has("force"));
         assert_eq!(rest, ["id", "-f"]);
-        assert!(!read(&["--force=false"], Stop::AtEnd).unwrap().0.has("force"));
+        for (value, on) in [("false", false), ("0", false), ("F", false), ("1", true), ("TRUE", true)] {
+            assert_eq!(read(&[&format!("--force={value}")], Stop::AtEnd).unwrap().0.has("force"), on, "{value}");
+        }
+        let (parsed, _) = read(&["--bundle=", "-b=x=y"], Stop::AtEnd).unwrap();
+        assert_eq!((parsed.text("bundle"), parsed.values("bundle").len()), (Some("x=y"), 2));
+        assert_eq!(read(&["--bundle", ""], Stop::AtEnd).unwrap().0.path("bundle"), None);
+        assert_eq!(read(&["--forse", "id"], Stop::BeforeAll).unwrap().1, ["--forse", "id"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use stockade_spec::Resources;
 
 use super::parse::{Parsed, UsageError};
 use super::values::{number, only_id, size};
-use super::verbs::{HELP, on, verb, with};
+use super::verbs::{HELP, done, on, verb, with};
 use super::{Error, Flag, Globals};
 use crate::verb::update;
 
@@ -65,12 +65,11 @@ const LISTS: [(&str, &str); 2] = [("cpuset-cpus", "cpus"), ("cpuset-mems", "mems
 /// Reads the flags and updates.
 pub(super) fn run(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     let id = only_id(parsed)?;
-    let resources = match parsed.value("resources") {
+    let resources = match parsed.text("resources") {
         Some(file) => from_file(globals, file)?,
         None => from_flags(parsed)?,
     };
-    update::update(&globals.context()?, &id, &resources).map_err(verb)?;
-    Ok(0)
+    done(update::update(&globals.context()?, &id, &resources))
 }
 
 fn from_flags(parsed: &Parsed) -> Result<Resources, Error> {
@@ -101,7 +100,7 @@ fn from_flags(parsed: &Parsed) -> Result<Resources, Error> {
         }
     }
     for (flag, key) in LISTS {
-        if let Some(value) = parsed.value(flag) {
+        if let Some(value) = parsed.text(flag) {
             put("cpu", key, value.into());
         }
     }

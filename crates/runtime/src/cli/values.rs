@@ -28,6 +28,11 @@ pub(super) fn number<T: std::str::FromStr>(parsed: &Parsed, flag: &'static str) 
     parsed.value(flag).map(parse).transpose()
 }
 
+/// A user or group id: decimal digits and nothing else, without the sign that Rust would take (CVE-2026-30892).
+pub(super) fn unsigned(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// `--interval`: a time as Go writes it in its simple form, `5s`, `500ms`, `1m`.
 pub(super) fn interval(parsed: &Parsed) -> Result<Duration, UsageError> {
     let text = parsed.value("interval").unwrap_or("5s");

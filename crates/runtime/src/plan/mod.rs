@@ -38,8 +38,10 @@ pub use error::PlanError;
 pub use maps::IdMaps;
 pub use model::Plan;
 pub(crate) use mount_options::names as mount_option_names;
+pub(crate) use namespaces::flag as namespace_flag;
 pub use process::{UserNamespace, process};
 pub use resources::limits;
+pub(crate) use scheduling::memory_policy_names;
 
 /// What the caller has found out about the machine and itself.
 #[derive(Clone, Debug)]
@@ -58,9 +60,9 @@ pub struct Facts {
     pub last_capability: Capability,
     /// The kinds of namespaces that the kernel has.
     pub namespaces: Namespaces,
-    /// Those of the configuration's namespace paths that lead to a namespace in which the runtime is: joining it is
+    /// Those of the configuration's namespace paths that lead to the runtime's own namespace of their type: joining it is
     /// sharing the host's, and nothing of it is changed.
-    pub own_namespace_paths: Vec<PathBuf>,
+    pub own_namespace_paths: Vec<(NamespaceType, PathBuf)>,
 }
 
 /// Plans a container.

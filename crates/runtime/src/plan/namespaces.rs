@@ -1,7 +1,5 @@
 //! `linux.namespaces` and what depends on them: id maps, clock offsets, names.
 
-use std::path::{Path, PathBuf};
-
 use stockade_kernel::namespace::Namespaces;
 use stockade_namespaces::{Clock, IdMaps, Request, TimeOffsets};
 use stockade_spec::{Linux, Namespace, NamespaceType, Spec};
@@ -50,7 +48,7 @@ pub(super) fn word(kind: NamespaceType) -> &'static str {
 }
 
 /// The kernel's flag.
-fn flag(kind: NamespaceType) -> Namespaces {
+pub(crate) fn flag(kind: NamespaceType) -> Namespaces {
     match kind {
         NamespaceType::Pid => Namespaces::PID,
         NamespaceType::Network => Namespaces::NET,
@@ -109,16 +107,16 @@ fn check_list(namespaces: &[Namespace], facts: &Facts) -> Result<Own, PlanError>
             let why = "the root is prepared in a new mount namespace, never in one that others use";
             return Err(PlanError::unsupported(path("path"), namespace.path.display(), why));
         }
-        if !is_the_runtimes(facts, &namespace.path) {
+        if !is_the_runtimes(facts, namespace) {
             own.joined.push(kind);
         }
     }
     Ok(own)
 }
 
-/// Whether the path leads to a namespace in which the runtime itself is.
-fn is_the_runtimes(facts: &Facts, path: &Path) -> bool {
-    facts.own_namespace_paths.iter().any(|own: &PathBuf| own == path)
+/// Whether the path leads to the runtime's own namespace of the type.
+fn is_the_runtimes(facts: &Facts, namespace: &Namespace) -> bool {
+    facts.own_namespace_paths.iter().any(|(kind, path)| *kind == namespace.kind && *path == namespace.path)
 }
 
 /// Maps need a user namespace and it needs them.
@@ -162,7 +160,7 @@ fn check_offsets(linux: &Linux, own: &Own) -> Result<(), PlanError> {
 /// The plan in the namespaces room's words, once [`check`] has found nothing against it. A path to the runtime's own
 /// namespace means sharing it, and the maps of a joined user namespace are its own.
 pub(super) fn plan(linux: &Linux, facts: &Facts, own: &Own) -> Result<stockade_namespaces::Plan, PlanError> {
-    let apart = |namespace: &&Namespace| !is_the_runtimes(facts, &namespace.path);
+    let apart = |namespace: &&Namespace| !is_the_runtimes(facts, namespace);
     let request = |namespace: &Namespace| Request {
         kind: flag(namespace.kind),
         path: (!namespace.path.as_os_str().is_empty()).then(|| namespace.path.clone()),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use stockade_capabilities::{CapSet, Sets, Which};
+use stockade_capabilities::{CapSet, Capability, Sets, Which};
 use stockade_spec::{Capabilities, Process, User};
 
 use super::error::{absolute, without_nul};
@@ -37,6 +37,14 @@ pub fn process(
 ) -> Result<ProcessPlan, PlanError> {
     absolute("process.cwd", &process.cwd)?;
     check_texts(process)?;
+    // A Linux runtime ignores what is said for others, as `plan::note_other_platforms` does.
+    for (path, value) in
+        [("process.commandLine", &process.command_line), ("process.user.username", &process.user.username)]
+    {
+        if value.is_some() {
+            notices.push(format!("{path} is ignored: it is for another platform"));
+        }
+    }
     check_user(&process.user, user_namespace)?;
     let capabilities = process.capabilities.as_ref().map(|wanted| sets(wanted, facts, user_namespace, notices));
     let oom_score_adj = process.oom_score_adj;
@@ -126,8 +134,9 @@ fn sets(
         let mut set = CapSet::EMPTY;
         for (index, name) in names.iter().enumerate() {
             let path = || format!("process.capabilities.{field}[{index}]");
-            let one = CapSet::parse([name.as_str()], all);
-            set = set | one.map_err(|source| PlanError::Capability { path: path(), source })?;
+            // `ALL` is a word of engines' flags; in a configuration it is no capability.
+            let one = name.parse::<Capability>().map_err(|source| PlanError::Capability { path: path(), source })?;
+            set = set | CapSet::from(one);
         }
         Ok(set)
     };

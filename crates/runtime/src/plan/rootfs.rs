@@ -10,9 +10,9 @@ use super::model::{MountPlan, MountSource, PropagationChange, Rootfs};
 use super::namespaces::Own;
 use super::{Facts, PlanError, devices, mounts};
 
-/// The values of `linux.rootfsPropagation`. runc's default: mounts of the host arrive, none goes back.
+/// The values of `linux.rootfsPropagation`. Without one the mounts keep what their options say, and the root is private.
 const PROPAGATIONS: [(&str, Propagation, bool); 9] = [
-    ("", Propagation::Slave, true),
+    ("", Propagation::Private, false),
     ("shared", Propagation::Shared, false),
     ("rshared", Propagation::Shared, true),
     ("slave", Propagation::Slave, false),

@@ -44,6 +44,11 @@ const MEMORY_FLAGS: [(&str, MemoryFlags); 3] = [
     ("MPOL_F_STATIC_NODES", MemoryFlags::STATIC_NODES),
 ];
 
+/// The names of all memory modes, and of all their flags.
+pub(crate) fn memory_policy_names() -> (Vec<&'static str>, Vec<&'static str>) {
+    (MODES.iter().map(|(name, _)| *name).collect(), MEMORY_FLAGS.iter().map(|(name, _)| *name).collect())
+}
+
 /// The value of a name in a table, or the error that lists the names.
 fn look_up<T: Copy>(path: &str, name: &str, table: &[(&str, T)]) -> Result<T, PlanError> {
     let found = table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);

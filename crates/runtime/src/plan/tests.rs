@@ -25,7 +25,10 @@ fn facts() -> Facts {
         capabilities,
         last_capability,
         namespaces: Namespaces::all(),
-        own_namespace_paths: vec!["/proc/1/ns/net".into(), "/proc/1/ns/uts".into()],
+        own_namespace_paths: vec![
+            (stockade_spec::NamespaceType::Network, "/proc/1/ns/net".into()),
+            (stockade_spec::NamespaceType::Uts, "/proc/1/ns/uts".into()),
+        ],
     }
 }
 

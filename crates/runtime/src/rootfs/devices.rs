@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
+use stockade_kernel::mount::Propagation;
 use stockade_kernel::resolve;
 
 use super::model::DeviceNode;
@@ -65,20 +66,19 @@ impl Root {
             Some(Gid::from_raw(node.gid)),
             AtFlags::EMPTY_PATH,
         )?;
-        // An O_PATH descriptor can not be chmod'ed; the name is checked to be no link and is in a folder held open.
-        rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(node.mode), AtFlags::empty())?;
-        check(&resolve::open_no_links(&parent, name, flags, Mode::empty())?, node)
+        // Not by the name, which may be a link to a file of the host by now.
+        Ok(resolve::change_mode(&made, Mode::from_raw_mode(node.mode))?)
     }
 
     /// A bind mount of the host's node of the same path.
     fn bind_node(&self, node: &DeviceNode) -> Result<(), Cause> {
-        let tree = mount::copy_of(&node.path, false)?;
+        let tree = mount::copy_of(&node.path, false, Propagation::Private)?;
         check(&tree, node)?;
         let target = resolve::make_file(self, &node.path)?;
         attach(self.as_fd(), &tree, &target, &node.path)
     }
 
-    /// Makes the customary links, replacing nothing but other links of the same name.
+    /// Makes the customary links; another link or file of the image that stands there is replaced.
     ///
     /// # Errors
     /// [`RootfsError`] naming the link.

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
-use stockade_kernel::mount::{Attributes, Change, mount_setattr};
+use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
 use super::{Cause, Root, RootfsError, attach, mount};
@@ -35,12 +35,12 @@ impl Cover {
         Ok(Self { mount, attached: Cell::new(false) })
     }
 
-    /// Attaches it at `target`, which `path` resolved to.
-    fn cover(&self, root: &Root, target: &OwnedFd, path: &Path) -> Result<(), Cause> {
+    /// Attaches it at `target`, which `path` resolved to below `base`.
+    fn cover(&self, base: BorrowedFd<'_>, target: &OwnedFd, path: &Path) -> Result<(), Cause> {
         if self.attached.replace(true) {
-            attach(root.as_fd(), &clone_of(&self.mount, false)?, target, path)
+            attach(base, &clone_of(&self.mount, false)?, target, path)
         } else {
-            attach(root.as_fd(), &self.mount, target, path)
+            attach(base, &self.mount, target, path)
         }
     }
 }
@@ -54,11 +54,14 @@ impl Covers {
     pub fn prepare() -> Result<Self, RootfsError> {
         let null_path = Path::new("/dev/null");
         let fail = |object: &Path, source| RootfsError { action: "mask with", object: object.to_owned(), source };
-        let null = mount::copy_of(null_path, false).and_then(|null| match resolve::is_character_device(&null, 1, 3) {
-            Ok(true) => Cover::new(null, Attributes::empty()),
-            Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
-            Err(error) => Err(error.into()),
-        });
+        let null =
+            mount::copy_of(null_path, false, Propagation::Private).and_then(|null| match resolve::is_character_device(
+                &null, 1, 3,
+            ) {
+                Ok(true) => Cover::new(null, Attributes::empty()),
+                Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
+                Err(error) => Err(error.into()),
+            });
         let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)
@@ -75,18 +78,8 @@ impl Root {
     /// # Errors
     /// [`RootfsError`] naming the path.
     pub fn mask(&self, path: &Path, covers: &Covers) -> Result<(), RootfsError> {
-        self.mask_with(path, covers).map_err(|cause| RootfsError {
-            action: "mask",
-            object: path.to_owned(),
-            source: cause,
-        })
-    }
-
-    fn mask_with(&self, path: &Path, covers: &Covers) -> Result<(), Cause> {
-        let Some(target) = self.existing(path)? else { return Ok(()) };
-        let folder = FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
-        let cover = if folder { &covers.empty } else { &covers.null };
-        cover.cover(self, &target, path)
+        let masked = self.at_anchor(path, |base, path| mask_below(base, path, covers));
+        masked.map_err(|cause| RootfsError { action: "mask", object: path.to_owned(), source: cause })
     }
 
     /// Makes what is at `path`, with all mounts below it, read-only by a mount of itself on itself. A path that is not
@@ -95,12 +88,12 @@ impl Root {
     /// # Errors
     /// [`RootfsError`] naming the path.
     pub fn make_read_only(&self, path: &Path) -> Result<(), RootfsError> {
-        let result = self.existing(path).and_then(|target| {
-            let Some(target) = target else { return Ok(()) };
+        let result = self.at_anchor(path, |base, path| {
+            let Some(target) = existing(base, path)? else { return Ok(()) };
             let copy = clone_of(&target, true)?;
             let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
             mount_setattr(&copy, c"", true, change)?;
-            attach(self.as_fd(), &copy, &target, path)
+            attach(base, &copy, &target, path)
         });
         result.map_err(|cause| RootfsError { action: "make read-only", object: path.to_owned(), source: cause })
     }
@@ -117,18 +110,24 @@ impl Root {
         };
         remount().map_err(super::at("make read-only", path))
     }
+}
 
-    /// What is at `path` in the root, if anything is.
-    fn existing(&self, path: &Path) -> Result<Option<OwnedFd>, Cause> {
-        match resolve::open_in_root(self, path, OFlags::PATH, Mode::empty()) {
-            Ok(target) => Ok(Some(target)),
-            Err(error)
-                if [Errno::NOENT, Errno::NOTDIR].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+/// Covers what is at `path` below `base`, if anything is.
+fn mask_below(base: BorrowedFd<'_>, path: &Path, covers: &Covers) -> Result<(), Cause> {
+    let Some(target) = existing(base, path)? else { return Ok(()) };
+    let folder = FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
+    let cover = if folder { &covers.empty } else { &covers.null };
+    cover.cover(base, &target, path)
+}
+
+/// What is at `path` below `base`, if anything is.
+fn existing(base: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, Cause> {
+    match resolve::open_in_root(base, path, OFlags::PATH, Mode::empty()) {
+        Ok(target) => Ok(Some(target)),
+        Err(error) if [Errno::NOENT, Errno::NOTDIR].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) => {
+            Ok(None)
         }
+        Err(error) => Err(error.into()),
     }
 }
 

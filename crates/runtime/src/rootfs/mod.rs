@@ -8,6 +8,7 @@
 //!
 //! All of it happens in the container's mount namespace: when the process dies, the kernel removes it.
 
+mod anchors;
 mod copy_up;
 pub mod devices;
 mod enter;
@@ -23,7 +24,7 @@ use rustix::fs::{Mode, OFlags};
 use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::resolve;
 
-pub use enter::Root;
+pub use enter::{Root, Way};
 pub use mount::detached_bind;
 
 /// What could not be done to the root file system. Whatever was mounted before goes with the mount namespace.

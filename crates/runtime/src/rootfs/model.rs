@@ -54,6 +54,18 @@ pub struct MountPlan {
     pub copy_up: bool,
 }
 
+impl MountPlan {
+    /// What the mount has to do with the host's mount that it is a copy of, before its own changes of propagation: one that
+    /// shall receive from it, or share with it, has to begin as its slave or its peer.
+    #[must_use]
+    pub fn tie(&self) -> Propagation {
+        match self.propagation.first().map(|change| change.to) {
+            Some(tie @ (Propagation::Slave | Propagation::Shared)) => tie,
+            _ => Propagation::Private,
+        }
+    }
+}
+
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountSource {

@@ -6,7 +6,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
-use stockade_kernel::mount::{Change, mount_setattr};
+use stockade_kernel::mount::{Change, Propagation, mount_setattr};
 use stockade_kernel::resolve;
 
 use super::copy_up::copy_up;
@@ -15,6 +15,8 @@ use super::{Cause, Root, RootfsError, at, attach};
 
 /// The file system magic of procfs, from `linux/magic.h`.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// The inode number of procfs' root, from `linux/proc_ns.h`.
+const PROC_ROOT_INO: u64 = 1;
 /// What steers the runtime and the kernel's walls is mounted here.
 const STEERING: [&str; 2] = ["/proc", "/sys"];
 /// The mode of folders that are made for a mount.
@@ -34,18 +36,22 @@ impl Root {
         let tree = match tree {
             Some(tree) => tree,
             None => {
-                made = detached(&plan.source)?;
+                made = detached(&plan.source, plan.tie())?;
                 &made
             }
         };
         require_proc(tree, &plan.destination).map_err(fail)?;
         let target = self.target(tree, &plan.destination).map_err(fail)?;
+        refuse_proc_by_link(&target, &plan.destination).map_err(fail)?;
         if plan.copy_up {
             copy_up(target.as_fd(), tree.as_fd()).map_err(fail)?;
         }
         change(tree, plan).map_err(fail)?;
         attach(self.as_fd(), tree, &target, &plan.destination).map_err(fail)?;
-        // A propagation other than private holds for attached mounts only: the detached tree was made private.
+        if is_steering(&plan.destination) {
+            self.anchors.keep(&plan.destination, tree).map_err(fail)?;
+        }
+        // A mount that is attached nowhere can not get peers.
         for change in &plan.propagation {
             let to = Change { propagation: Some(change.to), ..Change::default() };
             mount_setattr(tree, c"", change.recursive, to)
@@ -58,7 +64,7 @@ impl Root {
     fn target(&self, tree: &OwnedFd, destination: &Path) -> Result<OwnedFd, Cause> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode);
         Ok(match kind {
-            FileType::Directory if STEERING.iter().any(|path| destination == Path::new(path)) => {
+            FileType::Directory if is_steering(destination) => {
                 resolve::make_directories(self, destination, FOLDER)?;
                 self.plain_folder(destination)?
             }
@@ -79,13 +85,18 @@ impl Root {
     }
 }
 
-/// The bind mount `plan` as a detached tree, showing ids by the maps of the user namespace `id_map`: to be attached by
-/// [`Root::mount`], also from within a user namespace whose root could not open the source.
+/// The bind mount `plan` as a detached tree, tied to the host's mount as `tie` says, and showing ids by the maps of the user
+/// namespace `id_map`: to be attached by [`Root::mount`], also from within a user namespace whose root could not open the
+/// source.
 ///
 /// # Errors
 /// [`RootfsError`] naming the source or the destination; `EINVAL` from a file system that can not show other ids.
-pub fn detached_bind(plan: &MountPlan, id_map: Option<BorrowedFd<'_>>) -> Result<OwnedFd, RootfsError> {
-    let tree = detached(&plan.source)?;
+pub fn detached_bind(
+    plan: &MountPlan,
+    tie: Propagation,
+    id_map: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, RootfsError> {
+    let tree = detached(&plan.source, tie)?;
     let fail = |cause| RootfsError { action: "prepare the mount on", object: plan.destination.clone(), source: cause };
     if let (Some(map), Some(namespace)) = (&plan.id_map, id_map) {
         let change = Change { id_map: Some(namespace), ..Change::default() };
@@ -105,12 +116,30 @@ fn change(tree: &OwnedFd, plan: &MountPlan) -> Result<(), Cause> {
     Ok(())
 }
 
-/// CVE-2019-16884: what the runtime and the kernel's security modules are steered by is procfs itself.
+/// Whether what is mounted on `destination` steers walls.
+fn is_steering(destination: &Path) -> bool {
+    STEERING.iter().any(|path| destination == Path::new(path))
+}
+
+/// CVE-2019-16884: what the runtime and the kernel's security modules are steered by is procfs itself, from its root on.
 fn require_proc(tree: &OwnedFd, destination: &Path) -> Result<(), Cause> {
-    if destination == Path::new("/proc") && rustix::fs::fstatfs(tree)?.f_type as u64 != PROC_SUPER_MAGIC {
+    let is_root = || Ok::<_, Errno>(is_proc(tree)? && rustix::fs::fstat(tree)?.st_ino == PROC_ROOT_INO);
+    if destination == Path::new("/proc") && !is_root().map_err(Cause::from)? {
         return Err(Cause::Unexpected("only the file system proc can be mounted there"));
     }
     Ok(())
+}
+
+/// CVE-2023-28642 and others: a destination that leads into procfs says so, or it is a link of the image that does.
+fn refuse_proc_by_link(target: &OwnedFd, destination: &Path) -> Result<(), Cause> {
+    if !destination.starts_with("/proc") && is_proc(target)? {
+        return Err(Cause::Unexpected("the image has a link there that leads into /proc"));
+    }
+    Ok(())
+}
+
+fn is_proc(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type as u64 == PROC_SUPER_MAGIC)
 }
 
 impl From<AttributeChange> for Change<'_> {
@@ -120,9 +149,9 @@ impl From<AttributeChange> for Change<'_> {
 }
 
 /// The source as a mount that is attached nowhere.
-fn detached(source: &MountSource) -> Result<OwnedFd, RootfsError> {
+fn detached(source: &MountSource, tie: Propagation) -> Result<OwnedFd, RootfsError> {
     match source {
-        MountSource::Bind { path, recursive } => copy_of(path, *recursive).map_err(at("bind", path)),
+        MountSource::Bind { path, recursive } => copy_of(path, *recursive, tie).map_err(at("bind", path)),
         MountSource::New { kind, source, options, readonly } => {
             let made = new_file_system(kind, source, options, *readonly);
             made.map_err(|cause| RootfsError { action: "make a file system", object: kind.into(), source: cause })
@@ -135,15 +164,18 @@ fn detached(source: &MountSource) -> Result<OwnedFd, RootfsError> {
     }
 }
 
-/// A detached, private copy of the host's mount at `path`, with `recursive` of all below it.
-pub(super) fn copy_of(path: &Path, recursive: bool) -> Result<OwnedFd, Cause> {
+/// A detached copy of the host's mount at `path`, with `recursive` of all below it: private, a slave, or with
+/// [`Propagation::Shared`] whatever a copy made in the caller's mount namespace is.
+pub(super) fn copy_of(path: &Path, recursive: bool, tie: Propagation) -> Result<OwnedFd, Cause> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
-    let private = Change { propagation: Some(stockade_kernel::mount::Propagation::Private), ..Change::default() };
-    mount_setattr(&tree, c"", true, private)?;
+    if tie != Propagation::Shared {
+        let change = Change { propagation: Some(tie), ..Change::default() };
+        mount_setattr(&tree, c"", true, change)?;
+    }
     Ok(tree)
 }
 

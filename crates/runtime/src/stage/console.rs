@@ -13,7 +13,11 @@ use stockade_kernel::fdpass;
 
 /// The connected socket to which the master goes.
 #[derive(Debug)]
-pub struct Console(OwnedFd);
+pub struct Console {
+    socket: OwnedFd,
+    /// Rows and columns of the caller's terminal, which the container's stands for.
+    size: Option<(u16, u16)>,
+}
 
 /// A console socket that can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,20 +41,27 @@ impl Console {
             let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             let number = rustix::fd::AsRawFd::as_raw_fd(&file);
             rustix::net::connect(&socket, &SocketAddrUnix::new(format!("/proc/self/fd/{number}"))?)?;
-            io::Result::Ok(Self(socket))
+            io::Result::Ok(Self { socket, size: None })
         };
         connect().map_err(fail)
     }
 
-    /// Uses the connected stream socket `socket`.
+    /// Uses the connected stream socket `socket` for a terminal that stands for the caller's standard input, and so begins with
+    /// its size, unless the configuration has one.
     #[must_use]
-    pub fn over(socket: OwnedFd) -> Self {
-        Self(socket)
+    pub fn of_caller(socket: OwnedFd) -> Self {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdin());
+        Self { socket, size: size.ok().map(|size| (size.ws_row, size.ws_col)) }
+    }
+
+    /// The size that the terminal begins with, if it is known.
+    pub(super) fn size(&self) -> Option<(u16, u16)> {
+        self.size
     }
 
     /// Sends the master.
     pub(super) fn send(&self, master: &OwnedFd) -> io::Result<()> {
-        fdpass::send(&self.0, b"/dev/ptmx", &[master.as_fd()])
+        fdpass::send(&self.socket, b"/dev/ptmx", &[master.as_fd()])
     }
 }
 

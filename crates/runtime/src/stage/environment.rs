@@ -37,11 +37,19 @@ pub(super) fn complete(entries: &[OsString], uid: u32, root: impl AsFd) -> Vec<V
     complete.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// The home of `uid` in the `/etc/passwd` inside `root`, which may be hostile: it is a regular file or it is not read.
+/// The home of `uid` in the `/etc/passwd` inside `root`, which may be hostile: it is a regular file or it is not opened, as
+/// opening alone makes some devices do something. A file of procfs, such as `kmsg`, says that it is empty.
 fn home(uid: u32, root: impl AsFd) -> io::Result<Option<Vec<u8>>> {
-    let file = resolve::open_in_root(root, "/etc/passwd", OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
-    let stat = rustix::fs::fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_size as u64 > MOST_OF_PASSWD {
+    let open = |flags| resolve::open_in_root(&root, "/etc/passwd", flags, Mode::empty());
+    let is_read = |stat: &rustix::fs::Stat| {
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        regular && (1..=MOST_OF_PASSWD).contains(&(stat.st_size as u64))
+    };
+    if !is_read(&rustix::fs::fstat(open(OFlags::PATH)?)?) {
+        return Ok(None);
+    }
+    let file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    if !is_read(&rustix::fs::fstat(&file)?) {
         return Ok(None);
     }
     let mut text = Vec::new();

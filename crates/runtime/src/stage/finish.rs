@@ -5,16 +5,17 @@ use std::ffi::CString;
 use std::io;
 
 use rustix::fs::Mode;
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Rlimit, Uid};
 use stockade_capabilities::{Capability, Request, Securebits, State, Transition, Unavailable, UserChange};
 use stockade_kernel::exec::Strings;
 use stockade_kernel::procfs::{Procfs, Status};
-use stockade_spec::{Hook, State as ContainerState};
+use stockade_spec::{ContainerStatus, Hook, State as ContainerState};
 
 use super::failure::{Failure, step};
 use super::prepare::Payload;
 use super::verify::{self, ExpectedIdentity, StatusFile};
 use crate::hook;
+use crate::plan::model::ResourceLimit;
 
 /// All that the last stage needs; nothing of it is looked up any more.
 #[derive(Debug)]
@@ -37,13 +38,15 @@ pub(super) struct Ready {
 
 /// Goes from here to the payload; returns only if a step fails.
 ///
-/// The order, and why: AppArmor's instruction is written while its file can be opened and before no_new_privs, under which
+/// The order, and why: the process hides first, for once it has no more capabilities than another container in its pid namespace,
+/// that one could look into it. AppArmor's instruction is written while its file can be opened and before no_new_privs, under which
 /// the kernel refuses some profiles. Groups and user change while CAP_SETGID and CAP_SETUID are there; capabilities shrink
-/// to the end before the filter is loaded, so that the filter need not allow what only the runtime calls. Nothing is
+/// to the end before the filter is loaded, so that the filter need not allow what only the runtime calls. Hooks of the container's
+/// own are programs of the image: they run behind all walls of the payload, as in runc. Without them nothing is
 /// allocated, opened or resolved between the filter and the program.
 pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Failure> {
     let process = &payload.process;
-    step("run a startContainer hook", || hook::run(&ready.hooks, &ready.state))?;
+    step("hide from other containers", super::hide)?;
     if let Some(profile) = &payload.apparmor {
         step("choose the AppArmor profile", || stockade_apparmor::apply::on_exec(&ready.procfs, profile))?;
     }
@@ -60,6 +63,7 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask));
     step("verify the securebits", verify::securebits)?;
+    limit(&process.rlimits)?;
     let first_closed = 3 + payload.preserve_fds;
     step("close the runtime's files at exec", || stockade_kernel::exec::close_on_exec_from(first_closed))?;
     step("reset the signals", stockade_kernel::signal::reset_for_exec)?;
@@ -67,6 +71,9 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
         filter.load(ready.pid, &ready.state)?;
     }
     step("drop the last capability", || stockade_capabilities::apply(transition.last.as_slice()))?;
+    // The payload is not executed yet, whatever `exec` and the seccomp agent are told.
+    let created = ContainerState { status: ContainerStatus::Created, ..ready.state.clone() };
+    step("run a startContainer hook", || hook::run(&ready.hooks, &created))?;
     let expected = ExpectedIdentity {
         process,
         sets: transition.expected.sets,
@@ -77,6 +84,17 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     step("verify what the kernel enforces", || expected.verify(&after))?;
     let executed = stockade_kernel::exec::execute(&ready.executable, &ready.arguments, &ready.environment);
     executed.map_err(|error| execution(&ready.executable, &error))
+}
+
+/// Sets the resource limits, of which those above the runtime's own were raised from outside, and reads them back.
+fn limit(limits: &[ResourceLimit]) -> Result<(), Failure> {
+    for (resource, soft, hard) in limits {
+        let limit = Rlimit { current: *soft, maximum: *hard };
+        let wall = format!("the resource limit {resource:?}");
+        step(&format!("set {wall}"), || rustix::process::setrlimit(*resource, limit))?;
+        step("verify what the kernel enforces", || verify::same(wall, &limit, &rustix::process::getrlimit(*resource)))?;
+    }
+    Ok(())
 }
 
 /// The failure of `execve(2)` in the words that engines look for.

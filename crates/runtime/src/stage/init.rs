@@ -5,6 +5,7 @@ use std::io;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Signal, Uid};
+use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::Procfs;
 use stockade_kernel::{exec, keyring, netlink, sched};
@@ -13,14 +14,14 @@ use stockade_spec::State;
 use super::channel::{Channel, Order, Report};
 use super::failure::{Failure, step};
 use super::finish::{Ready, finish};
-use super::prepare::{Payload, Prepared};
+use super::prepare::{Keyring, Payload, Prepared};
 use super::start_socket::StartSocket;
-use super::{cgroup_mounts, console, environment, lookup};
+use super::{cgroup_mounts, console, environment, lookup, sysctls};
 use crate::hook;
 use crate::plan::Plan;
-use crate::plan::model::{MountSource, Sysctl};
-use crate::rootfs::Root;
+use crate::plan::model::{MountSource, Rootfs};
 use crate::rootfs::mask::Covers;
+use crate::rootfs::{Root, Way};
 
 /// Runs in the child, and ends at once if `born` is a failure; never returns. `start` is where it waits, if not for the runtime's own word.
 pub(super) fn run(prepared: &Prepared, start: Option<&StartSocket>, channel: Channel, born: Result<(), Failure>) -> ! {
@@ -95,7 +96,7 @@ fn create(prepared: &Prepared, channel: &Channel) -> Result<Option<Ready>, Failu
         step("arrange to die with the runtime", die_with_parent)?;
     }
     step("start a session", rustix::process::setsid)?;
-    if prepared.new_keyring {
+    if prepared.keyring == Keyring::New {
         step("make a session keyring", || new_keyring(&prepared.state.id))?;
     }
     step("make a cgroup namespace", || unshare_if_any(plan.namespaces.unshared_by_child()))?;
@@ -108,9 +109,9 @@ fn create(prepared: &Prepared, channel: &Channel) -> Result<Option<Ready>, Failu
     names(plan)?;
     let root = root(prepared)?;
     let terminal = terminal(prepared, &root)?;
-    step("set kernel parameters", || sysctls(&procfs, &plan.sysctls))?;
+    step("set kernel parameters", || sysctls::write(&procfs, &plan.sysctls))?;
     step("run a createContainer hook", || hook::run(&plan.hooks.create_container, &state))?;
-    let root = confine_root(plan, root)?;
+    let root = confine_root(&plan.rootfs, prepared.way, root)?;
     if let Some((slave, size)) = terminal {
         step("take the terminal", || console::take(&slave, size))?;
     }
@@ -200,7 +201,9 @@ fn names(plan: &Plan) -> Result<(), Failure> {
 fn root(prepared: &Prepared) -> Result<Root, Failure> {
     let plan = &prepared.plan.rootfs;
     let name = "prepare the root file system";
-    let root = step(name, || Root::prepare(&plan.path))?;
+    // A root that is to be shared gets peers of its own: those of the host would see the container's mounts.
+    let tie = if plan.propagation.to == Propagation::Slave { Propagation::Slave } else { Propagation::Private };
+    let root = step(name, || Root::prepare(&plan.path, tie))?;
     for (mount, tree) in plan.mounts.iter().zip(&prepared.trees) {
         step(name, || match mount.source {
             MountSource::Cgroup { readonly } => cgroup_mounts::mount(&root, mount, &prepared.group.places(), readonly),
@@ -235,8 +238,7 @@ fn terminal(prepared: &Prepared, root: &Root) -> Result<Option<Slave>, Failure> 
 }
 
 /// Masks and read-only paths, and then the root itself.
-fn confine_root(plan: &Plan, root: Root) -> Result<Root, Failure> {
-    let plan = &plan.rootfs;
+fn confine_root(plan: &Rootfs, way: Way, root: Root) -> Result<Root, Failure> {
     if !plan.masked_paths.is_empty() {
         let covers = step("mask paths", Covers::prepare)?;
         for path in &plan.masked_paths {
@@ -246,36 +248,7 @@ fn confine_root(plan: &Plan, root: Root) -> Result<Root, Failure> {
     for path in &plan.readonly_paths {
         step("make paths read-only", || root.make_read_only(path))?;
     }
-    step("enter the root file system", || root.enter(plan.propagation, plan.readonly))
-}
-
-/// A kernel parameter that is not what was written.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} is {found:?} after {value:?} was written")]
-struct SysctlDiffers {
-    path: String,
-    value: String,
-    found: String,
-}
-
-/// Writes the parameters through a procfs that the container can not have mounted anything over, and reads them back.
-fn sysctls(procfs: &Procfs, sysctls: &[Sysctl]) -> io::Result<()> {
-    let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    for Sysctl { path, value } in sysctls {
-        let file = format!("sys/{path}");
-        let name = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
-        procfs.write_at(&file, value.as_bytes()).map_err(name)?;
-        let found = match procfs.read_at(&file) {
-            // Some parameters are commands, which can only be written.
-            Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => continue,
-            result => result.map_err(name)?,
-        };
-        let found = String::from_utf8_lossy(&found).trim_end().to_owned();
-        if words(&found) != words(value) {
-            return Err(io::Error::other(SysctlDiffers { path: path.clone(), value: value.clone(), found }));
-        }
-    }
-    Ok(())
+    step("enter the root file system", || root.enter(way, plan.propagation, plan.readonly))
 }
 
 /// What the kernel's schedulers are told of the payload, inherited through exec.

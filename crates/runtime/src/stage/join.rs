@@ -1,12 +1,12 @@
 //! `exec`: one more process in a container that is there.
 //!
 //! The process is dangerous to itself: from the moment in which it is in the container's pid namespace, what runs there could
-//! look into it and find the runtime's files (CVE-2016-9962, CVE-2019-5736). So it is made undumpable before anything else,
-//! and none of its files is left open at exec.
+//! look into it and find the runtime's files (CVE-2016-9962, CVE-2019-5736). So it is undumpable from its birth on, and none
+//! of its files is left open at exec.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{DumpableBehavior, Pid};
+use rustix::process::Pid;
 use rustix::thread::CpuSet;
 use stockade_cgroups::Group;
 use stockade_kernel::clone::{Forked, Request, clone3};
@@ -22,7 +22,7 @@ use super::finish::{Ready, finish};
 use super::launch::{LaunchError, hear};
 use super::prepare::Payload;
 use super::verify::ExpectedNamespaces;
-use super::{console, init, outside};
+use super::{console, hide, init, outside};
 use crate::rootfs::devices::open_terminal_in;
 
 /// What to run, and where.
@@ -38,8 +38,6 @@ pub struct Joining<'a> {
     pub payload: &'a Payload,
     /// The container.
     pub state: &'a State,
-    /// Whether it gets the container's session keyring.
-    pub new_keyring: bool,
 }
 
 /// Why nothing was run. The process, if there was one, is gone.
@@ -59,6 +57,7 @@ pub fn join(joining: &Joining<'_>) -> Result<(Pid, OwnedFd), JoinError> {
     let kinds = theirs.differing(&own);
     let expected = ExpectedNamespaces { own: theirs, new: Namespaces::empty(), joined: Vec::new() };
     let (ours, far) = step("make a socket pair", Channel::pair)?;
+    step("hide from the container", hide)?;
     if kinds.contains(Namespaces::PID) {
         step("join the pid namespace", || namespace::setns(joining.init, Namespaces::PID))?;
     }
@@ -113,12 +112,11 @@ fn run(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces, 
 
 /// The order in which the process comes into the container.
 ///
-/// Nothing of the container can look into it before it is undumpable. It is in the cgroups before it costs anything. Its
+/// It has been undumpable from its birth on, so that nothing of the container can look into it. It is in the cgroups before it costs anything. Its
 /// procfs is made while it still has the host's privileges, for the pid namespace that it is in already.
 fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces) -> Result<Ready, Failure> {
     let payload = joining.payload;
     let process = &payload.process;
-    step("hide from the container", || rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;
     step("arrange to die with the runtime", init::die_with_parent)?;
     set_affinity(process.affinity.0.as_deref())?;
     step("join the cgroups", || stockade_cgroups::join_from(joining.group.join_fds()))?;
@@ -133,9 +131,7 @@ fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces
     }
     step("verify the namespaces", || expected.verify(&procfs))?;
     step("start a session", rustix::process::setsid)?;
-    if joining.new_keyring {
-        step("join the session keyring", || init::new_keyring(&joining.state.id))?;
-    }
+    step("join the session keyring", || init::new_keyring(&joining.state.id))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let root = step("open the container's root", || resolve::open_in_root(CWD, "/", flags, Mode::empty()))?;
     if let Some((size, console)) = payload.terminal() {

@@ -11,10 +11,9 @@ use stockade_kernel::{exec, fdpass};
 
 use super::channel::{Channel, Order, Report};
 use super::failure::{Failure, step};
-use super::init;
-use super::outside;
 use super::prepare::Prepared;
 use super::start_socket::StartSocket;
+use super::{hide, init, outside};
 
 /// Why there is no container. Its process, if there was one, is gone.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +205,12 @@ fn make(prepared: &Prepared) -> io::Result<Made> {
 }
 
 /// In the process in between: enters what it must and makes the container's process.
+///
+/// Root of a joined user namespace may trace what is in it, if it is not hidden before.
 fn between(prepared: &Prepared, request: Request<'_>) -> io::Result<Forked> {
+    if prepared.joined.iter().any(|(kind, _)| *kind == Namespaces::USER) {
+        hide()?;
+    }
     for kind in [Namespaces::USER, Namespaces::PID] {
         if let Some((_, fd)) = prepared.joined.iter().find(|(joined, _)| *joined == kind) {
             namespace::setns(fd, kind)?;

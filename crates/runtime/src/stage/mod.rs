@@ -23,12 +23,26 @@ mod lookup;
 mod outside;
 mod prepare;
 mod start_socket;
+mod sysctls;
 mod verify;
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 pub use console::{Console, ConsoleError};
 pub use failure::Failure;
 pub use join::{JoinError, Joining, join};
 pub use launch::{LaunchError, Launched, Witness, launch};
-pub use prepare::{Payload, PrepareError, Prepared, Sharing};
-pub(crate) use start_socket::NAME as START_SOCKET;
+pub use prepare::{Keyring, Payload, PrepareError, Prepared, Sharing};
+pub(crate) use start_socket::is_waited_at;
 pub use start_socket::{StartError, StartSocket, start};
+
+/// Hides the calling process, and those that it makes, from whoever shares its pid namespace: it can not be traced, and its
+/// descriptors, environment and program not be opened, until it executes the payload (CVE-2016-9962). Through a descriptor of a
+/// cgroup folder the container would be in the host's file systems (CVE-2024-21626).
+///
+/// The kernel then takes the host's root for the owner of the process' files in procfs (`proc_pid(5)`).
+fn hide() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}

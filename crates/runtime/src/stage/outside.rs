@@ -53,17 +53,21 @@ pub(super) fn verify_group(group: &Group, procfs: &Procfs, pid: Pid) -> Result<(
     })
 }
 
-/// What needs privileges that a process in a user namespace does not have: the oom score, then the resource limits. The
-/// limits come when the process has nothing more to set up that they could get in the way of.
+/// What needs privileges that a process in a user namespace does not have: the oom score, and hard resource limits above those that
+/// the process has from the runtime. The limits themselves the process sets when it has nothing more to do that they could
+/// get in the way of.
 pub(super) fn limits(process: &ProcessPlan, procfs: &Procfs, pid: Pid) -> Result<(), Failure> {
     if let Some(score) = process.oom_score_adj {
         step("set oom_score_adj", || set_oom_score(procfs, pid, score))?;
     }
-    for (resource, soft, hard) in &process.rlimits {
-        let limit = Rlimit { current: *soft, maximum: *hard };
-        step(&format!("set the resource limit {resource:?}"), || {
-            rustix::process::prlimit(Some(pid), *resource, limit)
-        })?;
+    for (resource, _, hard) in &process.rlimits {
+        let own = rustix::process::getrlimit(*resource);
+        let raises = own.maximum.is_some_and(|own| hard.is_none_or(|hard| hard > own));
+        if raises {
+            let limit = Rlimit { maximum: *hard, ..own };
+            let name = format!("raise the resource limit {resource:?}");
+            step(&name, || rustix::process::prlimit(Some(pid), *resource, limit))?;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use stockade_apparmor::{ProfileName, Selection};
 use stockade_capabilities::Capability;
 use stockade_cgroups::Group;
+use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_namespaces::{IdMaps, observe};
@@ -20,7 +21,7 @@ use super::verify::ExpectedNamespaces;
 use crate::plan::model::{MountPlan, MountSource, ProcessPlan};
 use crate::plan::{Plan, PlanError, mount_maps};
 use crate::rootfs::devices::NodeSource;
-use crate::rootfs::{self, RootfsError};
+use crate::rootfs::{self, RootfsError, Way};
 
 /// What can not be had on this machine. Nothing was made, except an AppArmor profile that was loaded.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +128,8 @@ impl Payload {
 
     /// The terminal's first size and who gets its outer side, if there is to be one.
     pub(super) fn terminal(&self) -> Option<(Option<(u16, u16)>, &Console)> {
-        self.process.terminal.zip(self.console.as_ref())
+        let (size, console) = self.process.terminal.zip(self.console.as_ref())?;
+        Some((size.or(console.size()), console))
     }
 }
 
@@ -154,12 +156,22 @@ pub struct Prepared {
     pub(super) trees: Vec<Option<OwnedFd>>,
     pub(super) expected: ExpectedNamespaces,
     pub(super) state: State,
-    pub(super) new_keyring: bool,
+    pub(super) keyring: Keyring,
+    pub(super) way: Way,
+}
+
+/// Which session keyring a container's process has (`session-keyring(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyring {
+    /// One of the container's own.
+    New,
+    /// The caller's.
+    Callers,
 }
 
 impl Prepared {
     /// Opens the namespaces to join and the sources of mounts that only the host's root can open. `group` is the
-    /// container's, made; `state` tells hooks of it.
+    /// container's, made; `state` tells hooks of it; the root is entered by `way`.
     ///
     /// # Errors
     /// [`PrepareError`].
@@ -168,7 +180,8 @@ impl Prepared {
         payload: Option<Payload>,
         group: Group,
         state: State,
-        new_keyring: bool,
+        keyring: Keyring,
+        way: Way,
     ) -> Result<Self, PrepareError> {
         let joined = plan.namespaces.joined().into_iter().map(|(kind, path)| open_namespace(kind, path));
         let joined = joined.collect::<Result<Vec<_>, _>>()?;
@@ -184,7 +197,7 @@ impl Prepared {
         let trees = plan.rootfs.mounts.iter().map(|mount| tree(mount, plan.namespaces.maps(), other_user));
         let trees = trees.collect::<Result<_, _>>()?;
         let state = State { status: ContainerStatus::Creating, ..state };
-        Ok(Self { plan, payload, group, joined, trees, expected, state, new_keyring })
+        Ok(Self { plan, payload, group, joined, trees, expected, state, keyring, way })
     }
 
     /// Whether the container's ids are not the host's.
@@ -220,10 +233,13 @@ pub(super) fn open_namespace(kind: Namespaces, path: &Path) -> Result<(Namespace
     open().map_err(|source| PrepareError::Namespace { kind, path: path.to_owned(), source })
 }
 
-/// The mount as a detached tree, if only the host's root can make it: a bind mount that shows other ids, or any that goes into
-/// another user namespace, whose root may not be let in to where the source is.
+/// The mount as a detached tree, if only the host's root can make it: a bind mount that shows other ids, one that is a peer of
+/// the host's mount, for in the container's mount namespace it would be a slave, or any that goes into another user namespace,
+/// whose root may not be let in to where the source is. There none is a peer: what is mounted there must not come out.
 fn tree(mount: &MountPlan, own: Option<&IdMaps>, other_user: bool) -> Result<Option<OwnedFd>, PrepareError> {
-    if !matches!(mount.source, MountSource::Bind { .. }) || !(other_user || mount.id_map.is_some()) {
+    let tie = if other_user && mount.tie() == Propagation::Shared { Propagation::Slave } else { mount.tie() };
+    let needs_host = other_user || mount.id_map.is_some() || tie == Propagation::Shared;
+    if !matches!(mount.source, MountSource::Bind { .. }) || !needs_host {
         return Ok(None);
     }
     let fail = |source| PrepareError::IdMap { destination: mount.destination.clone(), source };
@@ -239,5 +255,5 @@ fn tree(mount: &MountPlan, own: Option<&IdMaps>, other_user: bool) -> Result<Opt
         }
     };
     let namespace = namespace.as_ref().map(rustix::fd::AsFd::as_fd);
-    Ok(Some(rootfs::detached_bind(mount, namespace)?))
+    Ok(Some(rootfs::detached_bind(mount, tie, namespace)?))
 }

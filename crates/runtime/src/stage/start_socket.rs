@@ -1,21 +1,22 @@
 //! `start.sock`: where a created container waits for its start.
 //!
-//! The socket listens in the container's own folder, which only the runtime's user can enter. Whoever connects starts the
-//! payload; the answer is a [`Failure`], or end of file once the payload was executed, for exec closes the connection.
-//! The file's presence is what tells a created container from a running one.
+//! The socket listens in the container's own folder, which only the runtime's user can enter. Whoever connects and says `Start`
+//! starts the payload; the answer is a [`Failure`], or end of file once the payload was executed, for exec closes the connection.
+//! That somebody listens is what tells a created container from a running one: exec ends that too, and unlike the file it does
+//! not stay when whoever started the container is killed before the file is removed.
 
 use std::io;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::channel::{Channel, Report};
+use super::channel::{Channel, Order, Report};
 use super::failure::Failure;
 
 /// Its name in the container's folder.
-pub(crate) const NAME: &str = "start.sock";
+const NAME: &str = "start.sock";
 
 /// The listening end.
 #[derive(Debug)]
@@ -34,10 +35,32 @@ impl StartSocket {
         Ok(Self(socket))
     }
 
-    /// Waits until somebody connects.
+    /// Waits until somebody says that the payload is to start. Those who only look whether somebody waits hang up.
     pub(super) fn accept(&self) -> io::Result<Channel> {
-        let accepted = rustix::io::retry_on_intr(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?;
-        Ok(Channel::over(accepted))
+        loop {
+            let accepted = rustix::io::retry_on_intr(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?;
+            let channel = Channel::over(accepted);
+            if let Ok(Some(Order::Start)) = channel.receive() {
+                // From now on nobody is told any more that the container waits.
+                rustix::net::shutdown(&self.0, Shutdown::Both)?;
+                return Ok(channel);
+            }
+        }
+    }
+}
+
+/// Whether a container with the folder `directory` waits for its start.
+///
+/// # Errors
+/// As `connect(2)`, other than that there is no socket or that nobody listens.
+pub(crate) fn is_waited_at(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    let socket = new_socket()?;
+    // A frozen container accepts nobody, and its queue is short.
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    match rustix::net::connect(&socket, &address(directory)?) {
+        Ok(()) | Err(Errno::AGAIN) => Ok(true),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -82,7 +105,9 @@ pub fn start(directory: BorrowedFd<'_>) -> Result<(), StartError> {
     let socket = new_socket().map_err(StartError::Channel)?;
     let address = address(directory).map_err(StartError::Channel)?;
     rustix::net::connect(&socket, &address).map_err(|errno| StartError::NotWaiting(errno.into()))?;
-    match Channel::over(socket).receive::<Report>().map_err(StartError::Channel)? {
+    let channel = Channel::over(socket);
+    channel.send(&Order::Start).map_err(StartError::Channel)?;
+    match channel.receive::<Report>().map_err(StartError::Channel)? {
         None => {}
         Some(Report::Failed(failure)) => return Err(StartError::Failed(failure)),
         Some(_) => return Err(StartError::Unexpected),

@@ -30,7 +30,11 @@ pub(super) enum VerifyError {
 }
 
 /// Fails with the name of `wall` unless both are the same.
-fn same<T: PartialEq + std::fmt::Debug>(wall: impl Into<String>, expected: &T, found: &T) -> Result<(), VerifyError> {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(
+    wall: impl Into<String>,
+    expected: &T,
+    found: &T,
+) -> Result<(), VerifyError> {
     if expected == found {
         return Ok(());
     }

@@ -9,14 +9,14 @@
 mod id;
 mod record;
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use stockade_kernel::procfs::{read_all, write_once};
+use stockade_kernel::procfs::read_all;
 use stockade_kernel::resolve;
 
 pub use id::{ContainerId, InvalidId};
@@ -165,10 +165,13 @@ impl Store {
     }
 
     /// Whether `id` waits for its start.
-    #[must_use]
-    pub fn waits_for_start(&self, id: &ContainerId) -> bool {
-        let path = format!("{id}/{}", crate::stage::START_SOCKET);
-        rustix::fs::statat(&self.folder, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::File`].
+    pub fn waits_for_start(&self, id: &ContainerId) -> Result<bool, StoreError> {
+        let folder = self.open_folder(id)?;
+        let waits = crate::stage::is_waited_at(folder.as_fd());
+        waits.map_err(|source| self.file("look who waits in", id, source))
     }
 
     /// The ids of all containers, sorted.
@@ -291,7 +294,7 @@ impl Entry {
         let write = || {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
-            write_once(file.as_fd(), text)?;
+            std::fs::File::from(file).write_all(text)?;
             rustix::fs::renameat(&self.folder, &draft, &self.folder, name)?;
             io::Result::Ok(())
         };

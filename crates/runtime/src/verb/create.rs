@@ -13,11 +13,13 @@ use stockade_spec::{ContainerStatus, Spec};
 
 use super::Context;
 use crate::facts;
+use crate::hook::HookError;
 use crate::log::chain;
 use crate::plan::{self, Plan};
+use crate::rootfs::Way;
 use crate::stage::{
-    Console, ConsoleError, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket, Witness,
-    launch,
+    Console, ConsoleError, Keyring, LaunchError, Launched, Payload, PrepareError, Prepared, Sharing, StartSocket,
+    Witness, launch,
 };
 use crate::store::{ContainerId, Entry, ProcessRecord, Record, StoreError};
 
@@ -32,10 +34,14 @@ pub struct Arguments {
     pub console_socket: Option<PathBuf>,
     /// Where to write the first process' id.
     pub pid_file: Option<PathBuf>,
-    /// Whether the caller's session keyring is kept.
-    pub no_new_keyring: bool,
+    /// Which session keyring the container has.
+    pub keyring: Keyring,
+    /// How its root is entered.
+    pub way: Way,
     /// How many descriptors after standard error the payload inherits.
     pub preserve_fds: u32,
+    /// How many of these, the first, are sockets of systemd's (`sd_listen_fds(3)`).
+    pub listen_fds: u32,
 }
 
 /// Why there is no container. What was made is removed again.
@@ -101,6 +107,9 @@ pub enum CreateError {
     /// The container's process.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// A hook after the start.
+    #[error("cannot run a poststart hook")]
+    Poststart(#[from] HookError),
     /// A terminal of our own.
     #[error("cannot make the socket for the terminal")]
     ConsoleSocket(#[source] io::Error),
@@ -116,7 +125,7 @@ pub enum CreateError {
 }
 
 /// The most that is read of a `config.json`.
-const LARGEST_CONFIG: u64 = 16 << 20;
+pub(super) const LARGEST_CONFIG: u64 = 16 << 20;
 
 /// Makes the container.
 ///
@@ -163,8 +172,17 @@ pub(super) fn make(
     for path in skipped {
         context.log.warn(&format!("config.json: {path} is unknown and was skipped"));
     }
+    if arguments.way == Way::Move {
+        context
+            .log
+            .warn("--no-pivot: the host's root file system stays below the container's; CAP_SYS_ADMIN uncovers it");
+    }
     let facts = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
-    let plan = plan::plan(&spec, &facts)?;
+    let mut plan = plan::plan(&spec, &facts)?;
+    if let Some(process) = plan.process.as_mut().filter(|_| arguments.listen_fds > 0) {
+        // The payload is the first process of its pid namespace.
+        process.env.extend([format!("LISTEN_FDS={}", arguments.listen_fds), "LISTEN_PID=1".to_owned()].map(Into::into));
+    }
     for notice in &plan.notices {
         context.log.warn(notice);
     }
@@ -226,7 +244,8 @@ impl Draft<'_> {
             return Err(CreateError::Differs(difference));
         }
         let state = record.state(ContainerStatus::Creating);
-        let prepared = Prepared::prepare(self.plan, self.payload, group, state, !self.arguments.no_new_keyring)?;
+        let prepared =
+            Prepared::prepare(self.plan, self.payload, group, state, self.arguments.keyring, self.arguments.way)?;
         let socket = match self.wait {
             Wait::ForStart => Some(StartSocket::listen(entry.folder()).map_err(CreateError::Socket)?),
             Wait::ForWord => None,
@@ -270,10 +289,16 @@ fn missing_ancestors(places: &[Place]) -> Vec<Place> {
     missing
 }
 
-/// Removes what was made for a container that could not be made, and returns why it could not. What can not be removed stays
-/// recorded, and is warned of.
+/// Removes what was made for a container that could not be made, and returns why it could not. Where hooks may have run, the
+/// `poststop` ones do (`runtime.md`, "Lifecycle", 3 to 13). What can not be removed stays recorded, and is warned of.
 pub(super) fn undo(context: &Context, entry: Entry, error: CreateError) -> CreateError {
-    if let Err(failure) = super::delete::remove(entry) {
+    let removed = match error {
+        CreateError::Launch(_) | CreateError::PidFile { .. } | CreateError::Poststart(_) => {
+            super::delete::remove_with_hooks(context, entry)
+        }
+        _ => super::delete::remove(entry),
+    };
+    if let Err(failure) = removed {
         context.log.warn(&format!("something is left of the container: {}", chain(&failure)));
     }
     error

@@ -77,6 +77,11 @@ pub fn delete(context: &Context, id: &ContainerId, force: bool) -> Result<(), De
     if !force && !may && now != ContainerStatus::Creating {
         return Err(DeleteError::NotStopped { id: id.clone(), status: now });
     }
+    Ok(remove_with_hooks(context, entry)?)
+}
+
+/// Removes the container, and runs its `poststop` hooks, whose failures are warned of.
+pub(super) fn remove_with_hooks(context: &Context, entry: Entry) -> Result<(), LeftError> {
     let poststop = poststop(context, &entry);
     let record = entry.record().cloned();
     remove(entry)?;
@@ -119,7 +124,7 @@ pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
 }
 
 /// Ends the first process and all that is in the cgroup.
-fn end(record: &Record) -> Result<(), LeftError> {
+pub(super) fn end(record: &Record) -> Result<(), LeftError> {
     let process = record.process.map(alive).transpose()?.flatten();
     if let Some(pidfd) = &process {
         match pidfd_send_signal(pidfd, Signal::KILL) {

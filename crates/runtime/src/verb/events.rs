@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::Value;
+use stockade_cgroups::events::MemoryWatch;
 use stockade_cgroups::{FileError, Group};
 use stockade_spec::ContainerStatus;
 
 use super::Context;
-use crate::status::{StatusError, status};
+use crate::status::{StatusError, alive, status};
 use crate::store::{ContainerId, Record, StoreError};
 
 /// Why there are no events.
@@ -27,6 +29,9 @@ pub enum EventsError {
     /// The cgroup.
     #[error(transparent)]
     Group(#[from] FileError),
+    /// Waiting broke off.
+    #[error("cannot wait for events")]
+    Wait(#[source] rustix::io::Errno),
     /// The reader is gone.
     #[error("cannot print the event")]
     Print(#[from] io::Error),
@@ -40,9 +45,6 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Value::is_null")]
     data: Value,
 }
-
-/// How often a container is asked whether it ran out of memory.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Prints the container's statistics once.
 ///
@@ -60,17 +62,22 @@ pub fn statistics(context: &Context, id: &ContainerId) -> Result<(), EventsError
 pub fn follow(context: &Context, id: &ContainerId, interval: Duration) -> Result<(), EventsError> {
     let record = running(context, id)?;
     let group = Group::open_remaining(&record.places)?;
-    let mut kills = group.events()?.oom_kill;
+    let mut watch = group.watch_memory()?;
+    let first = record.process.map(alive).transpose()?.flatten();
+    let first = first.ok_or_else(|| EventsError::NotRunning(id.clone()))?;
     let mut next = Instant::now() + interval;
     loop {
-        std::thread::sleep(LOOK.min(interval));
-        if status(&context.store, &record)? == ContainerStatus::Stopped {
-            return Ok(());
-        }
-        let now = group.events()?.oom_kill;
-        if now != kills {
-            kills = now;
+        let timeout = Timespec::try_from(next.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+        let mut fds = vec![PollFd::new(&first, PollFlags::IN)];
+        fds.extend(watch.as_ref().map(MemoryWatch::poll_fd));
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))).map_err(EventsError::Wait)?;
+        let ended = !fds[0].revents().is_empty();
+        // Asked at the end too: the first process may be the one that was killed.
+        if watch.as_mut().map(MemoryWatch::happened).transpose()? == Some(true) {
             print(&Event { r#type: "oom", id, data: Value::Null })?;
+        }
+        if ended {
+            return Ok(());
         }
         if Instant::now() >= next {
             next += interval;

@@ -1,22 +1,24 @@
 //! `exec`: one more process in a running container.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use rustix::fd::AsFd;
 use rustix::process::Pid;
-use stockade_cgroups::{FileError, Group};
+use stockade_cgroups::{FileError, Group, Membership, Place};
+use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_spec::{Capabilities, ContainerStatus, ParseError, Process, Spec};
 
 use super::Context;
-use super::create::{CreateError, write_pid};
+use super::create::{CreateError, LARGEST_CONFIG, write_pid};
 use super::run::{console, receive};
 use crate::facts;
 use crate::foreground::Foreground;
 use crate::plan::{self, UserNamespace};
 use crate::stage::{JoinError, Joining, Payload, PrepareError, Sharing, join};
 use crate::status::{StatusError, alive, status};
-use crate::store::{ContainerId, StoreError};
+use crate::store::{ContainerId, ProcessRecord, StoreError};
 
 /// What `exec` is asked.
 #[derive(Clone, Debug)]
@@ -29,12 +31,23 @@ pub struct Arguments {
     pub console_socket: Option<PathBuf>,
     /// Where to write the process' id.
     pub pid_file: Option<PathBuf>,
+    /// Where it is below the container's cgroup; empty: in that itself.
+    pub cgroups: Vec<SubGroup>,
     /// Whether to return at once.
     pub detach: bool,
     /// Whether a frozen container is good enough.
     pub ignore_paused: bool,
     /// How many descriptors after standard error the process inherits.
     pub preserve_fds: u32,
+}
+
+/// A group below the container's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubGroup {
+    /// The hierarchies of cgroup v1, by their controllers; empty: all of cgroup v1, or the one of cgroup v2.
+    pub controllers: Vec<String>,
+    /// Relative to the container's group; plain names only.
+    pub path: PathBuf,
 }
 
 /// Where the process is described.
@@ -111,14 +124,20 @@ pub enum ExecError {
     /// Something on the host can not be had.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The container's cgroup.
+    /// The container's cgroup, or the one below it.
     #[error(transparent)]
     Group(#[from] FileError),
+    /// A hierarchy that the container is in none of.
+    #[error("--cgroup: the container is in no cgroup of the controller {0:?}")]
+    NoController(String),
+    /// The group of the first process.
+    #[error("cannot find the cgroup of the container's first process")]
+    OfFirst(#[source] io::Error),
     /// Signals or the terminal could not be set up.
     #[error("cannot set up the foreground")]
     Foreground(#[source] io::Error),
     /// The process itself.
-    #[error("exec failed")]
+    #[error(transparent)]
     Join(#[from] JoinError),
     /// The file for the process' id; the process runs.
     #[error("cannot write the process id to {}", path.display())]
@@ -168,12 +187,11 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     };
     let payload = Payload::prepare(planned, seccomp, sharing)?;
     let foreground = (!arguments.detach).then(Foreground::prepare).transpose().map_err(ExecError::Foreground)?;
-    let group = Group::open(&record.places)?;
+    let group = group(&record.places, &arguments.cgroups, first)?;
     let state = record.state(now);
     let init_pid = Pid::from_raw(first.pid).ok_or(ExecError::Stopped)?;
     drop(entry);
-    let joining =
-        Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state, new_keyring: true };
+    let joining = Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state };
     let (pid, pidfd) = join(&joining)?;
     if let Some(path) = &arguments.pid_file {
         write_pid(path, pid).map_err(|source| ExecError::PidFile { path: path.clone(), source })?;
@@ -181,6 +199,38 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     let Some(foreground) = foreground else { return Ok(0) };
     let terminal = receiver.as_ref().map(receive).transpose().map_err(ExecError::Foreground)?;
     foreground.wait(pid, &pidfd, terminal).map_err(ExecError::Wait)
+}
+
+/// The group for the process.
+///
+/// A container of cgroup v2 that has given controllers to groups below its own can have no process in that any more
+/// (`cgroups(7)`, "no internal processes"): then it is the group of the first process.
+fn group(places: &[Place], wanted: &[SubGroup], first: ProcessRecord) -> Result<Group, ExecError> {
+    if wanted.is_empty() {
+        let group = Group::open(places)?;
+        if !group.delegates()? {
+            return Ok(group);
+        }
+        let membership = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Pid(first.pid)));
+        let membership = membership.map_err(ExecError::OfFirst)?;
+        let theirs = |place: &Place| membership.place_below(place).unwrap_or_else(|| place.clone());
+        return Ok(Group::open(&places.iter().map(theirs).collect::<Vec<_>>())?);
+    }
+    let mut places = places.to_vec();
+    let only = places.len() == 1;
+    let of = |place: &Place, controller: &String| place.hierarchy.split(',').any(|name| name == controller);
+    for SubGroup { controllers, path } in wanted {
+        if let Some(missing) = controllers.iter().find(|controller| !places.iter().any(|place| of(place, controller))) {
+            return Err(ExecError::NoController(missing.clone()));
+        }
+        for place in &mut places {
+            let all = controllers.is_empty() && (only || place.hierarchy != "unified");
+            if all || controllers.iter().any(|controller| of(place, controller)) {
+                place.path.push(path);
+            }
+        }
+    }
+    Ok(Group::open(&places)?)
 }
 
 /// In which user namespace the process will be.
@@ -200,7 +250,7 @@ fn user_namespace(spec: &Spec) -> UserNamespace<'_> {
 fn describe(source: &Source, spec: &Spec) -> Result<Process, ExecError> {
     match source {
         Source::File(path) => {
-            let text = std::fs::read(path).map_err(|source| ExecError::File { path: path.clone(), source })?;
+            let text = read_process(path).map_err(|source| ExecError::File { path: path.clone(), source })?;
             Ok(stockade_spec::parse::<Process>(&text)?.0)
         }
         Source::Changed(changes) => {
@@ -208,6 +258,13 @@ fn describe(source: &Source, spec: &Spec) -> Result<Process, ExecError> {
             Ok(changes.apply(process))
         }
     }
+}
+
+/// The file of a process, of the size of a configuration at most.
+fn read_process(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(LARGEST_CONFIG + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST_CONFIG { Err(io::Error::other("it is larger than 16 MiB")) } else { Ok(text) }
 }
 
 impl Changes {

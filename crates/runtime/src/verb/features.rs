@@ -17,6 +17,7 @@ pub fn features() -> io::Result<Value> {
     let capabilities: Vec<String> = CapSet::up_to(last).iter().map(|capability| capability.to_string()).collect();
     let mut options: Vec<_> = crate::plan::mount_option_names().collect();
     options.sort_unstable();
+    let (modes, flags) = crate::plan::memory_policy_names();
     Ok(json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": stockade_spec::VERSION,
@@ -29,7 +30,8 @@ pub fn features() -> io::Result<Value> {
             "seccomp": seccomp(stockade_seccomp::support::Support::probe()?.flags),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
-            "intelRdt": { "enabled": false },
+            "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
+            "memoryPolicy": { "modes": modes, "flags": flags },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
         },

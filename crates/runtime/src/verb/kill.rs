@@ -1,7 +1,11 @@
 //! `kill`: a signal for the container's first process, or for all.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use stockade_cgroups::{FileError, Group, KillError};
+use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_spec::ContainerStatus;
 
 use super::Context;
@@ -22,7 +26,10 @@ pub enum KillVerbError {
     NotRunning,
     /// The kernel refused.
     #[error("cannot send the signal")]
-    Send(#[source] rustix::io::Errno),
+    Send(#[source] Errno),
+    /// The first process' namespaces.
+    #[error("cannot look at the namespaces of the container's first process")]
+    Namespaces(#[source] io::Error),
     /// The cgroup.
     #[error(transparent)]
     Group(#[from] FileError),
@@ -51,25 +58,42 @@ pub fn kill(context: &Context, id: &ContainerId, signal: Signal, target: Target)
     }
     let now = status(&context.store, &record)?;
     let process = record.process.map(alive).transpose()?.flatten().ok_or(KillVerbError::NotRunning)?;
+    let first = record.process.map_or(0, |process| process.pid);
+    let shares = signal == Signal::KILL && shares_pids(first).map_err(KillVerbError::Namespaces)?;
     pidfd_send_signal(process, signal).map_err(KillVerbError::Send)?;
-    // A frozen process of cgroup v1 would not get it.
-    if signal == Signal::KILL && now == ContainerStatus::Paused {
+    // A frozen process of cgroup v1 would not get it; and where the first process is not the init of a pid namespace, the others
+    // do not end with it (runc's rule).
+    if signal == Signal::KILL && (now == ContainerStatus::Paused || shares) {
         Group::open_remaining(&record.places)?.kill_all()?;
     }
     Ok(())
+}
+
+/// Whether the process is in the runtime's own pid namespace; one that is gone is in none.
+fn shares_pids(pid: i32) -> io::Result<bool> {
+    let procfs = Procfs::host()?;
+    match procfs.read_link(Subject::Pid(pid), "ns/pid") {
+        Ok(theirs) => Ok(theirs == procfs.read_link(Subject::Myself, "ns/pid")?),
+        Err(error) if [Errno::NOENT, Errno::SRCH].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn kill_all(group: &Group, signal: Signal) -> Result<(), KillVerbError> {
     if signal == Signal::KILL {
         return Ok(group.kill_all()?);
     }
-    for pid in group.processes()?.into_iter().filter_map(Pid::from_raw) {
-        // One that has ended meanwhile needs no signal.
-        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
-            match pidfd_send_signal(pidfd, signal) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(errno) => return Err(KillVerbError::Send(errno)),
-            }
+    let open = |pid: i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
+    let opened: Vec<_> = group.processes()?.into_iter().filter_map(open).collect();
+    // A number may have gone to a process of somebody else before it was opened. What is listed still is the container's.
+    let listed = group.processes()?;
+    for (_, pidfd) in opened.into_iter().filter(|(pid, _)| listed.contains(pid)) {
+        match pidfd_send_signal(pidfd, signal) {
+            // One that has ended meanwhile needs no signal.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(KillVerbError::Send(errno)),
         }
     }
     Ok(())

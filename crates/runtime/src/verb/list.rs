@@ -52,3 +52,33 @@ pub fn table(list: &[Shown]) -> String {
     };
     rows.iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stockade_spec::ContainerStatus;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let one = |id: &str, pid| Shown {
+            oci_version: stockade_spec::VERSION,
+            id: id.parse().unwrap(),
+            pid,
+            status: ContainerStatus::Running,
+            bundle: "/b".into(),
+            rootfs: "/b/rootfs".into(),
+            created: "then".to_owned(),
+            annotations: Default::default(),
+            owner: "root".to_owned(),
+        };
+        let text = table(&[one("a", 7), one("a-much-longer-id", 12345)]);
+        let lines: Vec<&str> = text.lines().collect();
+        let column = |name: &str| lines[0].find(name).unwrap();
+        assert!(
+            lines[1][column("PID")..].starts_with("7 ") && lines[2][column("PID")..].starts_with("12345 "),
+            "{text}"
+        );
+        assert!(lines.iter().skip(1).all(|line| line[column("OWNER")..] == *"root"), "{text}");
+        assert_eq!(table(&[]).lines().count(), 1);
+    }
+}

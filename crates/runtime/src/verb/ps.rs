@@ -53,7 +53,11 @@ pub fn table(pids: &[i32], options: &[String]) -> Result<String, PsError> {
     if !output.status.success() {
         return Err(PsError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
-    let text = String::from_utf8_lossy(&output.stdout);
+    only(pids, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// The head of a table of `ps(1)`, and its lines of these processes.
+fn only(pids: &[i32], text: &str) -> Result<String, PsError> {
     let mut lines = text.lines();
     let head = lines.next().unwrap_or_default();
     let column = head.split_ascii_whitespace().position(|name| name == "PID").ok_or(PsError::NoPid)?;
@@ -62,4 +66,19 @@ pub fn table(pids: &[i32], options: &[String]) -> Result<String, PsError> {
         pid.is_some_and(|pid| pids.contains(&pid))
     };
     Ok(std::iter::once(head).chain(lines.filter(ours)).map(|line| format!("{line}\n")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_chosen_by_the_column_of_process_ids() {
+        let text = "UID  PID PPID CMD\nroot  7    1 sh\nroot  1    7 init\nroot 77    7 sh 7\n";
+        assert_eq!(only(&[7], text).unwrap(), "UID  PID PPID CMD\nroot  7    1 sh\n");
+        assert_eq!(only(&[1, 77, 5], text).unwrap().lines().count(), 3);
+        assert_eq!(only(&[], text).unwrap(), "UID  PID PPID CMD\n");
+        assert!(matches!(only(&[7], "COMMAND\nsh\n"), Err(PsError::NoPid)));
+        assert!(matches!(only(&[7], ""), Err(PsError::NoPid)));
+    }
 }

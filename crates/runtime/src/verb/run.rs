@@ -6,11 +6,13 @@ use std::path::Path;
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use stockade_kernel::fdpass;
+use stockade_spec::ContainerStatus;
 
 use super::Context;
 use super::create::{Arguments, CreateError, Made, Wait, make, undo};
 use super::delete;
 use crate::foreground::Foreground;
+use crate::hook;
 use crate::stage::Console;
 use crate::store::StoreError;
 use crate::terminal::Terminal;
@@ -69,8 +71,9 @@ pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, R
         Ok(started) => started,
         Err(error) => return Err(undo(context, entry, error.into()).into()),
     };
-    if let Some(record) = entry.record() {
-        super::start::poststart(context, record, &poststart);
+    let state = entry.record().map(|record| record.state(ContainerStatus::Running));
+    if let Some(Err(failure)) = state.map(|state| hook::run(&poststart, &state)) {
+        return Err(undo(context, entry, failure.into()).into());
     }
     let id = entry.id().clone();
     drop(entry);
@@ -98,7 +101,7 @@ pub(super) fn console(
     let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.map_err(|errno| CreateError::ConsoleSocket(errno.into()))?;
     *receiver = Some(ours);
-    Ok(Some(Console::over(theirs)))
+    Ok(Some(Console::of_caller(theirs)))
 }
 
 /// The terminal that the payload's process has sent.

@@ -3,11 +3,11 @@
 use stockade_spec::{ContainerStatus, ParseError, Spec};
 
 use super::Context;
-use crate::hook;
-use crate::log::chain;
+use super::delete::LeftError;
+use crate::hook::{self, HookError};
 use crate::stage;
 use crate::status::{StatusError, status};
-use crate::store::{ContainerId, Record, StoreError};
+use crate::store::{ContainerId, StoreError};
 
 /// Why the payload does not run.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,16 @@ pub enum StartError {
     /// The start failed; the container has ended.
     #[error(transparent)]
     Start(#[from] stage::StartError),
+    /// A hook after the start failed; the container has ended.
+    #[error("cannot run a poststart hook")]
+    Poststart(#[from] HookError),
+    /// It was to be ended after a hook had failed.
+    #[error("cannot end the container whose poststart hook has failed")]
+    End(#[from] LeftError),
 }
 
-/// Starts the container `id`, and runs its `poststart` hooks, whose failures are warned of.
+/// Starts the container `id`, and runs its `poststart` hooks. If one fails the container is ended, and is there to be deleted
+/// (`runtime.md`, "Lifecycle", 9).
 ///
 /// # Errors
 /// [`StartError`].
@@ -51,13 +58,10 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<(), StartError> {
     stage::start(entry.folder())?;
     let config = entry.config()?;
     let (spec, _) = Spec::parse(&config)?;
-    poststart(context, record, &spec.hooks.unwrap_or_default().poststart);
-    Ok(())
-}
-
-/// Runs the hooks after the payload's start, which they can not undo.
-pub(super) fn poststart(context: &Context, record: &Record, hooks: &[stockade_spec::Hook]) {
-    for failure in hook::run_all(hooks, &record.state(ContainerStatus::Running)) {
-        context.log.warn(&chain(&failure));
+    let hooks = spec.hooks.unwrap_or_default().poststart;
+    if let Err(failure) = hook::run(&hooks, &record.state(ContainerStatus::Running)) {
+        super::delete::end(record)?;
+        return Err(failure.into());
     }
+    Ok(())
 }

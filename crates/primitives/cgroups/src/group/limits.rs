@@ -29,17 +29,32 @@ pub enum LimitsError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// The kernel took it and shows another one.
+    #[error("the kernel shows another limit than was asked: {0}")]
+    Differs(Difference),
 }
 
-/// Why limits could not be changed. Those written before the error stay in force.
+/// Why limits could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
     /// They can not be had.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// They were refused.
+    /// The present ones could not be read; nothing was changed.
     #[error(transparent)]
-    Limits(#[from] LimitsError),
+    Read(#[from] FileError),
+    /// One of them was refused; those that were changed before are as they were.
+    #[error("cannot change the limits, and all are as before")]
+    Refused(#[source] LimitsError),
+    /// One of them was refused, and some that were changed before could not be changed back.
+    #[error("cannot change the limits, nor change back {}", shown(left))]
+    Half {
+        /// The files that are not as before.
+        left: Vec<PathBuf>,
+        /// Why the change failed.
+        #[source]
+        source: LimitsError,
+    },
     /// More memory is in use than the new limit allows, and the caller wanted no process to be killed for it.
     #[error("{used} bytes of memory are in use, more than the new limit of {limit}")]
     MemoryInUse {
@@ -50,10 +65,9 @@ pub enum UpdateError {
     },
 }
 
-impl From<FileError> for UpdateError {
-    fn from(error: FileError) -> Self {
-        Self::Limits(error.into())
-    }
+/// Files for a message.
+fn shown(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// A limit that is not what was written.
@@ -156,11 +170,11 @@ impl Group {
         Ok(differences)
     }
 
-    /// Changes the limits that `limits` asks for and leaves the others. What was in force stays so until its new
-    /// value is written; devices are at no instant allowed that neither the old nor the new rules allow on v2.
+    /// Changes the limits that `limits` asks for, leaves the others, and reads back what is in force. What was in force stays
+    /// so until its new value is written; devices are at no instant allowed that neither the old nor the new rules allow on v2.
     ///
     /// # Errors
-    /// [`UpdateError`].
+    /// [`UpdateError`]; all limits are as before, unless it is [`UpdateError::Half`].
     pub fn update(&mut self, limits: &Limits) -> Result<(), UpdateError> {
         let mut hierarchies = Vec::with_capacity(self.members.len());
         for member in &self.members {
@@ -180,10 +194,23 @@ impl Group {
         let groups = plan.groups.into_iter().enumerate();
         let writes: Vec<_> =
             groups.flat_map(|(index, group)| group.writes.into_iter().map(move |write| (index, write))).collect();
+        let earlier = self.remember(&writes)?;
+        let written = self.written.clone();
         self.written.retain(|(index, old)| !writes.iter().any(|(at, new)| at == index && new.file == old.file));
         self.degradations = plan.degradations;
+        let Err(source) = self.change(writes, plan.device_program.as_ref()) else { return Ok(()) };
+        self.written = written;
+        let left = self.give_back(earlier);
+        Err(if left.is_empty() { UpdateError::Refused(source) } else { UpdateError::Half { left, source } })
+    }
+
+    /// Writes, and compares with what is in force. The device program comes last: it is one step.
+    fn change(&mut self, writes: Vec<(usize, Write)>, rules: Option<&DeviceRules>) -> Result<(), LimitsError> {
         self.write(writes)?;
-        if let Some(rules) = &plan.device_program {
+        if let Some(difference) = self.verify()?.into_iter().next() {
+            return Err(LimitsError::Differs(difference));
+        }
+        if let Some(rules) = rules {
             self.program = Some(attach_program(self, rules)?);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! A group that exists: one directory in each hierarchy, held by descriptors.
 
 mod create;
+mod earlier;
 mod freeze;
 mod kill;
 mod limits;
@@ -114,6 +115,16 @@ impl Group {
     /// [`FileError`] for the first hierarchy that refuses; the process stays in those before it.
     pub fn attach(&self, pid: i32) -> Result<(), FileError> {
         self.members.iter().try_for_each(|member| member.directory.write("cgroup.procs", &pid.to_string()))
+    }
+
+    /// Whether the cgroup2 group gives controllers to groups below it, and so takes no process itself (`cgroups(7)`, "no
+    /// internal processes").
+    ///
+    /// # Errors
+    /// [`FileError`] if that can not be read.
+    pub fn delegates(&self) -> Result<bool, FileError> {
+        let Some(member) = self.unified() else { return Ok(false) };
+        Ok(!member.directory.read("cgroup.subtree_control")?.trim().is_empty())
     }
 
     /// The processes in the group and all groups below it, in one hierarchy (cgroup2 if there), sorted. Zero stands

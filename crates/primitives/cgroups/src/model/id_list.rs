@@ -26,6 +26,11 @@ impl IdList {
         Ok(Self { ranges: joined(ranges) })
     }
 
+    /// The numbers, ascending.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.ranges.iter().flat_map(|&(low, high)| low..=high)
+    }
+
     /// Whether every number of `self` is in `other`.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
