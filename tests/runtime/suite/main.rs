@@ -8,4 +8,5 @@ mod limits;
 mod notify;
 mod process;
 mod refusals;
+mod stdio;
 mod walls;
