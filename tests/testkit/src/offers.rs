@@ -41,6 +41,12 @@ pub const NEEDS: &[Need] = &[
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
+    Need { name: "busybox_archive", advertised: busybox_archive, works: busybox_archive },
+    Need {
+        name: "docker_init",
+        advertised: || crate::programs::on_path("docker-init").is_some(),
+        works: || succeeds("docker-init", &["--version"]),
+    },
     Need { name: "stake", advertised: has_stake, works: has_stake },
     Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
@@ -48,6 +54,7 @@ pub const NEEDS: &[Need] = &[
     program!("capsh", &["--print"]),
     program!("containerd", &["--version"]),
     program!("ctr", &["--version"]),
+    program!("docker", &["--version"]),
     program!("dockerd", &["--version"]),
     program!("ip", &["-V"]),
     program!("jq", &["--version"]),
@@ -56,6 +63,7 @@ pub const NEEDS: &[Need] = &[
     program!("nsenter", &["--version"]),
     program!("podman", &["--version"]),
     program!("runc", &["--version"]),
+    program!("script", &["--version"]),
     program!("skopeo", &["--version"]),
     program!("strace", &["-V"]),
     program!("umoci", &["--version"]),
@@ -104,6 +112,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
         "runtime" => is_runtime(&crate::programs::runtime_in(programs)),
         "stake" => crate::programs::runtime_is_ours() && is_runtime(&crate::programs::runtime_in(programs)),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
+        "busybox_archive" => images.join("busybox/docker.tar").is_file(),
         _ => (need.advertised)(),
     });
     here.map(|need| need.name).collect()
@@ -166,6 +175,11 @@ fn apparmor_works() -> bool {
 
 fn busybox_image() -> bool {
     crate::programs::image("busybox").is_dir()
+}
+
+/// Packing the image needs skopeo and umoci.
+fn busybox_archive() -> bool {
+    crate::programs::images().join("busybox/docker.tar").is_file()
 }
 
 fn has_runtime() -> bool {
