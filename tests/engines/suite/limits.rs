@@ -1,6 +1,6 @@
 //! Limits as the kernel has them when the engine was asked for them, and what happens at the memory limit.
 
-use stockade_testkit::{cgroup, requires};
+use stockade_testkit::{cgroup, offers, requires};
 
 use crate::engine::{Engine, docker};
 
@@ -8,7 +8,10 @@ with_both_engines!(limits_are_in_force, a_container_at_its_memory_limit_is_kille
 
 fn limits_are_in_force(engine: &Engine) {
     if !cgroup::is_v1("memory") {
-        return stockade_testkit::offers::skip("limits_are_in_force", "the files are those of cgroup v1");
+        return offers::skip(
+            &format!("limits::{:?}::limits_are_in_force", engine.kind),
+            "the files are those of cgroup v1",
+        );
     }
     let options = [
         "--memory",

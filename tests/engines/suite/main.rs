@@ -24,6 +24,7 @@ macro_rules! with_both_engines {
 
 mod cell;
 mod containerd;
+mod cri;
 mod docker;
 mod engine;
 mod life;

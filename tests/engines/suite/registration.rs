@@ -8,10 +8,10 @@ use stockade_testkit::{Call, programs, requires};
 use crate::cell::Cell;
 
 /// Where the page says that the runtime is.
-const INSTALLED: &str = "/usr/local/bin/stake";
+pub(crate) const INSTALLED: &str = "/usr/local/bin/stake";
 
 /// The fenced block of `language` that has `word` in it.
-fn block(language: &str, word: &str) -> String {
+pub(crate) fn block(language: &str, word: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/kubernetes.md");
     let text = std::fs::read_to_string(&page).unwrap();
     let start = format!("```{language}\n");

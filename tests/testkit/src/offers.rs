@@ -43,6 +43,11 @@ pub const NEEDS: &[Need] = &[
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "busybox_archive", advertised: busybox_archive, works: busybox_archive },
     Need {
+        name: "cni_plugins",
+        advertised: || exists("/usr/lib/cni/bridge"),
+        works: || exists("/usr/lib/cni/host-local"),
+    },
+    Need {
         name: "docker_init",
         advertised: || crate::programs::on_path("docker-init").is_some(),
         works: || succeeds("docker-init", &["--version"]),
@@ -54,6 +59,7 @@ pub const NEEDS: &[Need] = &[
     program!("capsh", &["--print"]),
     program!("containerd", &["--version"]),
     program!("ctr", &["--version"]),
+    program!("curl", &["--version"]),
     program!("docker", &["--version"]),
     program!("dockerd", &["--version"]),
     program!("ip", &["-V"]),
