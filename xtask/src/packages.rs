@@ -10,6 +10,8 @@ const PACKAGES: &[&str] = &[
     "apparmor",
     "busybox-static",
     "containerd",
+    "containernetworking-plugins",
+    "curl",
     "debootstrap",
     "docker.io",
     "iproute2",

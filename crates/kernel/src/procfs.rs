@@ -7,7 +7,7 @@
 
 use std::io;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
@@ -105,6 +105,17 @@ impl Procfs {
     pub fn open_namespace(&self, subject: Subject, name: &str) -> io::Result<OwnedFd> {
         let folder = self.open(subject, "ns", OFlags::PATH | OFlags::DIRECTORY)?;
         Ok(rustix::fs::openat(&folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Opens once more what `file` of the calling thread is open on, with other `flags`: an `O_PATH` descriptor whose type was
+    /// looked at becomes one that can be used, and no path is resolved again. This instance must be of the caller's pid namespace.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn reopen(&self, file: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
+        let folder = self.open(Subject::Myself, "fd", OFlags::PATH | OFlags::DIRECTORY)?;
+        let number = file.as_fd().as_raw_fd().to_string();
+        Ok(rustix::fs::openat(&folder, number, flags | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// The whole of `file` of `subject`, at most 16 MiB.
@@ -315,6 +326,15 @@ mod tests {
         let procfs = Procfs::host().unwrap();
         let error = procfs.open(Subject::Myself, "root/etc", OFlags::PATH).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+    }
+
+    #[test]
+    fn a_descriptor_that_only_names_becomes_one_that_reads() {
+        let file = rustix::fs::openat(CWD, "/proc/self/status", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut byte = [0];
+        assert_eq!(rustix::io::read(&file, &mut byte), Err(Errno::BADF));
+        let opened = Procfs::host().unwrap().reopen(&file, OFlags::RDONLY).unwrap();
+        assert_eq!(rustix::io::read(&opened, &mut byte), Ok(1));
     }
 
     #[test]

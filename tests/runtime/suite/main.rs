@@ -16,5 +16,6 @@ mod mounts;
 mod notify;
 mod process;
 mod refusals;
+mod stdio;
 mod terminal;
 mod walls;

@@ -79,3 +79,26 @@ fn a_container_that_does_not_exist() {
     }
     bundle.call(&["delete", "--force", bundle.id()]).run().ok();
 }
+
+#[test]
+fn a_program_that_can_not_be_executed_is_refused_in_the_words_that_engines_know() {
+    requires!(root, runtime, busybox_image);
+    let bundle = Bundle::busybox().args(&["/bin/sleep", "1000"]).detached();
+    for (program, words) in [
+        ("/no/such", "stat /no/such: no such file or directory"),
+        ("nosuch", "executable file not found in $PATH"),
+        ("/etc/passwd", "permission denied"),
+        ("/etc", "permission denied"),
+    ] {
+        bundle.exec(&[program]).refuses(&[words]);
+        Bundle::busybox().args(&[program]).run().refuses(&[words]);
+    }
+}
+
+#[test]
+fn a_taken_id_is_refused_in_runcs_words() {
+    requires!(root, runtime, busybox_image);
+    let bundle = Bundle::busybox().args(&["/bin/sleep", "1000"]).detached();
+    bundle.create().refuses(&["container with given ID already exists"]);
+    assert_eq!(bundle.status(), "running");
+}

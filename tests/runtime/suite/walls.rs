@@ -123,3 +123,16 @@ fn a_user_namespace_maps_root() {
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(bundle.rootfs().join("tmp/made")).unwrap());
     assert_eq!(owner, 100_000);
 }
+
+#[test]
+fn what_masks_a_file_is_not_the_containers_to_change() {
+    requires!(root, runtime, busybox_image);
+    // A bit that means nothing on a device, so that an attack that succeeds does no harm.
+    let attack = "chmod 1666 /proc/keys; echo x > /proc/keys; wc -c < /proc/keys";
+    assert_eq!(Bundle::busybox().sh(attack).run().ok().out(), "0");
+    let null = std::path::Path::new("/dev/null");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&null.metadata().unwrap().permissions());
+    let harmless = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o777);
+    std::fs::set_permissions(null, harmless).unwrap();
+    assert_eq!(mode & 0o1000, 0, "the host's null device was changed");
+}

@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stockade-cli", &["stockade-engine", "stockade-kernel"]),
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-cli", &["stockade-testkit"]),
+    ("stockade-test-engines", &["stockade-testkit"]),
     ("stockade-test-runtime", &["stockade-testkit"]),
     ("stockade-test-security", &["stockade-testkit"]),
     ("xtask", &["stockade-testkit"]),

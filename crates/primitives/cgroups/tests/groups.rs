@@ -6,6 +6,7 @@
     reason = "in a test a panic is the report; only bodies of #[test] are exempt by themselves"
 )]
 
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
@@ -454,4 +455,32 @@ fn a_change_that_fails_halfway_is_taken_back() {
     // And without the part that fails it is a change.
     group.0.update(&Limits { cpuset: Cpuset::default(), ..second }).unwrap();
     assert_ne!(limit_files(&group.0), before);
+}
+
+/// Another container that made the common parent removes it, empty as it is, between our look at it and our group's making.
+#[test]
+fn a_parent_that_another_removes_meanwhile_is_made_again() {
+    let layout = Layout::detect().unwrap();
+    let parent = format!("/stockade-test-{}-shared", std::process::id());
+    let path = GroupPath::parse(&format!("{parent}/leaf")).unwrap();
+    let make = || Group::create(plan(&layout, &path, &Limits::default()).unwrap());
+    match make() {
+        Err(error) if error.is_permission() => return eprintln!("skipped: {error}"),
+        made => drop(Own(made.unwrap())),
+    }
+    let folder = layout.hierarchies()[0].mount.join(parent.trim_start_matches('/'));
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| (0..300).find_map(|_| make().map(|group| drop(Own(group))).err()));
+        while !worker.is_finished() {
+            for result in [std::fs::create_dir(&folder), std::fs::remove_dir(&folder)] {
+                let expected = [ErrorKind::AlreadyExists, ErrorKind::NotFound, ErrorKind::ResourceBusy];
+                assert!(result.as_ref().err().is_none_or(|error| expected.contains(&error.kind())), "{result:?}");
+            }
+        }
+        let failure = worker.join().unwrap();
+        assert!(failure.is_none(), "{failure:?}");
+    });
+    // Made last by us, and in use when we tried to remove it.
+    let left = std::fs::remove_dir(&folder);
+    assert!(left.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::NotFound), "{left:?}");
 }

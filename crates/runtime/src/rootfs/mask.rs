@@ -28,9 +28,12 @@ struct Cover {
 }
 
 impl Cover {
-    /// Takes the detached `mount` and forbids on it what nobody needs of a mask.
+    /// Takes the detached `mount` and forbids on it what nobody needs of a mask. It is read-only also where it is the null device:
+    /// that is the host's, whose mode and owner would otherwise be root's in the container to change. A device can be written
+    /// all the same.
     fn new(mount: OwnedFd, more: Attributes) -> Result<Self, Cause> {
-        let change = Change { set: Attributes::NO_SUID | Attributes::NO_EXEC | more, ..Change::default() };
+        let set = Attributes::READ_ONLY | Attributes::NO_SUID | Attributes::NO_EXEC | more;
+        let change = Change { set, ..Change::default() };
         mount_setattr(&mount, c"", false, change)?;
         Ok(Self { mount, attached: Cell::new(false) })
     }
@@ -65,7 +68,7 @@ impl Covers {
         let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)
-            .and_then(|empty| Cover::new(empty, Attributes::READ_ONLY | Attributes::NO_DEV));
+            .and_then(|empty| Cover::new(empty, Attributes::NO_DEV));
         let empty = empty.map_err(|cause| fail(Path::new("tmpfs"), cause))?;
         Ok(Self { null, empty })
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::termios::Winsize;
 use stockade_kernel::fdpass;
@@ -65,12 +65,14 @@ impl Console {
     }
 }
 
-/// Makes `slave` the controlling terminal of this session and its standard input, output and error.
-pub(super) fn take(slave: &OwnedFd, size: Option<(u16, u16)>) -> io::Result<()> {
+/// Makes `slave` the controlling terminal of this session and its standard input, output and error. It becomes that of the
+/// payload's user, who may open it again by `/dev/tty`'s other names.
+pub(super) fn take(slave: &OwnedFd, size: Option<(u16, u16)>, uid: u32) -> io::Result<()> {
     if let Some((rows, columns)) = size {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(slave, size)?;
     }
+    rustix::fs::fchown(slave, Some(Uid::from_raw(uid)), None::<Gid>)?;
     rustix::process::ioctl_tiocsctty(slave)?;
     rustix::stdio::dup2_stdin(slave)?;
     rustix::stdio::dup2_stdout(slave)?;

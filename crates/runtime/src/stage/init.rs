@@ -16,7 +16,7 @@ use super::failure::{Failure, step};
 use super::finish::{Ready, finish};
 use super::prepare::{Keyring, Payload, Prepared};
 use super::start_socket::StartSocket;
-use super::{cgroup_mounts, console, environment, lookup, sysctls};
+use super::{cgroup_mounts, console, environment, lookup, stdio, sysctls};
 use crate::hook;
 use crate::plan::Plan;
 use crate::plan::model::{MountSource, Rootfs};
@@ -112,8 +112,11 @@ fn create(prepared: &Prepared, channel: &Channel) -> Result<Option<Ready>, Failu
     step("set kernel parameters", || sysctls::write(&procfs, &plan.sysctls))?;
     step("run a createContainer hook", || hook::run(&plan.hooks.create_container, &state))?;
     let root = confine_root(&plan.rootfs, prepared.way, root)?;
-    if let Some((slave, size)) = terminal {
-        step("take the terminal", || console::take(&slave, size))?;
+    if let Some(process) = &plan.process {
+        if let Some((slave, size)) = terminal {
+            step("take the terminal", || console::take(&slave, size, process.uid))?;
+        }
+        step("hand standard input and output over", || stdio::hand_over(&procfs, &root, process.uid))?;
     }
     schedule(plan)?;
     let hooks = plan.hooks.start_container.clone();

@@ -22,7 +22,7 @@ use super::finish::{Ready, finish};
 use super::launch::{LaunchError, hear};
 use super::prepare::Payload;
 use super::verify::ExpectedNamespaces;
-use super::{console, hide, init, outside};
+use super::{console, hide, init, outside, stdio};
 use crate::rootfs::devices::open_terminal_in;
 
 /// What to run, and where.
@@ -137,8 +137,9 @@ fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces
     if let Some((size, console)) = payload.terminal() {
         let terminal = step("open a terminal", || open_terminal_in(&root))?;
         step("hand the terminal over", || console.send(&terminal.master))?;
-        step("take the terminal", || console::take(&terminal.slave, size))?;
+        step("take the terminal", || console::take(&terminal.slave, size, process.uid))?;
     }
+    step("hand standard input and output over", || stdio::hand_over(&procfs, &root, process.uid))?;
     init::schedule_process(process)?;
     let state = State { status: ContainerStatus::Running, ..joining.state.clone() };
     payload.ready(&root, procfs, Vec::new(), state)

@@ -58,7 +58,8 @@ fn check(path: &Path) -> Result<(), String> {
         Ok(stat) => stat,
     };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Err("is a directory".to_owned());
+        // As the kernel says it, and podman wants it; Docker looks for the second half too.
+        return Err("permission denied: is a directory".to_owned());
     }
     let any_executes = Mode::from_raw_mode(stat.st_mode).intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH);
     match rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) {
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(found("good").unwrap().as_bytes(), good.as_os_str().as_bytes());
         assert_eq!(found("plain").unwrap_err(), "exec: \"plain\": executable file not found in $PATH");
         assert!(found(plain.to_str().unwrap()).unwrap_err().ends_with(": permission denied"));
-        assert!(found(folder.path().to_str().unwrap()).unwrap_err().ends_with(": is a directory"));
+        assert!(found(folder.path().to_str().unwrap()).unwrap_err().ends_with(": permission denied: is a directory"));
         assert!(found("/no/such").unwrap_err().ends_with(": stat /no/such: no such file or directory"));
         assert!(executable(OsStr::new("good"), None).is_err());
     }

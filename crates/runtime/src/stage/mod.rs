@@ -23,6 +23,7 @@ mod lookup;
 mod outside;
 mod prepare;
 mod start_socket;
+mod stdio;
 mod sysctls;
 mod verify;
 

@@ -30,8 +30,8 @@ const CONFIG: &str = "config.json";
 /// What could not be done in the root folder.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The id is taken. In runc's words, which containerd looks for.
-    #[error("container with id exists: {0}")]
+    /// The id is taken. In runc's words.
+    #[error("container with given ID already exists: {0}")]
     Exists(ContainerId),
     /// There is none of this id. In runc's words, which engines look for.
     #[error("container does not exist: {0}")]

@@ -99,20 +99,25 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     Ok((group, leaves))
 }
 
+/// How often a group is tried to be made when its parent is gone again: another container that made the parent may remove it,
+/// empty as it is, between our look at it and our first directory in it (`ENOENT`, `ENODEV`).
+const TRIES: u32 = 64;
+
 /// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
 fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
     let hierarchy = &planned.hierarchy;
     let top = Directory::top(hierarchy)?;
     let parent_path = planned.path.parent().unwrap_or(Path::new(""));
     let leaf = Path::new(planned.path.file_name().unwrap_or_default());
-    let parent = match top.open(parent_path) {
-        Err(error) if error.is(Errno::NOENT) => make_ancestors(&top, planned, parent_path, made)?,
-        other => other?,
+    let mut tries = 1;
+    let (parent, new) = loop {
+        match make_leaf(&top, planned, parent_path, leaf, made) {
+            Err(CreateError::File(error)) if tries < TRIES && (error.is(Errno::NOENT) || error.is(Errno::NODEV)) => {
+                tries += 1;
+            }
+            result => break result?,
+        }
     };
-    if hierarchy.version == Version::V2 {
-        enable(&top, parent_path, planned)?;
-    }
-    let new = parent.make(leaf)?;
     if new {
         made.push(Place::new(hierarchy, &planned.path));
     }
@@ -124,6 +129,25 @@ fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Dir
         fill_cpuset(&top, parent_path, &parent, &directory)?;
     }
     Ok(directory)
+}
+
+/// Makes the group's own directory, after its missing ancestors: returns its parent, and whether it was not there.
+fn make_leaf(
+    top: &Directory,
+    planned: &PlannedGroup,
+    parent_path: &Path,
+    leaf: &Path,
+    made: &mut Vec<Place>,
+) -> Result<(Directory, bool), CreateError> {
+    let parent = match top.open(parent_path) {
+        Err(error) if error.is(Errno::NOENT) => make_ancestors(top, planned, parent_path, made)?,
+        other => other?,
+    };
+    if planned.hierarchy.version == Version::V2 {
+        enable(top, parent_path, planned)?;
+    }
+    let new = parent.make(leaf)?;
+    Ok((parent, new))
 }
 
 /// Makes the missing ancestors of a group and returns its parent.
@@ -139,8 +163,9 @@ fn make_ancestors(
         so_far.push(name);
         here = match here.open(name) {
             Err(error) if error.is(Errno::NOENT) => {
-                if here.make(name)? {
-                    made.push(Place::new(&planned.hierarchy, &so_far));
+                let place = Place::new(&planned.hierarchy, &so_far);
+                if here.make(name)? && !made.contains(&place) {
+                    made.push(place);
                 }
                 here.open(name)?
             }
