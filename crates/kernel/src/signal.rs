@@ -12,6 +12,8 @@ use rustix::process::Signal;
 
 pub use name::by_name;
 
+use crate::sys::check;
+
 /// The signals that a program which stands for another in the foreground passes on to it. Those that tell of a mistake of one's
 /// own, and those that cannot be caught, are not among them.
 pub const FORWARDED: [Signal; 19] = [
@@ -43,7 +45,7 @@ pub struct Signals {
 }
 
 /// Gives SIGPIPE, which Rust's runtime ignores, its default action back and unblocks all signals: both would be inherited by
-/// the program that is executed next. Other ignored signals stay as the caller's parent chose.
+/// the program that is executed next. Other ignored signals stay as they are: see [`heed_ignored`].
 ///
 /// # Errors
 /// As `sigaction(2)` and `sigprocmask(2)`, for which there is no reason.
@@ -64,29 +66,29 @@ pub fn reset_for_exec() -> io::Result<()> {
     }
 }
 
+/// The kernel's `struct sigaction`, of which the handler is the first word; all zero is the default action.
+type Action = [libc::c_ulong; 8];
+
 /// Gives every signal that is ignored its default action back, except SIGPIPE: what the caller of this program ignored (as
 /// `nohup` and a shell's background do) would be ignored by all that it starts. The two signals that libc keeps for itself
-/// (32 and 33) stay as they are.
+/// (32 and 33) and hides in its own `sigaction(3)` are among them.
 ///
 /// # Errors
-/// As `sigaction(2)`, for which there is no reason.
+/// As `rt_sigaction(2)`, for which there is no reason.
 pub fn heed_ignored() -> io::Result<()> {
-    for number in 1..=libc::SIGRTMAX() {
-        let mut now = MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: a null pointer changes nothing; the old action is stored where the other pointer says.
-        if unsafe { libc::sigaction(number, std::ptr::null(), now.as_mut_ptr()) } != 0 {
-            // EINVAL: a number that libc keeps for itself.
+    const HIGHEST: libc::c_int = 64;
+    const MASK_SIZE: usize = 8;
+    for number in 1..=HIGHEST {
+        let mut now: Action = [0; 8];
+        let nothing = std::ptr::null::<Action>();
+        // SAFETY: a null pointer changes nothing; `now` is larger than the kernel's structure.
+        check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, nothing, &raw mut now, MASK_SIZE) })?;
+        if number == libc::SIGPIPE || now[0] != libc::SIG_IGN as libc::c_ulong {
             continue;
         }
-        // SAFETY: sigaction returned success, so the action is stored.
-        let now = unsafe { now.assume_init() };
-        if number == libc::SIGPIPE || now.sa_sigaction != libc::SIG_IGN {
-            continue;
-        }
+        let default: Action = [0; 8];
         // SAFETY: the default action runs no code of this process.
-        if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
-            return Err(io::Error::last_os_error());
-        }
+        check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, nothing, MASK_SIZE) })?;
     }
     Ok(())
 }

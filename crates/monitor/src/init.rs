@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, wait};
-use stockade_kernel::signal::{Signals, by_number};
+use stockade_kernel::signal::{Signals, by_number, heed_ignored};
 use stockade_kernel::spawn::{own_foreground_group, unblock_signals};
 
 /// Faults of this process itself, which are not to be sent on, and what can not be caught.
@@ -52,6 +52,7 @@ fn usage() -> ExitCode {
 }
 
 fn run(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> io::Result<u8> {
+    heed_ignored()?;
     let all: Vec<Signal> = (1..=HIGHEST_SIGNAL).filter_map(by_number).filter(|one| !OWN.contains(one)).collect();
     // Blocked before the program exists, so that none is lost; SIGTTOU among them, so that the terminal can be handed over.
     let signals = Signals::block(&all)?;

@@ -27,6 +27,25 @@ fn streams_pass_through() {
     assert_eq!(done.stderr.trim(), "bad");
 }
 
+/// What the caller ignores (`nohup`, a shell's background) is no business of the container's: its programs would not hear
+/// of a hang-up or an interrupt.
+#[test]
+fn no_signal_is_ignored_because_the_caller_ignores_it() {
+    requires!(root, stake, busybox_image);
+    let look = ["/bin/grep", "SigIgn", "/proc/self/status"];
+    let ignore = "trap '' HUP INT QUIT USR1";
+    let bundle = Bundle::busybox().args(&look);
+    bundle.write();
+    let folder = bundle.folder().to_str().unwrap().to_owned();
+    let ran = bundle.call_after(ignore, &["run", "--bundle", &folder, bundle.id()]).run().ok();
+    assert_eq!(ran.stdout, "SigIgn:\t0000000000000000\n");
+    let bundle = Bundle::busybox().sh("sleep 1000").detached();
+    let mut arguments = vec!["exec", bundle.id()];
+    arguments.extend(look);
+    let added = bundle.call_after(ignore, &arguments).run().ok();
+    assert_eq!(added.stdout, "SigIgn:\t0000000000000000\n");
+}
+
 #[test]
 fn signals_are_forwarded() {
     requires!(root, runtime, busybox_image);

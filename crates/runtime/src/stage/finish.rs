@@ -9,6 +9,7 @@ use rustix::process::{Gid, Rlimit, Uid};
 use stockade_capabilities::{Capability, Request, Securebits, State, Transition, Unavailable, UserChange};
 use stockade_kernel::exec::Strings;
 use stockade_kernel::procfs::{Procfs, Status};
+use stockade_kernel::signal;
 use stockade_spec::{ContainerStatus, Hook, State as ContainerState};
 
 use super::failure::{Failure, step};
@@ -66,7 +67,8 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     limit(&process.rlimits)?;
     let first_closed = 3 + payload.preserve_fds;
     step("close the runtime's files at exec", || stockade_kernel::exec::close_on_exec_from(first_closed))?;
-    step("reset the signals", stockade_kernel::signal::reset_for_exec)?;
+    step("heed signals that the caller ignored", signal::heed_ignored)?;
+    step("reset the signals", signal::reset_for_exec)?;
     if let Some(filter) = &payload.filter {
         filter.load(ready.pid, &ready.state)?;
     }
