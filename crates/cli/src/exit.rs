@@ -14,6 +14,7 @@
 use std::error::Error;
 
 use stockade_engine::{CreateError, FollowError, OpenError, StartError};
+use stockade_kernel::chain::chain;
 
 use crate::flags::RequestError;
 
@@ -48,20 +49,6 @@ impl Failure {
     pub(crate) fn failed(error: &dyn Error) -> Self {
         Self::of(FAILED, error)
     }
-}
-
-/// An error with its causes, as one line. A cause that its error's text ends with already is not repeated.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl From<RequestError> for Failure {

@@ -6,8 +6,9 @@ use std::num::{IntErrorKind, ParseIntError};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, chain};
+use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
 use crate::{elsewhere, line, say};
+use stockade_kernel::chain::chain;
 
 /// Global options that take the argument after them.
 const TAKE_ONE: [&str; 3] = ["--data-root", "--exec-root", "--runtime"];

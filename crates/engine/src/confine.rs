@@ -48,15 +48,3 @@ pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf], mappings: Map
         Some(namespace) => Ok(root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?),
     }
 }
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -9,10 +9,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde::{Deserialize, Serialize};
 use stockade_images::{UserError, resolve_user};
+use stockade_kernel::chain::chain;
 use stockade_kernel::exec::exit_now;
 use stockade_storage::ContainerRoot;
 
-use crate::confine::{self, chain};
+use crate::confine;
 use crate::files;
 use crate::idmap::Mappings;
 

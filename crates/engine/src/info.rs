@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use stockade_kernel::chain::chain;
 use stockade_policy::apparmor::{self, Plan, Selection, Support};
 
-use crate::confine::chain;
 use crate::files::FileError;
 use crate::machine::{self, MachineError};
 use crate::{Engine, State, Which, list};

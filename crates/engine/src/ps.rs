@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::confine::chain;
 use crate::container::{ContainerError, View};
 use crate::files::FileError;
 use crate::lifecycle::State;
 use crate::{ContainerId, Engine};
+use stockade_kernel::chain::chain;
 
 /// A container in short.
 #[derive(Clone, Debug, PartialEq, Eq)]

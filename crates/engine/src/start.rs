@@ -12,6 +12,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use stockade_kernel::chain::chain;
 use stockade_kernel::exec::{Strings, execute_with, exit_now};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::reset_for_exec;
@@ -19,7 +20,7 @@ use stockade_monitor::control::{Command, LONGEST, Report};
 use stockade_monitor::order::{Log, Order, Stdin};
 use stockade_storage::ContainerRoot;
 
-use crate::confine::{self, chain};
+use crate::confine;
 use crate::container::{CONFIG, ContainerError, Locked, View};
 use crate::files::FileError;
 use crate::idmap::Mappings;

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod chain;
 pub mod clock;
 pub mod clone;
 pub mod exec;

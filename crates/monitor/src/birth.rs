@@ -7,13 +7,13 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use crate::console::ConsoleSocket;
-use crate::errors::chain;
 use crate::folder::Folder;
 use crate::input::Input;
 use crate::jsonlog::JsonLog;
 use crate::life::{First, Monitor};
 use crate::runtime::{Places, Refusal};
 use crate::streams::{self, Outputs};
+use stockade_kernel::chain::chain;
 
 /// Name of the file in the container's folder to which the runtime writes the first process' id; removed once it is read.
 const PID_FILE: &str = "pid";

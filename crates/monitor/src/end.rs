@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
+use stockade_kernel::chain::chain;
 use stockade_monitor::control::Report;
 use stockade_monitor::frame::Frame;
 use stockade_monitor::state::Phase;
 
-use crate::errors::chain;
 use crate::leave;
 use crate::life::{Ended, Monitor, Stage, Worker, rfc3339};
 use crate::runtime::Refusal;

@@ -5,6 +5,7 @@ use std::error::Error;
 use jiff::Timestamp;
 
 use crate::folder::Folder;
+use stockade_kernel::chain::chain;
 
 /// Name of the file in the container's folder that tells what went wrong without stopping anything: one line each, the time
 /// first. It is there only if there was something.
@@ -12,20 +13,6 @@ const TROUBLES: &str = "monitor.log";
 
 /// The most lines that are kept of one container.
 const MOST: usize = 100;
-
-/// An error with its causes, as one line. A cause that its error's text has already is not repeated.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
-}
 
 /// What went wrong without stopping anything.
 #[derive(Debug, Default)]

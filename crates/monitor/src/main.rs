@@ -21,6 +21,7 @@ mod serve;
 mod streams;
 
 use std::process::ExitCode;
+use stockade_kernel::chain::chain;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let given = match adopt::Given::take() {
         Ok(given) => given,
         Err(error) => {
-            eprintln!("stockade-monitor: {}", errors::chain(&error));
+            eprintln!("stockade-monitor: {}", chain(&error));
             return ExitCode::from(125);
         }
     };

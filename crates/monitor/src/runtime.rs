@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde::Deserialize;
+use stockade_kernel::chain::chain;
 use stockade_kernel::spawn::{die_with_caller, unblock_signals};
 use stockade_monitor::control::LONGEST_MESSAGE;
 
-use crate::errors::chain;
 use crate::folder::Folder;
 use crate::streams::Inner;
 

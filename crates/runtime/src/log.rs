@@ -85,18 +85,3 @@ fn printable(message: &str) -> String {
 fn to_stderr(message: &str) {
     drop(writeln!(std::io::stderr(), "{message}"));
 }
-
-/// An error with its causes, as one line. A cause that its error's text has already is not repeated.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
-}

@@ -7,8 +7,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::OpenptFlags;
 use rustix::termios::{Termios, Winsize};
 
 /// How long anything may take unless the test says otherwise.
@@ -30,12 +28,7 @@ impl Pty {
     /// If there are no pseudo-terminals, or the program does not start.
     #[must_use]
     pub fn start(line: &[String]) -> Self {
-        let controller = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
-        let controller = controller.expect("a pseudo-terminal can be opened");
-        rustix::pty::unlockpt(&controller).expect("it can be unlocked");
-        let name = rustix::pty::ptsname(&controller, Vec::new()).expect("it has a name");
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let terminal = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).expect("its other side can be opened");
+        let (controller, terminal) = crate::terminal::pair().expect("a pseudo-terminal can be opened");
         let stream = || Stdio::from(terminal.try_clone().expect("a descriptor can be duplicated"));
         // setsid(1) makes the terminal the controlling one and then becomes the program: the process id stays.
         let mut command = Command::new("setsid");

@@ -20,16 +20,25 @@ pub struct Screen {
     shown: String,
 }
 
+/// Both sides of a new terminal, neither the controlling one of anybody: the outer and the inner.
+///
+/// # Errors
+/// As `posix_openpt(3)`.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?;
+    let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((master, slave))
+}
+
 impl Screen {
     /// A new terminal of this size: the test's side, and the side for programs.
     ///
     /// # Errors
     /// As `posix_openpt(3)`.
     pub fn new(rows: u16, columns: u16) -> io::Result<(Self, OwnedFd)> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        unlockpt(&master)?;
-        let name = ptsname(&master, Vec::new())?;
-        let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        let (master, slave) = pair()?;
         let screen = Self::over(master)?;
         screen.resize(rows, columns)?;
         Ok((screen, slave))

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::io;
 
 use stockade_engine::{ContainerId, Engine};
+use stockade_kernel::chain::chain;
 
-use crate::exit::{FAILED, SUCCESS, chain};
+use crate::exit::{FAILED, SUCCESS};
 use crate::say;
 
 /// Does `act` to each of the containers that `names` call; says what went wrong with which. Returns the exit code: 1 if

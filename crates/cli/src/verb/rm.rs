@@ -2,9 +2,10 @@
 
 use clap::Args;
 use stockade_engine::{FindError, Force};
+use stockade_kernel::chain::chain;
 
 use super::each::{each, then_say};
-use crate::exit::{Failure, SUCCESS, chain};
+use crate::exit::{Failure, SUCCESS};
 use crate::global::Global;
 use crate::say;
 

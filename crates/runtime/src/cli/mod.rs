@@ -12,11 +12,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::log::{Log, LogFormat, chain};
+use crate::log::{Log, LogFormat};
 use crate::store::{Store, StoreError};
 use crate::verb::Context;
 use crate::verb::exec::ExecError;
 use parse::{Parsed, Stop, UsageError, parse};
+use stockade_kernel::chain::chain;
 
 /// A flag of the command line.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
 use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
+use stockade_kernel::chain::chain;
 use stockade_kernel::clock::now;
 use stockade_kernel::procfs::read_all;
 use stockade_spec::{ContainerStatus, Spec};
@@ -14,7 +15,6 @@ use stockade_spec::{ContainerStatus, Spec};
 use super::Context;
 use crate::facts;
 use crate::hook::HookError;
-use crate::log::chain;
 use crate::plan::{self, Plan};
 use crate::rootfs::Way;
 use crate::stage::{

@@ -6,11 +6,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Signal, pidfd_send_signal};
 use stockade_cgroups::{FileError, Group, KillError, RemoveError};
+use stockade_kernel::chain::chain;
 use stockade_spec::{ContainerStatus, Spec};
 
 use super::Context;
 use crate::hook;
-use crate::log::chain;
 use crate::status::{StatusError, alive, status};
 use crate::store::{ContainerId, Entry, Record, StoreError};
 
