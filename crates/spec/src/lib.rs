@@ -13,6 +13,7 @@
 //! programs, and drops unknown properties without a word.
 
 mod linux;
+mod object;
 mod process;
 mod state;
 
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use object::object;
 
 pub use linux::*;
 pub use process::*;
@@ -35,13 +38,13 @@ pub struct Spec {
     /// The version of the specification that the file follows, a semantic version.
     pub oci_version: String,
     /// The root file system.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub root: Option<Root>,
     /// Mounts beyond the root, in order.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// The payload; needed by `start`, not by `create`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
     /// The host name in the container's UTS namespace.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
@@ -50,13 +53,13 @@ pub struct Spec {
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub domainname: String,
     /// Programs of the host to run at points of the container's life.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
     /// Metadata, handed on in the state; it never steers confinement.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// What is particular to Linux.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub linux: Option<Linux>,
     /// Present if the file describes a virtual machine.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +232,25 @@ mod tests {
         let error = Spec::parse(SMALL.replace("network", "planet").as_bytes()).unwrap_err();
         assert_eq!(error.path, "linux.namespaces[1].type");
         assert!(error.to_string().contains("planet"), "{error}");
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let minimal = |part: &str| format!(r#"{{"ociVersion": "1.3.0", {part}}}"#);
+        for (path, part) in [
+            ("process", r#""process": []"#),
+            ("hooks", r#""hooks": []"#),
+            ("linux", r#""linux": []"#),
+            ("linux.resources", r#""linux": {"resources": []}"#),
+            ("linux.resources.memory", r#""linux": {"resources": {"memory": [1]}}"#),
+            ("linux.resources.blockIO", r#""linux": {"resources": {"blockIO": []}}"#),
+            ("process.user", r#""process": {"cwd": "/", "user": []}"#),
+            ("process.capabilities", r#""process": {"cwd": "/", "capabilities": []}"#),
+        ] {
+            let error = Spec::parse(minimal(part).as_bytes()).unwrap_err();
+            assert_eq!(error.path, path, "{error}");
+        }
+        assert!(Spec::parse(minimal(r#""linux": null, "process": {"cwd": "/", "user": null}"#).as_bytes()).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::object::{object, object_or_default};
 use crate::{is_false, null_as_default};
 
 /// A program to run in the container: the payload, or what `exec --process` reads.
@@ -14,7 +15,7 @@ pub struct Process {
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_false")]
     pub terminal: bool,
     /// The terminal's first size.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub console_size: Option<ConsoleSize>,
     /// The working directory, absolute.
     pub cwd: PathBuf,
@@ -34,7 +35,7 @@ pub struct Process {
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub apparmor_profile: String,
     /// The capability sets; absent: none is set, and the payload keeps what a fresh process of its user has.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
     /// Whether `execve` may no longer grant privileges (`prctl(2)`, PR_SET_NO_NEW_PRIVS).
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_false")]
@@ -43,19 +44,19 @@ pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
     /// Scheduling policy (`sched_setattr(2)`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Scheduler>,
     /// The SELinux label.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub selinux_label: String,
     /// I/O priority (`ioprio_set(2)`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub io_priority: Option<IoPriority>,
     /// CPU affinity while a process is executed in a container.
-    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "execCPUAffinity", default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub exec_cpu_affinity: Option<ExecCpuAffinity>,
     /// Who it runs as.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub user: User,
 }
 
