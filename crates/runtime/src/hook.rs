@@ -114,7 +114,8 @@ fn spawn(hook: &Hook, state: &[u8], output: OwnedFd) -> io::Result<Child> {
         command.arg0(name).args(rest);
     }
     let environment = hook.env.iter().filter_map(|entry| entry.split_once('='));
-    command.env_clear().envs(environment).stdin(input).stdout(output.try_clone()?).stderr(output);
+    // Not where the runtime's caller or the payload stands: a hook must not find its files by accident of that.
+    command.current_dir("/").env_clear().envs(environment).stdin(input).stdout(output.try_clone()?).stderr(output);
     // The runtime blocks signals that it forwards, which is no business of the hook's.
     unblock_signals(command.process_group(0)).spawn()
 }
@@ -188,13 +189,14 @@ mod tests {
     #[test]
     fn the_state_comes_on_standard_input_and_the_environment_is_exact() {
         let folder = tempfile::tempdir().unwrap();
-        let mut hook = shell("cat > $OUT; env >> $OUT");
+        let mut hook = shell("cat > $OUT; env >> $OUT; pwd >> $OUT");
         hook.env = vec![format!("OUT={}", folder.path().join("out").display())];
         run(&[hook], &state()).unwrap();
         let text = std::fs::read_to_string(folder.path().join("out")).unwrap();
         let (json, environment) = text.split_once('}').unwrap();
         assert!(json.contains(r#""id":"x""#) && json.contains(r#""status":"creating""#), "{json}");
         assert!(!environment.contains("CARGO"), "{environment}");
+        assert!(environment.ends_with("\n/\n"), "{environment}");
     }
 
     #[test]
