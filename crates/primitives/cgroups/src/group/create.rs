@@ -1,6 +1,7 @@
 //! Making a group as planned.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -99,9 +100,9 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     Ok((group, leaves))
 }
 
-/// How often a group is tried to be made when its parent is gone again: another container that made the parent may remove it,
+/// How long a group is tried to be made when its parent is gone again: another container that made the parent may remove it,
 /// empty as it is, between our look at it and our first directory in it (`ENOENT`, `ENODEV`).
-const TRIES: u32 = 64;
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
 fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
@@ -109,11 +110,13 @@ fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Dir
     let top = Directory::top(hierarchy)?;
     let parent_path = planned.path.parent().unwrap_or(Path::new(""));
     let leaf = Path::new(planned.path.file_name().unwrap_or_default());
-    let mut tries = 1;
+    let deadline = Instant::now() + PATIENCE;
     let (parent, new) = loop {
         match make_leaf(&top, planned, parent_path, leaf, made) {
-            Err(CreateError::File(error)) if tries < TRIES && (error.is(Errno::NOENT) || error.is(Errno::NODEV)) => {
-                tries += 1;
+            Err(CreateError::File(error))
+                if (error.is(Errno::NOENT) || error.is(Errno::NODEV)) && Instant::now() < deadline =>
+            {
+                std::thread::yield_now();
             }
             result => break result?,
         }
