@@ -13,7 +13,7 @@ use crate::layout::{Hierarchy, Version};
 use crate::place::Place;
 use crate::plan::{Plan, PlannedGroup};
 
-/// Why a group could not be made. What had been made was removed again, unless `leftovers` says otherwise.
+/// Why a group could not be made. What had been made was removed again; a directory that the kernel would not remove is empty.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// A directory could not be made or opened, or a file not written.
