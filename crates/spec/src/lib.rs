@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use object::object;
+use object::{Object, object};
 
 pub use linux::*;
 pub use process::*;
@@ -107,11 +107,11 @@ pub fn parse<'de, T: Deserialize<'de>>(content: &'de [u8]) -> Result<(T, Vec<Str
     let mut reader = serde_json::Deserializer::from_slice(content);
     let parsed = serde_ignored::deserialize(&mut reader, |path| skipped.push(path.to_string()));
     match parsed.and_then(|value| reader.end().map(|()| value)) {
-        Ok(value) => Ok((value, skipped)),
+        Ok(Object(value)) => Ok((value, skipped)),
         // Only a failure pays for keeping the path to every value.
         Err(source) => {
             let mut reader = serde_json::Deserializer::from_slice(content);
-            match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            match serde_path_to_error::deserialize::<_, Object<T>>(&mut reader) {
                 Err(located) => Err(ParseError { path: located.path().to_string(), source: located.into_inner() }),
                 Ok(_) => Err(ParseError { path: ".".to_owned(), source }),
             }
@@ -250,6 +250,7 @@ mod tests {
             let error = Spec::parse(minimal(part).as_bytes()).unwrap_err();
             assert_eq!(error.path, path, "{error}");
         }
+        assert!(parse::<Resources>(b"[]").is_err());
         assert!(Spec::parse(minimal(r#""linux": null, "process": {"cwd": "/", "user": null}"#).as_bytes()).is_ok());
     }
 
