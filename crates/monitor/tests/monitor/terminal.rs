@@ -47,7 +47,8 @@ fn a_program_is_told_of_a_new_size() {
 #[test]
 fn control_c_is_a_signal_and_the_end_of_input_is_control_d() {
     requires!(root, stake, busybox_image, cgroup_v1);
-    let script = "trap 'echo interrupted' INT; echo ready; sleep 300; cat; echo ended";
+    // Not one long sleep: a shell that is interrupted before it has started that would sleep to the end.
+    let script = "trap 'echo interrupted; heard=1' INT; echo ready; while test -z \"$heard\"; do sleep 0.05; done; cat; echo ended";
     let mut live = Scene::terminal(script).launch();
     live.created();
     let client = live.attach();
