@@ -51,6 +51,34 @@ pub struct Request {
     pub options: Options,
 }
 
+impl Request {
+    /// A container of `image` as it is without any flag.
+    #[must_use]
+    pub fn new(image: Reference) -> Self {
+        Self {
+            image,
+            command: Vec::new(),
+            entrypoint: None,
+            name: None,
+            env: Vec::new(),
+            working_dir: None,
+            user: None,
+            groups: Vec::new(),
+            hostname: None,
+            labels: BTreeMap::new(),
+            binds: Vec::new(),
+            terminal: false,
+            interactive: false,
+            detached: false,
+            remove: false,
+            init: false,
+            cgroup_parent: None,
+            log: LogDriver::default(),
+            options: Options::default(),
+        }
+    }
+}
+
 /// A folder or file of the host in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use stockade_engine::images::Reference;
-use stockade_engine::request::LogDriver;
 use stockade_engine::{ContainerId, Engine, Force, Places, Request, Summary, Which, list, remove};
 use stockade_testkit::programs;
 
@@ -99,24 +98,8 @@ pub(crate) fn entries(folder: &Path) -> Vec<String> {
 /// A request for `command` in the busybox image.
 pub(crate) fn request(command: &[&str]) -> Request {
     Request {
-        image: Reference::RootFs(programs::image("busybox")),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
-        entrypoint: None,
-        name: None,
-        env: Vec::new(),
-        working_dir: None,
-        user: None,
-        groups: Vec::new(),
-        hostname: None,
-        labels: Default::default(),
-        binds: Vec::new(),
-        terminal: false,
-        interactive: false,
         detached: true,
-        remove: false,
-        init: false,
-        cgroup_parent: None,
-        log: LogDriver::JsonFile,
-        options: Default::default(),
+        ..Request::new(Reference::RootFs(programs::image("busybox")))
     }
 }
