@@ -7,7 +7,7 @@ use stockade_storage::{Digest, Layers};
 
 use crate::decompress::Compression;
 use crate::error::ImageError;
-use crate::layers::{self, MOST_LAYERS, Packed};
+use crate::layers::{self, Packed, paired};
 use crate::oci::document::{LARGEST_CONFIG, LARGEST_MANIFEST, bounded, nullable, parse};
 use crate::store::Store;
 use crate::{Image, Reference, config};
@@ -83,14 +83,7 @@ fn digest_in(name: &str) -> Option<Digest> {
 }
 
 fn packed(store: &Store, names: &[String], diff_ids: &[Digest]) -> Result<Vec<Packed>, ImageError> {
-    if names.len() != diff_ids.len() {
-        return Err(ImageError::LayerCount { layers: names.len(), diff_ids: diff_ids.len() });
-    }
-    if names.len() > MOST_LAYERS {
-        return Err(ImageError::ManyLayers(names.len()));
-    }
-    let pairs = names.iter().zip(diff_ids);
-    pairs
+    paired(names, diff_ids)?
         .map(|(name, diff_id)| {
             let part = store.open(name)?;
             let compression = Compression::of(&part);

@@ -25,6 +25,23 @@ pub(crate) struct Packed {
     pub(crate) blob: Option<Digest>,
 }
 
+/// Each of an image's layers with the digest that its configuration gives for it.
+///
+/// # Errors
+/// [`ImageError::LayerCount`] if there are not as many of one as of the other, [`ImageError::ManyLayers`].
+pub(crate) fn paired<'a, L>(
+    layers: &'a [L],
+    diff_ids: &'a [Digest],
+) -> Result<impl Iterator<Item = (&'a L, &'a Digest)>, ImageError> {
+    if layers.len() != diff_ids.len() {
+        return Err(ImageError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() });
+    }
+    if layers.len() > MOST_LAYERS {
+        return Err(ImageError::ManyLayers(layers.len()));
+    }
+    Ok(layers.iter().zip(diff_ids))
+}
+
 /// Unpacks `packed` (lowest first) where it was not before, and gives the folders, topmost first. What is hidden as a whole
 /// by a layer above is left out; an image without layers has an empty one, because overlayfs needs one.
 ///

@@ -9,7 +9,7 @@ use stockade_storage::{Digest, Layers};
 use crate::config::{self, machine};
 use crate::decompress::Compression;
 use crate::error::ImageError;
-use crate::layers::{self, MOST_LAYERS, Packed};
+use crate::layers::{self, Packed, paired};
 use crate::store::{Part, Store};
 use crate::{Image, Reference};
 use document::{
@@ -132,14 +132,7 @@ fn chosen(images: Vec<Descriptor>) -> Result<Descriptor, ImageError> {
 
 /// The layers with their digests before and after decompression.
 fn packed(store: &Store, layers: &[Descriptor], diff_ids: &[Digest]) -> Result<Vec<Packed>, ImageError> {
-    if layers.len() != diff_ids.len() {
-        return Err(ImageError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() });
-    }
-    if layers.len() > MOST_LAYERS {
-        return Err(ImageError::ManyLayers(layers.len()));
-    }
-    let pairs = layers.iter().zip(diff_ids);
-    pairs.map(|(layer, diff_id)| packed_one(store, layer, *diff_id)).collect()
+    paired(layers, diff_ids)?.map(|(layer, diff_id)| packed_one(store, layer, *diff_id)).collect()
 }
 
 fn packed_one(store: &Store, layer: &Descriptor, diff_id: Digest) -> Result<Packed, ImageError> {
