@@ -57,14 +57,7 @@ impl Covers {
     pub fn prepare() -> Result<Self, RootfsError> {
         let null_path = Path::new("/dev/null");
         let fail = |object: &Path, source| RootfsError { action: "mask with", object: object.to_owned(), source };
-        let null =
-            mount::copy_of(null_path, false, Propagation::Private).and_then(|null| match resolve::is_character_device(
-                &null, 1, 3,
-            ) {
-                Ok(true) => Cover::new(null, Attributes::empty()),
-                Ok(false) => Err(Cause::Unexpected("it is not the character device 1:3")),
-                Err(error) => Err(error.into()),
-            });
+        let null = null_device(null_path).and_then(|null| Cover::new(null, Attributes::empty()));
         let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)
@@ -112,6 +105,15 @@ impl Root {
             mount_setattr(&target, c"", false, change)
         };
         remount().map_err(super::at("make read-only", path))
+    }
+}
+
+/// A detached mount of the host's file `path`, which must be the null device.
+fn null_device(path: &Path) -> Result<OwnedFd, Cause> {
+    let null = mount::copy_of(path, false, Propagation::Private)?;
+    match resolve::is_character_device(&null, 1, 3)? {
+        true => Ok(null),
+        false => Err(Cause::Unexpected("it is not the character device 1:3")),
     }
 }
 
