@@ -1,7 +1,5 @@
 //! `info`: the machine, as far as it bears on containers.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use serde_json::{Value, json};
 use stockade_engine::Info as Machine;
@@ -35,7 +33,7 @@ impl Info {
             Some("json") => say::line(&fields(&machine).to_string())?,
             Some(template) => {
                 let template = Template::parse(template).map_err(|error| Failure::of(REFUSED, &error))?;
-                let filling = Filling { fields: fields(&machine), methods: BTreeMap::new() };
+                let filling = Filling::of(fields(&machine));
                 say::line(&template.fill(&filling).map_err(|error| Failure::of(REFUSED, &error))?)?;
             }
         }

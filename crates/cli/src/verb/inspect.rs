@@ -1,7 +1,5 @@
 //! `inspect`: all that is known of containers, as JSON.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use serde::Serialize;
 use stockade_engine::Inspection;
@@ -48,7 +46,7 @@ impl Inspect {
             Some(template) => {
                 for one in &found {
                     let fields = serde_json::to_value(one).map_err(|error| Failure::failed(&error))?;
-                    let text = template.fill(&Filling { fields, methods: BTreeMap::new() });
+                    let text = template.fill(&Filling::of(fields));
                     say::line(&text.map_err(|error| Failure::failed(&error))?)?;
                 }
             }

@@ -1,7 +1,5 @@
 //! `version`.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use serde_json::json;
 
@@ -49,7 +47,7 @@ impl Version {
             Some("json") => say::line(&fields.to_string())?,
             Some(template) => {
                 let template = Template::parse(template).map_err(|error| Failure::of(REFUSED, &error))?;
-                let filling = Filling { fields, methods: BTreeMap::new() };
+                let filling = Filling::of(fields);
                 say::line(&template.fill(&filling).map_err(|error| Failure::of(REFUSED, &error))?)?;
             }
         }
