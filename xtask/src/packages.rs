@@ -7,16 +7,19 @@ use std::process::{Command, Stdio};
 
 /// Package by package; a test says what it needs of them by `requires!`.
 const PACKAGES: &[&str] = &[
+    "apache2-utils",
     "apparmor",
     "busybox-static",
     "containerd",
     "containernetworking-plugins",
     "curl",
     "debootstrap",
+    "docker-registry",
     "docker.io",
     "iproute2",
     "jq",
     "libcap2-bin",
+    "openssl",
     "podman",
     "procps",
     "runc",

@@ -8,6 +8,7 @@
 //! - [`Stockade`] is the engine with folders of its own; it looks for leftovers likewise.
 //! - [`Pty`] is a program on a pseudo-terminal.
 //! - [`Call`] runs a program with a time limit: nothing in a test may wait for ever.
+//! - [`Registry`] is a real registry on a loopback port, [`Layout`] and [`tarball`] make images for it by hand.
 //! - [`programs`] finds the programs under test and the images.
 //!
 //! The kit depends on nothing of ours, so that it can judge all of it, and it panics freely: it is test code.
@@ -17,18 +18,23 @@ pub mod bundle;
 pub mod call;
 pub mod cgroup;
 pub mod handed;
+pub mod layout;
 pub mod leftovers;
 pub mod offers;
 pub mod posture;
 pub mod programs;
 pub mod pty;
+pub mod registry;
 pub mod stockade;
+pub mod tarball;
 pub mod terminal;
 pub mod tree;
 
 pub use bundle::Bundle;
 pub use call::{Call, Finished, Running, eventually};
+pub use layout::Layout;
 pub use pty::Pty;
+pub use registry::Registry;
 pub use stockade::Stockade;
 
 /// Ends the calling test, recorded as skipped, unless the run offers everything that is named.
