@@ -12,6 +12,7 @@ use crate::{Image, ImageConfig, Reference, docker, host, oci, rootfs};
 /// See [`LoadError`].
 pub fn load(reference: &Reference, layers: &Layers) -> Result<Image, LoadError> {
     let packed = match reference {
+        Reference::Named(name) => return Err(LoadError::NotStored(name.clone())),
         Reference::Host => return host::load(layers).map_err(LoadError::Host),
         Reference::RootFs(path) => {
             let root = rootfs::resolve(path).map_err(|source| LoadError::RootFs { path: path.clone(), source })?;

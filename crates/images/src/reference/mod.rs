@@ -1,10 +1,14 @@
-//! Names of images on this machine.
+//! Names of images, on this machine and in registries.
 //!
 //! `host`, `rootfs:DIR`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:TAG]`, as skopeo and Podman write
-//! them. A path that holds a colon cannot be named, as with them.
+//! them. A path that holds a colon cannot be named, as with them. Everything else is a [`Name`].
+
+mod name;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+pub use name::{Name, NameError};
 
 /// The longest reference that is read.
 const LONGEST: usize = 4096 + 256;
@@ -37,6 +41,8 @@ pub enum Reference {
         /// The image's `name:tag`; `None` means its only image.
         tag: Option<String>,
     },
+    /// An image that is or was in a registry, by its name in the store.
+    Named(Name),
 }
 
 /// Why a text does not name an image.
@@ -67,12 +73,9 @@ pub enum ReferenceError {
     /// The built-in image takes nothing after its name.
     #[error("image `{0}`: `host` takes neither a path nor a tag")]
     Host(String),
-    /// Everything else.
-    #[error(
-        "image `{0}`: registries are not supported yet; name an image as host, rootfs:DIR, oci:DIR[:TAG], \
-         oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]"
-    )]
-    Unsupported(String),
+    /// Everything else that is not in Docker's grammar.
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 impl Reference {
@@ -92,7 +95,7 @@ impl Reference {
         }
         match text.split_once(':') {
             None if text == "host" => Ok(Self::Host),
-            Some(("host", _)) => Err(ReferenceError::Host(text.to_owned())),
+            Some(("host", rest)) if !rest.contains('/') => Err(ReferenceError::Host(text.to_owned())),
             Some(("rootfs", "")) => Err(ReferenceError::NoPath(text.to_owned(), "rootfs")),
             Some(("rootfs", path)) => Ok(Self::RootFs(path.into())),
             Some(("oci", rest)) => located(text, "oci", rest).map(|(path, tag)| Self::Oci { path, tag }),
@@ -102,7 +105,7 @@ impl Reference {
             Some(("docker-archive", rest)) => {
                 located(text, "docker-archive", rest).map(|(path, tag)| Self::DockerArchive { path, tag })
             }
-            _ => Err(ReferenceError::Unsupported(text.to_owned())),
+            _ => Ok(Self::Named(Name::parse(text)?)),
         }
     }
 }
@@ -137,6 +140,7 @@ impl fmt::Display for Reference {
             Self::Oci { path, tag } => write("oci", path, tag),
             Self::OciArchive { path, tag } => write("oci-archive", path, tag),
             Self::DockerArchive { path, tag } => write("docker-archive", path, tag),
+            Self::Named(name) => name.fmt(formatter),
         }
     }
 }
@@ -167,17 +171,30 @@ mod tests {
     #[test]
     fn what_names_no_image_is_refused() {
         assert_eq!(Reference::parse(""), Err(ReferenceError::Empty));
-        for text in ["alpine", "docker.io/library/alpine:3.20", "Host", "docker://alpine", "/srv/root", "HOST:"] {
-            assert_eq!(Reference::parse(text), Err(ReferenceError::Unsupported(text.into())));
+        for text in ["Host", "docker://alpine", "/srv/root", "HOST:"] {
+            assert!(matches!(Reference::parse(text), Err(ReferenceError::Name(_))), "{text}");
         }
         for text in ["host:", "host:x", "rootfs:", "oci:", "oci::x", "oci:a:", "oci:a:b c", "oci:a\n", "oci:\u{1b}[0m"]
         {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
         assert!(Reference::parse(&"a".repeat(5000)).is_err());
-        let message = Reference::parse("alpine").unwrap_err().to_string();
-        for form in ["host", "rootfs:", "oci:", "oci-archive:", "docker-archive:", "registries are not supported yet"] {
-            assert!(message.contains(form), "{message}");
+    }
+
+    #[test]
+    fn what_is_nowhere_else_is_in_a_registry() {
+        for (text, full) in [
+            ("alpine", "docker.io/library/alpine"),
+            ("docker.io/library/alpine:3.20", "docker.io/library/alpine:3.20"),
+            ("host:5000/a/b", "host:5000/a/b"),
+            ("host/a", "docker.io/host/a"),
+            ("rootfs", "docker.io/library/rootfs"),
+            ("oci/a:1", "docker.io/oci/a:1"),
+        ] {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(reference, Reference::Named(Name::parse(text).unwrap()));
+            assert_eq!(reference.to_string(), full);
+            assert_eq!(Reference::parse(full), Ok(reference));
         }
     }
 
@@ -185,7 +202,10 @@ mod tests {
         #[test]
         fn whatever_is_read_reads_back(text in "(host|rootfs:|oci:|oci-archive:|docker-archive:|[a-z]{0,3})?\\PC{0,40}") {
             if let Ok(reference) = Reference::parse(&text) {
-                prop_assert_eq!(reference.to_string(), text);
+                match &reference {
+                    Reference::Named(_) => prop_assert_eq!(Reference::parse(&reference.to_string()), Ok(reference)),
+                    _ => prop_assert_eq!(reference.to_string(), text),
+                }
             }
         }
     }
