@@ -1,6 +1,6 @@
 //! Writes to procfs that land in another file than the kernel's.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::json;
 use stockade_testkit::{Bundle, posture, requires};
@@ -185,4 +185,25 @@ fn cve_2017_16539_and_2018_10892_listed_paths_are_masked_or_read_only() {
     assert!(count("masked") > 2 && count("fixed") > 100, "{text}");
     let bad: Vec<_> = text.lines().filter(|line| !["masked", "fixed"].contains(line)).collect();
     assert!(bad.is_empty(), "{bad:?}");
+}
+
+/// A mask can be made writable with `CAP_SYS_ADMIN`: the null device behind it is then the container's own, of which the mode may be
+/// changed, and not the host's. The bit that is set here hurts nobody.
+#[test]
+fn what_masks_a_file_is_not_the_hosts_null_device() {
+    requires!(root, runtime, busybox_image);
+    let mode = || std::fs::metadata("/dev/null").unwrap().permissions().mode() & 0o7777;
+    let before = mode();
+    assert_eq!(before & 0o1000, 0);
+    let bundle = Bundle::busybox()
+        .edit(|config| {
+            for set in ["bounding", "effective", "permitted"] {
+                config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_ADMIN"));
+            }
+            config["linux"].as_object_mut().unwrap().remove("seccomp");
+        })
+        .sh("mount -o remount,rw,bind /proc/interrupts /proc/interrupts && chmod 1666 /proc/interrupts && stat -c %a /proc/interrupts /dev/null");
+    let done = bundle.run();
+    assert_eq!(mode(), before, "{done:?}");
+    assert_eq!(done.ok().stdout, "1666\n1666\n");
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
@@ -28,9 +28,8 @@ struct Cover {
 }
 
 impl Cover {
-    /// Takes the detached `mount` and forbids on it what nobody needs of a mask. It is read-only also where it is the null device:
-    /// that is the host's, whose mode and owner would otherwise be root's in the container to change. A device can be written
-    /// all the same.
+    /// Takes the detached `mount` and forbids on it what nobody needs of a mask. It is read-only also where it is a null device,
+    /// whose mode and owner are nobody's to change through a mask. A device can be written all the same.
     fn new(mount: OwnedFd, more: Attributes) -> Result<Self, Cause> {
         let set = Attributes::READ_ONLY | Attributes::NO_SUID | Attributes::NO_EXEC | more;
         let change = Change { set, ..Change::default() };
@@ -49,15 +48,17 @@ impl Cover {
 }
 
 impl Covers {
-    /// Prepares them, the null device from the host's `/dev/null`, which must be the character device 1:3: what an image
-    /// calls `/dev/null` is not trusted (CVE-2025-31133). To be called before the host's root is left.
+    /// Prepares them, the null device from what is at `/dev/null` below `root` if that is the character device 1:3, which is looked
+    /// at by the descriptor that is then mounted, because what an image calls so is not trusted (CVE-2025-31133). Otherwise it is
+    /// the host's: with `CAP_SYS_ADMIN` a container can make a mask writable and change the device's mode, so its own is better.
+    /// To be called before the host's root is left.
     ///
     /// # Errors
-    /// [`RootfsError`] if `/dev/null` is another thing, or a file system can not be made.
-    pub fn prepare() -> Result<Self, RootfsError> {
+    /// [`RootfsError`] if the host's `/dev/null` is needed and another thing, or a file system can not be made.
+    pub fn prepare(root: &Root) -> Result<Self, RootfsError> {
         let null_path = Path::new("/dev/null");
         let fail = |object: &Path, source| RootfsError { action: "mask with", object: object.to_owned(), source };
-        let null = null_device(null_path).and_then(|null| Cover::new(null, Attributes::empty()));
+        let null = null_device(root, null_path).and_then(|null| Cover::new(null, Attributes::empty()));
         let null = null.map_err(|cause| fail(null_path, cause))?;
         let options = [("size".to_owned(), Some("0".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let empty = mount::new_file_system("tmpfs", "tmpfs".as_ref(), &options, true)
@@ -108,8 +109,13 @@ impl Root {
     }
 }
 
-/// A detached mount of the host's file `path`, which must be the null device.
-fn null_device(path: &Path) -> Result<OwnedFd, Cause> {
+/// A detached mount of the null device at `path` below `root`, or else of the host's, which must be one.
+fn null_device(root: &Root, path: &Path) -> Result<OwnedFd, Cause> {
+    if let Some(null) = existing(root.as_fd(), path)?
+        && resolve::is_character_device(&null, 1, 3)?
+    {
+        return clone_of(&null, false);
+    }
     let null = mount::copy_of(path, false, Propagation::Private)?;
     match resolve::is_character_device(&null, 1, 3)? {
         true => Ok(null),

@@ -243,7 +243,7 @@ fn terminal(prepared: &Prepared, root: &Root) -> Result<Option<Slave>, Failure> 
 /// Masks and read-only paths, and then the root itself.
 fn confine_root(plan: &Rootfs, way: Way, root: Root) -> Result<Root, Failure> {
     if !plan.masked_paths.is_empty() {
-        let covers = step("mask paths", Covers::prepare)?;
+        let covers = step("mask paths", || Covers::prepare(&root))?;
         for path in &plan.masked_paths {
             step("mask paths", || root.mask(path, &covers))?;
         }
