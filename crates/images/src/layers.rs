@@ -54,7 +54,10 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     let mut lowers = Vec::new();
     for layer in packed {
         let diff_id = layer.diff_id;
-        lowers.insert(0, one(layers, layer)?);
+        let folder = one(layers, layer)?;
+        // Overlayfs takes no folder twice; a layer that comes once more says again all that it said before.
+        lowers.retain(|lower| *lower != folder);
+        lowers.insert(0, folder);
         let hides = layers.hides_below(&diff_id);
         if hides.map_err(|source| ImageError::Read { name: diff_id.to_string(), source })? {
             lowers.truncate(1);

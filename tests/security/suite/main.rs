@@ -9,6 +9,7 @@
 mod calls;
 mod filter;
 mod identity;
+mod image_corpus;
 mod images;
 mod leaks;
 mod lost;

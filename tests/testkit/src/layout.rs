@@ -40,13 +40,38 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{digits}")
 }
 
-/// `bytes` in gzip's format.
+/// The same of a file's content.
 ///
-/// # Panics
-/// Never: memory takes all.
+/// # Errors
+/// If it cannot be read.
+pub fn digest_of_file(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256:{digits}"))
+}
+
+/// `bytes` in gzip's format.
 #[must_use]
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    packed(bytes, Compression::fast())
+}
+
+/// The same, as small as it can be.
+#[must_use]
+pub fn gzip_tightly(bytes: &[u8]) -> Vec<u8> {
+    packed(bytes, Compression::best())
+}
+
+fn packed(bytes: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).expect("memory takes all");
     encoder.finish().expect("memory takes all")
 }

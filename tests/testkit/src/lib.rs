@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod call;
 pub mod cgroup;
 pub mod handed;
+pub mod hostile;
 pub mod layout;
 pub mod leftovers;
 pub mod offers;
@@ -29,6 +30,7 @@ pub mod stockade;
 pub mod tarball;
 pub mod terminal;
 pub mod tree;
+pub mod walls;
 
 pub use bundle::Bundle;
 pub use call::{Call, Finished, Running, eventually};

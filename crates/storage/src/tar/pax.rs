@@ -6,6 +6,10 @@ use super::header::Header;
 /// The prefix of records that hold extended attributes.
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
+/// The most extended attributes of one entry: a handful is in use, and the kernel's file systems have room for some hundred. Each
+/// is compared with all others.
+const MOST_XATTRS: usize = 512;
+
 /// What the headers before an entry say about it.
 #[derive(Default)]
 pub(super) struct Extensions {
@@ -76,6 +80,9 @@ impl Extensions {
             return None;
         }
         self.xattrs.retain(|(other, _)| other != name);
+        if self.xattrs.len() == MOST_XATTRS {
+            return None;
+        }
         self.xattrs.push((name.to_owned(), value.to_owned()));
         Some(())
     }

@@ -1,0 +1,87 @@
+//! The hostile images, as data: each is a name, where it is from, a function that writes it, and what must become of it.
+//!
+//! The classes are those of the published record: names and links that lead out of the root, entries and archives
+//! that readers understand differently, what eats memory or disk, documents that lie, metadata that would steer the
+//! confinement, files of the image that the engine or the runtime would follow on the host's behalf.
+
+mod archives;
+mod attributes;
+mod configs;
+mod documents;
+mod entries;
+mod links;
+mod names;
+mod roots;
+
+pub use crate::layout::Layout;
+
+/// What must become of a container of a hostile image.
+#[derive(Clone, Copy, Debug)]
+pub enum Expected {
+    /// No layer is made of it, and an error with one of these words is the answer.
+    NotUnpacked(&'static [&'static str]),
+    /// An error with one of these words is the answer.
+    Refused(&'static [&'static str]),
+    /// It is refused or runs and ends, as it likes: nothing outside is changed.
+    Contained,
+    /// It runs, and has the walls of any other.
+    Harmless,
+    /// The same, and this script of it says that.
+    Says(&'static str, &'static str),
+}
+
+/// One hostile image.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// What it is.
+    pub name: &'static str,
+    /// The published hole that it is of, or the class.
+    pub source: &'static str,
+    /// Flags of `run` that it needs to do its worst.
+    pub flags: &'static [&'static str],
+    /// Writes it onto the busybox image.
+    pub make: fn(&mut Layout),
+    /// What must become of it.
+    pub expected: Expected,
+}
+
+const fn kind(name: &'static str, source: &'static str, expected: Expected, make: fn(&mut Layout)) -> Kind {
+    Kind { name, source, flags: &[], make, expected }
+}
+
+impl Kind {
+    const fn with(mut self, flags: &'static [&'static str]) -> Self {
+        self.flags = flags;
+        self
+    }
+}
+
+/// A class of hostile images.
+pub type Class = (&'static str, &'static [Kind]);
+
+/// All of them.
+pub const CLASSES: &[Class] = &[
+    ("names", names::KINDS),
+    ("links", links::KINDS),
+    ("entries", entries::KINDS),
+    ("attributes", attributes::KINDS),
+    ("archives", archives::KINDS),
+    ("documents", documents::KINDS),
+    ("configs", configs::KINDS),
+    ("roots", roots::KINDS),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_many_and_no_name_is_there_twice() {
+        let mut names: Vec<&str> = CLASSES.iter().flat_map(|(_, kinds)| kinds.iter().map(|kind| kind.name)).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(all >= 60, "{all}");
+    }
+}
