@@ -229,7 +229,7 @@ fn masks_cover_files_and_folders(place: &Place) {
     std::fs::write(place.root.join("secret"), "s").unwrap();
     std::fs::create_dir(place.root.join("kept")).unwrap();
     let root = Root::prepare(&place.root, Propagation::Private).unwrap();
-    let covers = Covers::prepare().unwrap();
+    let covers = Covers::prepare(&root).unwrap();
     for path in ["/folder", "/secret", "/missing", "/secret/missing"] {
         root.mask(Path::new(path), &covers).unwrap();
     }
@@ -249,7 +249,7 @@ fn cve_2025_31133_null_device_of_the_image(place: &Place) {
         std::fs::write(place.root.join(file), "s").unwrap();
     }
     let root = Root::prepare(&place.root, Propagation::Private).unwrap();
-    root.mask(Path::new("/masked"), &Covers::prepare().unwrap()).unwrap();
+    root.mask(Path::new("/masked"), &Covers::prepare(&root).unwrap()).unwrap();
     assert!(is_null(&place.root.join("masked")));
     assert!(root.make_device(&null_node(), NodeSource::Make).is_err());
     assert_eq!(std::fs::read(place.root.join("secret")).unwrap(), b"s");

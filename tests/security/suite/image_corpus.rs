@@ -92,7 +92,7 @@ impl Range {
             all.extend(found.map(|(name, fact)| (Path::new(path).join(name), fact)));
         }
         for name in ["stockade", "stockade-monitor", "stake"] {
-            all.extend(stamps(&programs::built(name)).unwrap().into_iter().map(|(_, fact)| (name.into(), fact)));
+            all.extend(stamps(&programs::built(name)).unwrap().into_values().map(|fact| (name.into(), fact)));
         }
         // Another test lends the null device another mode for a moment; devices change their times when they are written.
         for name in ["null", "zero", "console", "tty", "full", "random"] {
