@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use stockade_storage::{Digest, DigestError};
 
-use crate::ImageConfig;
 use crate::oci::document::nullable;
+use crate::{ImageConfig, Platform};
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,36 @@ pub(crate) fn machine() -> &'static str {
     }
 }
 
+/// What a configuration says of the image itself, whatever machine it is for.
+pub(crate) struct Outline {
+    pub(crate) platform: Platform,
+    pub(crate) created: Option<String>,
+    pub(crate) diff_ids: Vec<Digest>,
+}
+
+/// Reads what a configuration says of the image itself.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, ConfigError> {
+    #[derive(Deserialize)]
+    struct Document {
+        architecture: String,
+        os: String,
+        #[serde(default)]
+        variant: Option<String>,
+        #[serde(default)]
+        created: Option<String>,
+        rootfs: RootFs,
+    }
+    let document: Document = serde_json::from_slice(bytes).map_err(ConfigError::Json)?;
+    Ok(Outline {
+        platform: Platform::new(&document.os, &document.architecture, document.variant.as_deref().unwrap_or_default()),
+        created: document.created,
+        diff_ids: document.rootfs.read()?,
+    })
+}
+
 /// Reads a configuration: the wishes and the digests of the uncompressed layers, lowest first.
 ///
 /// # Errors
@@ -103,12 +133,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ImageConfig, Vec<Digest>), ConfigEr
         let theirs = format!("{}/{}", document.os, document.architecture).escape_debug().to_string();
         return Err(ConfigError::Platform(theirs, format!("linux/{}", machine())));
     }
-    if document.rootfs.kind != "layers" {
-        return Err(ConfigError::RootFsType(document.rootfs.kind));
-    }
-    let diff_ids = document.rootfs.diff_ids.iter().map(|digest| digest.parse());
-    let diff_ids = diff_ids.collect::<Result<_, _>>().map_err(ConfigError::DiffId)?;
+    let diff_ids = document.rootfs.read()?;
     Ok((document.config.check()?, diff_ids))
+}
+
+impl RootFs {
+    /// The digests of the uncompressed layers, lowest first.
+    fn read(self) -> Result<Vec<Digest>, ConfigError> {
+        if self.kind != "layers" {
+            return Err(ConfigError::RootFsType(self.kind));
+        }
+        let diff_ids = self.diff_ids.iter().map(|digest| digest.parse());
+        diff_ids.collect::<Result<_, _>>().map_err(ConfigError::DiffId)
+    }
 }
 
 impl Wishes {

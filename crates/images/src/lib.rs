@@ -7,6 +7,7 @@
 //! decompressed, and a layer's folder gets its name only when all of its archive was right.
 
 mod config;
+mod content;
 mod decompress;
 mod docker;
 mod error;
@@ -22,6 +23,10 @@ mod store;
 pub mod user;
 
 pub use config::ConfigError;
+pub use content::{
+    Alone, BlobWriter, Collected, ContentError, Descriptor, FindImageError, Images, IngestError, Removed, Share,
+    StoredImage, StoredLayer,
+};
 pub use error::{ImageError, LoadError};
 pub use host::HostError;
 pub use image::{Image, ImageConfig, ReadOnlyBind};
@@ -29,5 +34,5 @@ pub use load::load;
 pub use platform::{Platform, PlatformError};
 pub use reference::{Name, NameError, Reference, ReferenceError};
 pub use stockade_storage::Digest;
-pub use store::StoreError;
+pub use store::{Part, StoreError};
 pub use user::{User, UserError, resolve_user};

@@ -5,6 +5,8 @@
 //! unpacked in `layer` in there, written through to the disk, and renamed into its place. So a layer has its final name
 //! if and only if it is whole, however a process or the machine ends.
 
+mod remove;
+
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::AsFd;

@@ -22,7 +22,7 @@ pub(crate) const LARGEST_CONFIG: u64 = 8 << 20;
 
 /// What a descriptor points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Index,
     Manifest,
     Config,
@@ -31,7 +31,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The kind of a media type of OCI (image-spec, media-types.md) or of Docker's schema 2.
-    pub(super) fn of(media_type: &str) -> Option<Self> {
+    pub(crate) fn of(media_type: &str) -> Option<Self> {
         Some(match media_type {
             "application/vnd.oci.image.index.v1+json" | "application/vnd.docker.distribution.manifest.list.v2+json" => {
                 Self::Index
@@ -60,52 +60,59 @@ impl Kind {
 /// image-spec, descriptor.md.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Descriptor {
-    pub(super) media_type: String,
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
     digest: String,
-    pub(super) size: u64,
-    pub(super) platform: Option<Platform>,
+    pub(crate) size: u64,
+    pub(crate) platform: Option<Platform>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
     /// What it points to; an error for a media type that has no place in an image.
-    pub(super) fn kind(&self) -> Result<Kind, ImageError> {
+    pub(crate) fn kind(&self) -> Result<Kind, ImageError> {
         Kind::of(&self.media_type).ok_or_else(|| ImageError::MediaType(self.media_type.clone()))
     }
 
     /// Whether both point to one blob.
-    pub(super) fn same_content(&self, other: &Self) -> bool {
+    pub(crate) fn same_content(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 
     /// For people: its name, or else its digest.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.annotations.get(super::REF_NAME).unwrap_or(&self.digest).clone()
     }
 
-    pub(super) fn digest(&self) -> Result<Digest, ImageError> {
+    pub(crate) fn digest(&self) -> Result<Digest, ImageError> {
         Ok(self.digest.parse()?)
     }
 }
 
 /// The platform of an image in an index.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Platform {
-    pub(super) architecture: String,
-    pub(super) os: String,
+pub(crate) struct Platform {
+    pub(crate) architecture: String,
+    pub(crate) os: String,
     #[serde(default)]
-    pub(super) variant: Option<String>,
+    pub(crate) variant: Option<String>,
+}
+
+impl Platform {
+    /// The same, normalised.
+    pub(crate) fn read(&self) -> crate::Platform {
+        crate::Platform::new(&self.os, &self.architecture, self.variant.as_deref().unwrap_or_default())
+    }
 }
 
 /// image-spec, image-index.md, and Docker's manifest list.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Index {
+pub(crate) struct Index {
     schema_version: u64,
     media_type: Option<String>,
-    pub(super) manifests: Vec<Descriptor>,
+    pub(crate) manifests: Vec<Descriptor>,
     #[serde(flatten)]
     rest: BTreeMap<String, IgnoredAny>,
 }
@@ -113,18 +120,18 @@ pub(super) struct Index {
 /// image-spec, manifest.md, and Docker's schema 2.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     schema_version: u64,
     media_type: Option<String>,
-    pub(super) config: Descriptor,
-    pub(super) layers: Vec<Descriptor>,
+    pub(crate) config: Descriptor,
+    pub(crate) layers: Vec<Descriptor>,
     #[serde(flatten)]
     rest: BTreeMap<String, IgnoredAny>,
 }
 
 impl Index {
     /// Checks what is read against what it was announced as; `None` for the index at the top, which nobody announces.
-    pub(super) fn check(&self, announced: Option<&str>) -> Result<(), ImageError> {
+    pub(crate) fn check(&self, announced: Option<&str>) -> Result<(), ImageError> {
         check("an index", self.schema_version, self.media_type.as_deref(), announced.unwrap_or(OCI_INDEX))?;
         refuse("an index", &self.rest, &["config", "layers", "fsLayers", "history"])
     }
@@ -132,7 +139,7 @@ impl Index {
 
 impl Manifest {
     /// Checks what is read against what it was announced as.
-    pub(super) fn check(&self, announced: &str) -> Result<(), ImageError> {
+    pub(crate) fn check(&self, announced: &str) -> Result<(), ImageError> {
         check("a manifest", self.schema_version, self.media_type.as_deref(), announced)?;
         refuse("a manifest", &self.rest, &["manifests", "fsLayers", "history"])
     }
@@ -163,7 +170,7 @@ fn refuse(what: &'static str, rest: &BTreeMap<String, IgnoredAny>, others: &[&'s
 ///
 /// # Errors
 /// If it has not, is larger than `most`, or cannot be read.
-pub(super) fn verified(part: Part, digest: Digest, size: u64, most: u64) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn verified(part: Part, digest: Digest, size: u64, most: u64) -> Result<Vec<u8>, ImageError> {
     if part.size() != size {
         return Err(ImageError::Size { digest, expected: size, found: part.size() });
     }

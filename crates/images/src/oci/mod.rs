@@ -11,18 +11,18 @@ use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::layers::{self, Packed, paired};
 use crate::store::{Part, Store};
-use crate::{Image, Reference};
+use crate::{Image, Platform, Reference};
 use document::{
     Descriptor, Index, Kind, LARGEST_CONFIG, LARGEST_MANIFEST, Manifest, bounded, nullable, parse, verified,
 };
 
 /// How deep an index may be in an index: one for the layout, one for the platforms, one to spare.
-const DEEPEST: usize = 3;
+pub(crate) const DEEPEST: usize = 3;
 
 /// Where the name of an image stands in the index (image-spec, annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Where containerd and `docker save` write the full name.
-const IMAGE_NAME: &str = "io.containerd.image.name";
+pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 
 /// The marker of a layout.
 #[derive(serde::Deserialize)]
@@ -128,6 +128,21 @@ fn chosen(images: Vec<Descriptor>) -> Result<Descriptor, ImageError> {
             Err(ImageError::ManyImages(fit.iter().map(Descriptor::shown).collect()))
         }
     }
+}
+
+/// The one of an index's `images` that suits `platform` best, the first of several. One that does not say what it is for is
+/// taken where none says that it suits: its configuration tells.
+///
+/// # Errors
+/// If none suits.
+pub(crate) fn best<'a>(images: &'a [Descriptor], platform: &Platform) -> Result<&'a Descriptor, ImageError> {
+    let theirs = |image: &Descriptor| image.platform.as_ref().map(document::Platform::read);
+    let suited = images.iter().filter_map(|image| Some((platform.rank(&theirs(image)?)?, image)));
+    let found = suited.min_by_key(|(rank, _)| *rank).map(|(_, image)| image);
+    found.or_else(|| images.iter().find(|image| image.platform.is_none())).ok_or_else(|| ImageError::Platform {
+        wanted: platform.to_string(),
+        known: images.iter().filter_map(|image| Some(theirs(image)?.to_string())).collect(),
+    })
 }
 
 /// The layers with their digests before and after decompression.

@@ -139,7 +139,7 @@ fn in_folder(folder: &OwnedFd, name: &str) -> Result<Option<Part>, StoreError> {
 
 /// A file of an image, or what of it was not read yet. Copies read on their own.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub struct Part {
     file: Arc<std::fs::File>,
     position: u64,
     end: u64,
@@ -157,7 +157,8 @@ impl Part {
     }
 
     /// How many bytes are left.
-    pub(crate) fn size(&self) -> u64 {
+    #[must_use]
+    pub fn size(&self) -> u64 {
         self.end - self.position
     }
 }
