@@ -43,6 +43,7 @@ pub(crate) fn fork() -> io::Result<Option<OwnedFd>> {
 pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf], mappings: Mappings<'_>) -> Result<(), RootError> {
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave).map_err(io::Error::from).map_err(RootError::Detach)?;
+    let mappings = if mappings.change_nothing() { Mappings { uids: &[], gids: &[] } } else { mappings };
     match idmap::user_namespace(mappings).map_err(RootError::Map)? {
         None => Ok(root.mount(lowers)?),
         Some(namespace) => Ok(root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?),

@@ -22,7 +22,7 @@ use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
 use crate::walls::{self, Walls, WallsError};
-use crate::{ContainerId, ContainerName, Engine, Request};
+use crate::{ContainerId, ContainerName, Engine, Request, devices, userns};
 
 /// A container that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
         return Err(CreateError::NameInUse { name: name.clone(), id });
     }
     binds::check(&request.binds)?;
-    let options = walls::options(engine, &request.options)?;
+    let options = walls::options(engine, &request.options, &request.binds)?;
     let image = stockade_images::load(&request.image, &Layers::open(&engine.places().data)?)?;
     let payload = Payload::plan(request, &image.config)?;
     let making = Making::begin(engine)?;
@@ -148,7 +148,8 @@ impl<'a> Making<'a> {
     }
 
     fn abandon(&self) -> Result<(), FileError> {
-        remove_tree(&self.share, &self.engine.unfinished(), self.id.as_str())
+        remove_tree(&self.share, &self.engine.unfinished(), self.id.as_str())?;
+        self.engine.release_ids(&self.id)
     }
 
     /// Everything in the folder; the record is still without the name.
@@ -160,17 +161,20 @@ impl<'a> Making<'a> {
         payload: &Payload,
     ) -> Result<Record, CreateError> {
         let root = ContainerRoot::create(&self.path)?;
+        userns::take(self.engine, &self.id, &mut options).map_err(WallsError::from)?;
         let mappings = Mappings { uids: &options.uid_mappings, gids: &options.gid_mappings };
         let identity = identity::identify(&root, &image.lowers, mappings, &payload.user, &request.groups);
         let identity = identity.map_err(|source| CreateError::Identity { user: payload.user.clone(), source })?;
+        userns::check(&identity, mappings).map_err(WallsError::from)?;
         options.uid = identity.uid;
         options.hostname = request.hostname.is_some();
-        let walls = Walls::plan(self.engine, options)?;
+        let mut walls = Walls::plan(self.engine, options)?;
         let hostname = self.hostname(request, &walls)?;
         let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
-        let owner = Mappings { uids: &walls.posture.uid_mappings, gids: &walls.posture.gid_mappings };
-        etc::write(&folder, &self.path, &hostname, &walls.options.network, owner)?;
-        self.let_pass(owner)?;
+        let nodes = devices::take(&mut walls.posture, &folder, &self.path, &self.place())?;
+        let mappings = Mappings { uids: &walls.posture.uid_mappings, gids: &walls.posture.gid_mappings };
+        etc::write(&folder, &self.path, &hostname, &walls.options.network, mappings)?;
+        self.let_pass(mappings)?;
         let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;
         let private_uts = walls.options.uts == UtsMode::Private;
         let parts = Parts {
@@ -184,6 +188,8 @@ impl<'a> Making<'a> {
             init: self.init(request)?,
             binds: &request.binds,
             image_binds: &image.binds,
+            mappings,
+            nodes,
             own_files: etc::mounted_from(&self.etc_folder(&walls.options.network)),
         };
         let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
@@ -191,12 +197,13 @@ impl<'a> Making<'a> {
         Ok(self.record(request, image, payload, &walls, &parts, &hostname))
     }
 
-    /// Lets the root of a user namespace pass through the folders above its root file system, which the runtime opens as that user;
-    /// it can list and read nothing in them.
+    /// Lets the root of a user namespace pass through the folders above its root file system, which runtimes other than stake open
+    /// as that user; it can list and read nothing in them.
     fn let_pass(&self, mappings: Mappings<'_>) -> Result<(), FileError> {
-        let Some(root) = mappings.gids.first() else { return Ok(()) };
+        let root = mappings.root().filter(|_root| self.engine.runtime_is_foreign());
+        let Some((_, group)) = root else { return Ok(()) };
         for path in [&self.engine.places().data, &self.engine.containers(), &self.path] {
-            let group = Some(Gid::from_raw(root.host_id));
+            let group = Some(Gid::from_raw(group));
             let changed = rustix::fs::chownat(CWD, path, None, group, AtFlags::SYMLINK_NOFOLLOW)
                 .and_then(|()| rustix::fs::chmod(path, Mode::RWXU | Mode::XGRP));
             changed.map_err(FileError::at("let the container's root pass through", path))?;
@@ -221,6 +228,11 @@ impl<'a> Making<'a> {
             _ if walls.options.uts == UtsMode::Host => Ok(host_name()),
             _ => Ok(self.id.short().to_owned()),
         }
+    }
+
+    /// Where the container will be.
+    fn place(&self) -> PathBuf {
+        self.engine.containers().join(self.id.as_str())
     }
 
     /// Whose files below `/etc` the container sees, in the place that they will have.
@@ -301,7 +313,7 @@ impl<'a> Making<'a> {
         let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
         self.write(&folder, RECORD, record)?;
         rustix::fs::fsync(&folder).map_err(FileError::at("synchronise", &self.path))?;
-        let place = self.engine.containers().join(self.id.as_str());
+        let place = self.place();
         rustix::fs::renameat(CWD, &self.path, CWD, &place).map_err(FileError::at("rename the folder to", place))
     }
 }

@@ -16,6 +16,17 @@ use crate::request::LogDriver;
 use crate::spec::Parts;
 use crate::walls::{Walls, kind_word};
 
+/// `UsernsMode`, as Podman has it; Docker's is empty for the host's.
+fn userns_word(mode: &UserMode) -> String {
+    match mode {
+        UserMode::Unset | UserMode::Host => String::new(),
+        UserMode::Private => "private".into(),
+        UserMode::Auto(_) => "auto".into(),
+        UserMode::KeepId => "keep-id".into(),
+        UserMode::Container(id) => format!("container:{id}"),
+    }
+}
+
 /// `HostConfig`.
 pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> HostConfig {
     let (options, posture) = (&walls.options, &walls.posture);
@@ -33,7 +44,7 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
         ipc_mode: ipc_word(&options.ipc),
         pid_mode: mode_word(&options.pid.0, ""),
         uts_mode: if options.uts == UtsMode::Host { "host".into() } else { String::new() },
-        userns_mode: if options.user == UserMode::Private { "private".into() } else { String::new() },
+        userns_mode: userns_word(&options.user),
         cgroupns_mode: match options.cgroup {
             Some(CgroupMode::Host) => "host".into(),
             Some(CgroupMode::Private) => "private".into(),

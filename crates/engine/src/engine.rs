@@ -18,6 +18,7 @@ use crate::{ContainerId, Places};
 /// Below the data folder, besides the layers:
 /// - `containers/ID`: a container, whole;
 /// - `names/NAME`: a symbolic link whose text is the id of the container with that name;
+/// - `ids/...`: a symbolic link whose text is the id of the container that has those ids of the host;
 /// - `unfinished/ID`: a container that is being made or removed, or was when its command was killed.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -67,7 +68,7 @@ impl Engine {
         let data = trusted(&places.data)?;
         let exec = trusted(&places.exec)?;
         let engine = Self { places: Places { data, exec, ..places } };
-        for folder in [engine.containers(), engine.names(), engine.unfinished(), engine.runtime_root()] {
+        for folder in engine.folders() {
             match files::make_folder(&folder) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(FileError::at("make the folder", folder)(errno).into()),
@@ -75,6 +76,10 @@ impl Engine {
         }
         engine.clear_unfinished()?;
         Ok(engine)
+    }
+
+    fn folders(&self) -> [PathBuf; 5] {
+        [self.containers(), self.names(), self.id_ranges(), self.unfinished(), self.runtime_root()]
     }
 
     /// Where everything is: real paths.
@@ -89,6 +94,10 @@ impl Engine {
 
     pub(crate) fn names(&self) -> PathBuf {
         self.places.data.join("names")
+    }
+
+    pub(crate) fn id_ranges(&self) -> PathBuf {
+        self.places.data.join("ids")
     }
 
     pub(crate) fn unfinished(&self) -> PathBuf {
@@ -132,7 +141,8 @@ impl Engine {
             let name = entry.map_err(FileError::at("read", &path))?.file_name();
             resolve::remove_tree(&folder, &name).map_err(FileError::at("remove", path.join(&name)))?;
         }
-        self.clear_names()
+        self.clear_names()?;
+        self.clear_ids()
     }
 }
 

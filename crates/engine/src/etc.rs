@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Uid};
 use stockade_policy::namespaces::NetworkMode;
-use stockade_spec::IdMapping;
 
 use crate::files::{self, FileError};
 use crate::idmap::Mappings;
@@ -35,8 +34,7 @@ pub(crate) fn write(
     for ((name, _), content) in FILES.iter().zip(contents) {
         let attempt = || -> std::io::Result<()> {
             files::write_new(folder.as_fd(), name, &content, 0o644)?;
-            let root = |mapping: &[IdMapping]| mapping.first().map(|range| range.host_id);
-            if let (Some(uid), Some(gid)) = (root(owner.uids), root(owner.gids)) {
+            if let Some((uid, gid)) = owner.root() {
                 let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
                 rustix::fs::chownat(folder, *name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
             }

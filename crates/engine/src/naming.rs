@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// Whether there is a container with this id, be it unfinished.
-    fn exists(&self, id: &ContainerId) -> bool {
+    pub(crate) fn exists(&self, id: &ContainerId) -> bool {
         [self.containers(), self.unfinished()].iter().any(|place| place.join(id.as_str()).exists())
     }
 

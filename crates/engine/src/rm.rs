@@ -131,7 +131,8 @@ impl Engine {
         if let Some(record) = record {
             self.drop_name(&record.name, &id)?;
         }
-        Ok(remove_tree(&share, &self.unfinished(), id.as_str())?)
+        remove_tree(&share, &self.unfinished(), id.as_str())?;
+        Ok(self.release_ids(&id)?)
     }
 }
 

@@ -40,6 +40,11 @@ impl Engine {
         self.places().runtime.clone().unwrap_or_else(|| self.program("stake"))
     }
 
+    /// Whether it is another one than `stake`.
+    pub(crate) fn runtime_is_foreign(&self) -> bool {
+        self.places().runtime.as_ref().is_some_and(|path| path.file_name() != Some("stake".as_ref()))
+    }
+
     /// The command that starts the container of `record`: by `--runtime`, or else by the runtime that it was made for.
     pub(crate) fn runtime_for(&self, record: &Record) -> Vec<String> {
         let made_for = &record.host_config.runtime;

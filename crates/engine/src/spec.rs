@@ -8,6 +8,7 @@ use stockade_spec::{Linux, Mount, Process, Root, Spec, User, VERSION};
 
 use crate::binds::bind;
 use crate::identity::Identity;
+use crate::idmap::Mappings;
 use crate::request::Bind;
 
 /// Where `--init` puts the first process: Docker's path.
@@ -28,6 +29,10 @@ pub(crate) struct Parts<'a> {
     /// The program that is put before the payload's, on the host.
     pub(crate) init: Option<PathBuf>,
     pub(crate) binds: &'a [Bind],
+    /// The ids of its user namespace.
+    pub(crate) mappings: Mappings<'a>,
+    /// Device files of its own that are mounted.
+    pub(crate) nodes: Vec<Mount>,
     pub(crate) image_binds: &'a [ReadOnlyBind],
     /// Files of the container's folder, each with its place in the container; a user's bind at that place counts more.
     pub(crate) own_files: Vec<(PathBuf, &'static str)>,
@@ -76,7 +81,7 @@ fn mounts(parts: &Parts<'_>, posture: Vec<Mount>, read_only: bool) -> Vec<Mount>
     let mut mounts: Vec<Mount> = posture.into_iter().filter(|mount| !hidden(mount)).collect();
     let nosuid = ["rbind", "rprivate", "nosuid", "nodev"];
     let image = |found: &ReadOnlyBind| bind(&found.source, &found.target, nosuid.iter().chain(&["ro", "rro"]));
-    mounts.extend(parts.image_binds.iter().map(image));
+    mounts.extend(parts.image_binds.iter().map(image).map(|mount| parts.mappings.shown_by(mount)));
     let access: &[&str] = if read_only { &["ro"] } else { &[] };
     for (source, target) in &parts.own_files {
         if !taken(Path::new(target)) {
@@ -86,7 +91,8 @@ fn mounts(parts: &Parts<'_>, posture: Vec<Mount>, read_only: bool) -> Vec<Mount>
     if let Some(init) = &parts.init {
         mounts.push(bind(init, Path::new(INIT), nosuid.iter().chain(&["ro"])));
     }
-    mounts.extend(parts.binds.iter().map(Bind::mount));
+    mounts.extend(parts.nodes.iter().filter(|node| !taken(&node.destination)).cloned());
+    mounts.extend(parts.binds.iter().map(|bind| parts.mappings.shown_by(bind.mount())));
     mounts.sort_by_key(|mount| mount.destination.components().count());
     mounts
 }
@@ -116,6 +122,8 @@ mod tests {
             cgroup: "/stockade/x",
             init: None,
             binds: &[],
+            mappings: Mappings { uids: &[], gids: &[] },
+            nodes: Vec::new(),
             image_binds: &[],
             own_files: crate::etc::mounted_from(Path::new("/data/containers/x")),
         };

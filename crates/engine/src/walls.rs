@@ -9,7 +9,8 @@ use stockade_spec::NamespaceType;
 use crate::engine::FindError;
 use crate::machine::{self, MachineError};
 use crate::record::{Joined, Profile};
-use crate::userns::{self, RangeError};
+use crate::request::Bind;
+use crate::userns::{self, UsersError};
 use crate::{ContainerId, Engine};
 
 /// Why a container cannot be confined as it was asked for. Nothing was changed, but that an AppArmor profile may be loaded.
@@ -26,9 +27,9 @@ pub enum WallsError {
         /// Why not.
         source: FindError,
     },
-    /// Ids for a user namespace.
+    /// The user namespace.
     #[error(transparent)]
-    Range(#[from] RangeError),
+    Users(#[from] UsersError),
     /// The machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -69,15 +70,11 @@ pub(crate) struct Walls {
     pub(crate) joined: Vec<Joined>,
 }
 
-/// The options with the ids of a private user namespace in them.
-pub(crate) fn options(engine: &Engine, asked: &Options) -> Result<Options, WallsError> {
+/// The options with the user namespace decided, and other containers by their ids.
+pub(crate) fn options(engine: &Engine, asked: &Options, binds: &[Bind]) -> Result<Options, WallsError> {
     let mut options = asked.clone();
     if options.network == NetworkMode::Bridge {
         return Err(WallsError::Bridge);
-    }
-    if options.user == UserMode::Private && options.uid_mappings.is_empty() && options.gid_mappings.is_empty() {
-        options.uid_mappings = userns::mapping("/etc/subuid".as_ref())?;
-        options.gid_mappings = userns::mapping("/etc/subgid".as_ref())?;
     }
     // By id from here on: a name may be another container's tomorrow.
     let id = |kind, text: &mut String| -> Result<(), WallsError> {
@@ -93,6 +90,10 @@ pub(crate) fn options(engine: &Engine, asked: &Options) -> Result<Options, Walls
     if let NetworkMode::Container(container) = &mut options.network {
         id(NamespaceType::Network, container)?;
     }
+    if let UserMode::Container(container) = &mut options.user {
+        id(NamespaceType::User, container)?;
+    }
+    userns::choose(engine, &mut options, binds)?;
     Ok(options)
 }
 

@@ -13,7 +13,7 @@ pub struct Entry<T: 'static> {
 }
 
 /// Makes an [`Entry`].
-const fn entry<T>(value: T, reason: &'static str) -> Entry<T> {
+pub(crate) const fn entry<T>(value: T, reason: &'static str) -> Entry<T> {
     Entry { value, reason }
 }
 
@@ -64,10 +64,15 @@ pub const READONLY_PATHS: &[Entry<&str>] = &[
 pub const NETWORK_SYSCTLS: &[Entry<(&str, &str)>] = &[
     entry(("net.ipv4.ip_unprivileged_port_start", "0"), "a user may listen on any port of the container's own network"),
     entry(
-        ("net.ipv4.ping_group_range", "0 2147483647"),
-        "ping without raw sockets; not in a user namespace, where the range is not mapped",
+        (GROUP_RANGE, "0 2147483647"),
+        "ping without raw sockets; in a user namespace for the groups that are mapped",
     ),
 ];
+
+/// The setting whose value is a range of groups.
+pub const GROUP_RANGE: &str = "net.ipv4.ping_group_range";
+/// The last group that the kernel takes in it.
+pub const LAST_GROUP: u32 = i32::MAX as u32;
 
 /// A device rule as data: allowed, kind, major, minor, access.
 type Rule = (bool, DeviceType, i64, i64, &'static str);

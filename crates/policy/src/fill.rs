@@ -1,7 +1,7 @@
 //! Writing a posture into an OCI configuration.
 
 use serde_json::value::RawValue;
-use stockade_spec::{Linux, Process, Spec};
+use stockade_spec::{Linux, NamespaceType, Process, Spec};
 
 use crate::posture::Posture;
 
@@ -68,8 +68,11 @@ impl Posture {
         linux.masked_paths.clone_from(&self.masked_paths);
         linux.readonly_paths.clone_from(&self.readonly_paths);
         linux.namespaces.clone_from(&self.namespaces);
-        linux.uid_mappings.clone_from(&self.uid_mappings);
-        linux.gid_mappings.clone_from(&self.gid_mappings);
+        // A namespace that is joined has its maps.
+        if self.namespaces.iter().any(|namespace| namespace.kind == NamespaceType::User) {
+            linux.uid_mappings.clone_from(&self.uid_mappings);
+            linux.gid_mappings.clone_from(&self.gid_mappings);
+        }
         linux.devices.clone_from(&self.devices);
         linux.resources = Some(self.resources.clone());
         linux.sysctl.clone_from(&self.sysctls);

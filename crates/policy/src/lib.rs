@@ -27,6 +27,7 @@ pub mod resources;
 pub mod seccomp;
 pub mod security;
 pub mod sysctl;
+pub mod users;
 
 pub use error::PolicyError;
 pub use fill::{FillError, Resolved};

@@ -42,7 +42,7 @@ pub struct Options {
     pub cgroup: Option<CgroupMode>,
     /// `--network`.
     pub network: NetworkMode,
-    /// The id mappings of [`UserMode::Private`].
+    /// The id mappings of the user namespace, if it is not the host's.
     pub uid_mappings: Vec<IdMapping>,
     /// The same for groups.
     pub gid_mappings: Vec<IdMapping>,

@@ -56,7 +56,7 @@ pub struct Posture {
     pub namespaces: Vec<Namespace>,
     /// The namespaces to join, each with the container that has it.
     pub joined: Vec<(NamespaceType, String)>,
-    /// The id mapping of a new user namespace, else empty.
+    /// The id mapping of the container's user namespace, new or joined, else empty.
     pub uid_mappings: Vec<IdMapping>,
     /// The same for groups.
     pub gid_mappings: Vec<IdMapping>,
@@ -146,27 +146,27 @@ impl Posture {
 
 /// Refuses options that exclude each other.
 fn conflicts(options: &Options) -> Result<(), PolicyError> {
-    let private_user = options.user == UserMode::Private;
+    let (own_user, user) = (options.user.is_own(), options.user.flag());
     let joins_network = matches!(options.network, NetworkMode::Container(_));
     let rules = [
         (options.hostname && options.uts == UtsMode::Host, "--hostname", "--uts host"),
         (options.hostname && joins_network, "--hostname", "--network container"),
-        (private_user && options.privileged, "--privileged", "--userns private"),
-        (private_user && options.pid.0 == Mode::Host, "--pid host", "--userns private"),
-        (private_user && options.network == NetworkMode::Host, "--network host", "--userns private"),
-        (private_user && options.ipc == IpcMode::Host, "--ipc host", "--userns private"),
-        (private_user && options.security.writable_cgroups, "--security-opt writable-cgroups", "--userns private"),
+        (own_user && options.privileged, "--privileged", user),
+        (own_user && options.pid.0 == Mode::Host, "--pid host", user),
+        (own_user && options.network == NetworkMode::Host, "--network host", user),
+        (own_user && options.ipc == IpcMode::Host, "--ipc host", user),
+        (own_user && options.security.writable_cgroups, "--security-opt writable-cgroups", user),
     ];
     if let Some((_, first, second)) = rules.into_iter().find(|(wrong, ..)| *wrong) {
         return Err(PolicyError::Conflict { first, second });
     }
     let mapped = !options.uid_mappings.is_empty() && !options.gid_mappings.is_empty();
-    if private_user && !mapped {
-        return Err(PolicyError::Incomplete { option: "--userns private", needs: "mappings of user and group ids" });
+    if own_user && !mapped {
+        return Err(PolicyError::Incomplete { option: user, needs: "mappings of user and group ids" });
     }
     let unmapped = options.uid_mappings.is_empty() && options.gid_mappings.is_empty();
-    if !private_user && !unmapped {
-        return Err(PolicyError::Incomplete { option: "a mapping of ids", needs: "--userns private" });
+    if !own_user && !unmapped {
+        return Err(PolicyError::Incomplete { option: "a mapping of ids", needs: "--userns auto or private" });
     }
     match options.oom_score_adj {
         Some(score) if !(-1000..=1000).contains(&score) => {
@@ -212,8 +212,11 @@ fn namespaces(options: &Options, machine: &Machine) -> (Vec<Namespace>, Vec<(Nam
         (NamespaceType::Uts, options.uts == UtsMode::Private),
         (NamespaceType::Cgroup, cgroup == CgroupMode::Private),
         (NamespaceType::Time, machine.time_namespace),
-        (NamespaceType::User, options.user == UserMode::Private),
+        (NamespaceType::User, options.user.is_new()),
     ];
+    if let UserMode::Container(container) = &options.user {
+        joined.push((NamespaceType::User, container.clone()));
+    }
     new.extend(new_or_host.into_iter().filter(|(_, private)| *private).map(|(kind, _)| kind));
     (new.into_iter().map(|kind| Namespace { kind, path: PathBuf::new() }).collect(), joined)
 }
@@ -284,9 +287,8 @@ fn sysctls(options: &Options) -> Result<BTreeMap<String, String>, PolicyError> {
     let own_ipc = matches!(options.ipc, IpcMode::Private | IpcMode::Shareable | IpcMode::None);
     let mut sysctls = BTreeMap::new();
     for (name, value) in defaults::NETWORK_SYSCTLS.iter().map(|entry| entry.value) {
-        let mapped = name != "net.ipv4.ping_group_range" || options.user == UserMode::Host;
-        if own_network && mapped {
-            sysctls.insert(name.to_owned(), value.to_owned());
+        if own_network {
+            sysctls.insert(name.to_owned(), mapped_range(name, value, options));
         }
     }
     for sysctl in &options.sysctls {
@@ -301,6 +303,14 @@ fn sysctls(options: &Options) -> Result<BTreeMap<String, String>, PolicyError> {
         sysctls.insert(sysctl.name.clone(), sysctl.value.clone());
     }
     Ok(sysctls)
+}
+
+/// The value of a setting; a range of groups ends where the container's ids do, which is all that the kernel takes.
+fn mapped_range(name: &str, value: &str, options: &Options) -> String {
+    match options.gid_mappings.iter().find(|range| range.container_id == 0) {
+        Some(range) if name == defaults::GROUP_RANGE => format!("0 {}", (range.size - 1).min(defaults::LAST_GROUP)),
+        _ => value.to_owned(),
+    }
 }
 
 /// The resource limits; of two with the same name the later one, as in Docker.

@@ -190,7 +190,10 @@ fn conflicts_are_errors() {
     let private =
         || Options { user: UserMode::Private, uid_mappings: map(), gid_mappings: map(), ..Options::default() };
     assert!(plan(&private()).is_ok());
-    assert!(!plan(&private()).unwrap().sysctls.contains_key("net.ipv4.ping_group_range"));
+    assert_eq!(plan(&private()).unwrap().sysctls["net.ipv4.ping_group_range"], "0 65535");
+    let joined = plan(&Options { user: UserMode::Container("c".into()), ..private() }).unwrap();
+    assert_eq!(joined.joined, [(NamespaceType::User, "c".to_owned())]);
+    assert!(joined.namespaces.iter().all(|namespace| namespace.kind != NamespaceType::User));
     let wrong = [
         Options { hostname: true, uts: UtsMode::Host, ..Options::default() },
         Options { hostname: true, network: NetworkMode::Container("c".into()), ..Options::default() },

@@ -26,7 +26,34 @@ fn namespaces() {
     table::<PidMode>(&["", "private", "host", "container:a1"], &["Host", "container:", "container:../x", "x", "none"]);
     table::<IpcMode>(&["none", "private", "shareable", "host", "container:x"], &["container", "hosts"]);
     table::<UtsMode>(&["", "host"], &["container:x", "none"]);
-    table::<UserMode>(&["", "host", "private"], &["keep-id", "auto", "container:x"]);
+    table::<UserMode>(
+        &[
+            "",
+            "host",
+            "private",
+            "auto",
+            "keep-id",
+            "container:x",
+            "auto:size=1000",
+            "auto:size=70000,uidmapping=0:1000:1,gidmapping=0:0:1,uidmapping=5:5:2",
+        ],
+        &[
+            "nomap",
+            "keep-id:uid=1",
+            "auto:",
+            "auto:size=0",
+            "auto:size=-1",
+            "auto:size=4294967296",
+            "auto:uidmapping=0:0:0",
+            "auto:uidmapping=0:0",
+            "auto:uidmapping=4294967295:0:2",
+            "auto:colour=red",
+            "private:x",
+            "container:",
+            "container:a/b",
+            "own",
+        ],
+    );
     table::<CgroupMode>(&["host", "private"], &["", "x"]);
     table::<NetworkMode>(&["none", "host", "bridge", "container:x"], &["", "mynet", "container:", "container:a/b"]);
 }

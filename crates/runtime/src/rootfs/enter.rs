@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, UnmountFlags};
 use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::mount::{Attributes, Change, Propagation, info, mount_setattr};
@@ -35,17 +36,24 @@ impl Root {
     /// caller's mount namespace off from the host's: nothing that is mounted from now on travels there.
     ///
     /// The caller must be in a mount namespace of the container's. With `tie` [`Propagation::Slave`] what is mounted there on
-    /// the host arrives.
+    /// the host arrives. `given` is a copy that [`detached_root`] made, for a caller that may not walk to the folder: it is
+    /// attached there if the caller may, and else on the host's root, where the host's files stay in reach by their paths.
     ///
     /// # Errors
     /// [`RootfsError`] naming the folder: it is missing, no folder, or was replaced meanwhile.
-    pub fn prepare(path: &Path, tie: Propagation) -> Result<Self, RootfsError> {
+    pub fn prepare(path: &Path, tie: Propagation, given: Option<&OwnedFd>) -> Result<Self, RootfsError> {
         let slave = Change { propagation: Some(Propagation::Slave), ..Change::default() };
         mount_setattr(CWD, c"/", true, slave).map_err(at("cut off the mounts below", Path::new("/")))?;
-        let fail = |cause| RootfsError { action: "use as root file system", object: path.to_owned(), source: cause };
-        let tree = mount::copy_of(path, true, tie).map_err(fail)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(at("use as root file system", path))?;
+        let folder = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::ACCESS) if given.is_some() => rustix::fs::open("/", flags, Mode::empty()),
+            opened => opened,
+        };
+        let folder = folder.map_err(at("use as root file system", path))?;
+        let tree = match given {
+            Some(tree) => rustix::io::fcntl_dupfd_cloexec(tree, 3).map_err(at("use as root file system", path))?,
+            None => mount::copy_of(path, true, tie).map_err(at("use as root file system", path))?,
+        };
         let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(&tree, c"", &folder, c"", attach).map_err(at("use as root file system", path))?;
         Ok(Self { mount: tree, path: path.to_owned(), anchors: Anchors::default() })
@@ -122,6 +130,19 @@ impl Root {
         let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let here = resolve::open_in_root(CWD, "/", folder, Mode::empty())?;
         if same_mount(here.as_fd(), self.as_fd())? { Ok(()) } else { Err(Cause::Redirected) }
+    }
+}
+
+/// The folder `path` of the host with all that is mounted below it, attached nowhere, for [`Root::prepare`] in a user namespace
+/// whose root need not be let in to where the folder is. `None` if this process may not mount: then the caller there has to.
+///
+/// # Errors
+/// [`RootfsError`] naming the folder.
+pub fn detached_root(path: &Path, tie: Propagation) -> Result<Option<OwnedFd>, RootfsError> {
+    match mount::copy_of(path, true, tie) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(Cause::Kernel(error)) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => Ok(None),
+        Err(cause) => Err(at("use as root file system", path)(cause)),
     }
 }
 

@@ -24,7 +24,7 @@ use rustix::fs::{Mode, OFlags};
 use stockade_kernel::mount::stat::same_mount;
 use stockade_kernel::resolve;
 
-pub use enter::{Root, Way};
+pub use enter::{Root, Way, detached_root};
 pub use mount::detached_bind;
 
 /// What could not be done to the root file system. Whatever was mounted before goes with the mount namespace.

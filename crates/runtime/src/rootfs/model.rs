@@ -26,6 +26,15 @@ pub struct Rootfs {
     pub readonly_paths: Vec<PathBuf>,
 }
 
+impl Rootfs {
+    /// What the container's root has to do with the mounts of the host that it is a copy of. A root that is to be shared gets
+    /// peers of its own: those of the host would see the container's mounts.
+    #[must_use]
+    pub fn tie(&self) -> Propagation {
+        if self.propagation.to == Propagation::Slave { Propagation::Slave } else { Propagation::Private }
+    }
+}
+
 /// A change of propagation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PropagationChange {

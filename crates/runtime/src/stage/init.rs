@@ -5,7 +5,6 @@ use std::io;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Signal, Uid};
-use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::Procfs;
 use stockade_kernel::{exec, keyring, netlink, sched};
@@ -204,9 +203,7 @@ fn names(plan: &Plan) -> Result<(), Failure> {
 fn root(prepared: &Prepared) -> Result<Root, Failure> {
     let plan = &prepared.plan.rootfs;
     let name = "prepare the root file system";
-    // A root that is to be shared gets peers of its own: those of the host would see the container's mounts.
-    let tie = if plan.propagation.to == Propagation::Slave { Propagation::Slave } else { Propagation::Private };
-    let root = step(name, || Root::prepare(&plan.path, tie))?;
+    let root = step(name, || Root::prepare(&plan.path, plan.tie(), prepared.root.as_ref()))?;
     for (mount, tree) in plan.mounts.iter().zip(&prepared.trees) {
         step(name, || match mount.source {
             MountSource::Cgroup { readonly } => cgroup_mounts::mount(&root, mount, &prepared.group.places(), readonly),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use serde_json::value::RawValue;
 use stockade_apparmor::{ProfileName, Selection};
@@ -12,7 +12,7 @@ use stockade_cgroups::Group;
 use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::{Procfs, Subject};
-use stockade_namespaces::{IdMaps, observe};
+use stockade_namespaces::{HolderError, IdMaps, observe};
 use stockade_spec::{ContainerStatus, State};
 
 use super::console::Console;
@@ -153,6 +153,7 @@ pub struct Prepared {
     pub(super) payload: Option<Payload>,
     pub(super) group: Group,
     pub(super) joined: Vec<(Namespaces, OwnedFd)>,
+    pub(super) root: Option<OwnedFd>,
     pub(super) trees: Vec<Option<OwnedFd>>,
     pub(super) expected: ExpectedNamespaces,
     pub(super) state: State,
@@ -194,10 +195,14 @@ impl Prepared {
             joined: inodes.map_err(|errno| PrepareError::OwnNamespaces(errno.into()))?,
         };
         let other_user = expected.is_in_other_user_namespace();
-        let trees = plan.rootfs.mounts.iter().map(|mount| tree(mount, plan.namespaces.maps(), other_user));
-        let trees = trees.collect::<Result<_, _>>()?;
+        let root = match other_user {
+            true => rootfs::detached_root(&plan.rootfs.path, plan.rootfs.tie())?,
+            false => None,
+        };
+        let mut trees = Trees { own: plan.namespaces.maps(), other_user, made: Vec::new() };
+        let trees = plan.rootfs.mounts.iter().map(|mount| trees.tree(mount)).collect::<Result<_, _>>()?;
         let state = State { status: ContainerStatus::Creating, ..state };
-        Ok(Self { plan, payload, group, joined, trees, expected, state, keyring, way })
+        Ok(Self { plan, payload, group, joined, root, trees, expected, state, keyring, way })
     }
 
     /// Whether the container's ids are not the host's.
@@ -233,27 +238,49 @@ pub(super) fn open_namespace(kind: Namespaces, path: &Path) -> Result<(Namespace
     open().map_err(|source| PrepareError::Namespace { kind, path: path.to_owned(), source })
 }
 
-/// The mount as a detached tree, if only the host's root can make it: a bind mount that shows other ids, one that is a peer of
-/// the host's mount, for in the container's mount namespace it would be a slave, or any that goes into another user namespace,
-/// whose root may not be let in to where the source is. There none is a peer: what is mounted there must not come out.
-fn tree(mount: &MountPlan, own: Option<&IdMaps>, other_user: bool) -> Result<Option<OwnedFd>, PrepareError> {
-    let tie = if other_user && mount.tie() == Propagation::Shared { Propagation::Slave } else { mount.tie() };
-    let needs_host = other_user || mount.id_map.is_some() || tie == Propagation::Shared;
-    if !matches!(mount.source, MountSource::Bind { .. }) || !needs_host {
-        return Ok(None);
-    }
-    let fail = |source| PrepareError::IdMap { destination: mount.destination.clone(), source };
-    let namespace = match &mount.id_map {
-        None => None,
-        Some(map) => {
-            let maps = match (&map.maps, own) {
-                (Some((uids, gids)), _) => mount_maps(uids, gids).map_err(|error: PlanError| fail(error.into()))?,
-                (None, Some(own)) => own.clone(),
-                (None, None) => return Err(fail("the container has no maps of its own".into())),
-            };
-            Some(stockade_namespaces::user_namespace_with(&maps).map_err(|error| fail(error.into()))?)
+/// Makes the mounts that only the host's root can make, and the user namespaces that they show ids by, each once.
+struct Trees<'a> {
+    own: Option<&'a IdMaps>,
+    other_user: bool,
+    made: Vec<(IdMaps, OwnedFd)>,
+}
+
+impl Trees<'_> {
+    /// The mount as a detached tree, if only the host's root can make it: a bind mount that shows other ids, one that is a peer of
+    /// the host's mount, for in the container's mount namespace it would be a slave, or any that goes into another user namespace,
+    /// whose root may not be let in to where the source is. There none is a peer: what is mounted there must not come out.
+    fn tree(&mut self, mount: &MountPlan) -> Result<Option<OwnedFd>, PrepareError> {
+        let shared = mount.tie() == Propagation::Shared;
+        let tie = if self.other_user && shared { Propagation::Slave } else { mount.tie() };
+        let needs_host = self.other_user || mount.id_map.is_some() || tie == Propagation::Shared;
+        if !matches!(mount.source, MountSource::Bind { .. }) || !needs_host {
+            return Ok(None);
         }
-    };
-    let namespace = namespace.as_ref().map(rustix::fd::AsFd::as_fd);
-    Ok(Some(rootfs::detached_bind(mount, tie, namespace)?))
+        let fail = |source| PrepareError::IdMap { destination: mount.destination.clone(), source };
+        let namespace = match &mount.id_map {
+            None => None,
+            Some(map) => {
+                let maps = match (&map.maps, self.own) {
+                    (Some((uids, gids)), _) => mount_maps(uids, gids).map_err(|error: PlanError| fail(error.into()))?,
+                    (None, Some(own)) => own.clone(),
+                    (None, None) => return Err(fail("the container has no maps of its own".into())),
+                };
+                Some(self.namespace(maps).map_err(|error| fail(error.into()))?)
+            }
+        };
+        Ok(Some(rootfs::detached_bind(mount, tie, namespace)?))
+    }
+
+    /// The user namespace with these maps.
+    fn namespace(&mut self, maps: IdMaps) -> Result<BorrowedFd<'_>, HolderError> {
+        let index = match self.made.iter().position(|(others, _)| *others == maps) {
+            Some(index) => index,
+            None => {
+                let namespace = stockade_namespaces::user_namespace_with(&maps)?;
+                self.made.push((maps, namespace));
+                self.made.len() - 1
+            }
+        };
+        Ok(self.made[index].1.as_fd())
+    }
 }
