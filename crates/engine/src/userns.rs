@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fd::AsFd;
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_policy::namespaces::{AutoIds, IpcMode, Mode, NetworkMode, UserMode};
 use stockade_policy::users::HostUsers;
@@ -11,7 +10,7 @@ use stockade_policy::{Notice, Options};
 use stockade_spec::{IdMapping, NamespaceType};
 
 use crate::container::ContainerError;
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::identity::Identity;
 use crate::idmap::{Below, Mappings, can_show_others, host_id};
 use crate::request::Bind;
@@ -19,9 +18,7 @@ use crate::subids::{FEWEST, Ids, Kind, RangeError, shared};
 use crate::{ContainerId, Engine};
 
 /// The user namespace of a container that asks for none, and for nothing of the host's.
-const DEFAULT: UserMode = UserMode::Host;
-/// The file below the exec folder that says of which file system it is known that it can show other ids: asked once a boot.
-const KNOWN: &str = "id-mapped";
+const DEFAULT: UserMode = UserMode::Auto(AutoIds { size: None, uids: Vec::new(), gids: Vec::new() });
 
 /// Why a container cannot have the user namespace that it is to have. Nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -151,20 +148,26 @@ fn by_default(
     if DEFAULT == UserMode::Host {
         return Ok(());
     }
-    let why = match HostUsers::of(options) {
+    let shared = |why: String| format!("the container's user ids are the host's: {why}");
+    let notice = match HostUsers::of(options) {
         // It says so itself.
         Some(HostUsers::Shared(_)) => return Ok(()),
-        Some(HostUsers::Needed(flag)) => format!("{flag} is of no use otherwise"),
-        None if engine.runtime_is_foreign() => format!("{} is not stake", engine.runtime().display()),
+        Some(HostUsers::Needed(flag)) => Notice::Shared(shared(format!("{flag} is of no use with others"))),
+        None if engine.runtime_is_foreign() => {
+            Notice::Degraded(shared(format!("{} is not stake", engine.runtime().display())))
+        }
         None => match unshowable(engine, binds)? {
-            Some(path) => format!("{} has no id-mapped mounts", path.display()),
+            Some(path) if path == engine.places().data => {
+                Notice::Degraded(shared(format!("{} has no id-mapped mounts", path.display())))
+            }
+            Some(path) => Notice::Shared(shared(format!("{} has no id-mapped mounts", path.display()))),
             None => {
                 options.user = DEFAULT;
                 return Ok(());
             }
         },
     };
-    options.security.notices.push(Notice::Degraded(format!("the container's user ids are the host's: {why}")));
+    options.security.notices.push(notice);
     Ok(())
 }
 
@@ -229,19 +232,16 @@ fn unshowable(engine: &Engine, binds: &[Bind]) -> Result<Option<PathBuf>, UsersE
     Ok(None)
 }
 
-/// Whether the layers can be shown with other ids.
+/// Whether the layers can be shown with other ids. That they can is asked once a boot: an empty file in the exec folder says so.
 fn layers_can(engine: &Engine, data: &Path) -> Result<bool, UsersError> {
-    let device = rustix::fs::stat(data).map_err(FileError::at("look at", data))?.st_dev.to_string();
-    let exec = &engine.places().exec;
-    let folder = files::open_folder(exec).map_err(FileError::at("open", exec))?;
-    let known = files::read(folder.as_fd(), KNOWN).map_err(FileError::at("read", exec.join(KNOWN)))?;
-    if known.as_deref() == Some(device.as_bytes()) {
+    let device = rustix::fs::stat(data).map_err(FileError::at("look at", data))?.st_dev;
+    let known = engine.places().exec.join(format!("id-mapped-{device}"));
+    if known.try_exists().map_err(FileError::at("look at", &known))? {
         return Ok(true);
     }
     let can = probe(data, Below::Not)?;
     if can {
-        let written = files::replace(folder.as_fd(), KNOWN, device.as_bytes());
-        written.map_err(FileError::at("write", exec.join(KNOWN)))?;
+        std::fs::write(&known, "").map_err(FileError::at("write", known))?;
     }
     Ok(can)
 }

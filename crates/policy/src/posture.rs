@@ -22,6 +22,8 @@ use crate::sysctl::Owner;
 pub enum Notice {
     /// A wall is weaker than the default because the machine cannot make it.
     Degraded(String),
+    /// A wall is weaker than the default because of something that this container is given.
+    Shared(String),
     /// A spelling that will not be accepted for ever.
     Deprecated(String),
 }
@@ -29,6 +31,7 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Shared(text) => out.write_str(text),
             Self::Degraded(text) => write!(out, "degraded: {text}"),
             Self::Deprecated(text) => write!(out, "deprecated: {text}"),
         }

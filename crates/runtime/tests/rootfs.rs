@@ -152,7 +152,7 @@ fn links_in_the_image_stay_inside(place: &Place) {
     symlink(&place.outside, place.root.join("link")).unwrap();
     let source = tempfile::tempdir().unwrap();
     std::fs::write(source.path().join("file"), "x").unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     // The link dangles in the container, so that there is no place to mount on.
     assert!(root.mount(&bind(source.path(), "/link/a"), None).is_err());
     root.mount(&bind(source.path(), "/new/a"), None).unwrap();
@@ -161,7 +161,7 @@ fn links_in_the_image_stay_inside(place: &Place) {
 }
 
 fn attributes_are_in_force(place: &Place) {
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let mut mount = tmpfs("/t", &[("mode", "0700"), ("size", "65536")]);
     mount.attributes.set = Attributes::NO_SUID | Attributes::NO_DEV | Attributes::NO_EXEC | Attributes::READ_ONLY;
     root.mount(&mount, None).unwrap();
@@ -175,9 +175,9 @@ fn attributes_are_in_force(place: &Place) {
 fn recursive_read_only_reaches_below(place: &Place) {
     let source = tempfile::tempdir().unwrap();
     std::fs::create_dir(source.path().join("below")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     for (recursive, destination) in [(false, "/flat"), (true, "/deep")] {
-        let tree = Root::prepare(source.path(), Propagation::Private).unwrap();
+        let tree = Root::prepare(source.path(), Propagation::Private, None).unwrap();
         tree.mount(&tmpfs("/below", &[]), None).unwrap();
         let mut mount = bind(source.path(), destination);
         *(if recursive { &mut mount.recursive_attributes } else { &mut mount.attributes }) = read_only();
@@ -188,7 +188,7 @@ fn recursive_read_only_reaches_below(place: &Place) {
 }
 
 fn a_refused_option_is_explained(place: &Place) {
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let error: RootfsError = root.mount(&tmpfs("/t", &[("size", "many")]), None).unwrap_err();
     let mut text = String::new();
     let mut next: Option<&dyn std::error::Error> = Some(&error);
@@ -207,7 +207,7 @@ fn a_new_file_system_starts_with_what_was_there(place: &Place) {
     chown(folder.join("file"), Some(7), Some(8)).unwrap();
     std::fs::set_permissions(folder.join("file"), PermissionsExt::from_mode(0o4750)).unwrap();
     symlink(&place.outside, folder.join("link")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let mut mount = tmpfs("/t", &[]);
     mount.copy_up = true;
     mount.attributes = read_only();
@@ -228,7 +228,7 @@ fn masks_cover_files_and_folders(place: &Place) {
     std::fs::write(place.root.join("folder/secret"), "s").unwrap();
     std::fs::write(place.root.join("secret"), "s").unwrap();
     std::fs::create_dir(place.root.join("kept")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let covers = Covers::prepare(&root).unwrap();
     for path in ["/folder", "/secret", "/missing", "/secret/missing"] {
         root.mask(Path::new(path), &covers).unwrap();
@@ -248,7 +248,7 @@ fn cve_2025_31133_null_device_of_the_image(place: &Place) {
     for file in ["secret", "masked"] {
         std::fs::write(place.root.join(file), "s").unwrap();
     }
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     root.mask(Path::new("/masked"), &Covers::prepare(&root).unwrap()).unwrap();
     assert!(is_null(&place.root.join("masked")));
     assert!(root.make_device(&null_node(), NodeSource::Make).is_err());
@@ -257,7 +257,7 @@ fn cve_2025_31133_null_device_of_the_image(place: &Place) {
 
 fn cve_2026_41579_dev_is_a_link(place: &Place) {
     symlink(&place.outside, place.root.join("dev")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     assert!(root.make_device(&null_node(), NodeSource::Make).is_err());
     assert!(root.make_device_links().is_err());
     assert!(root.make_device(&null_node(), NodeSource::BindFromHost).is_err());
@@ -266,7 +266,7 @@ fn cve_2026_41579_dev_is_a_link(place: &Place) {
 fn cve_2026_88264_console_is_a_link(place: &Place) {
     std::fs::create_dir(place.root.join("dev")).unwrap();
     symlink(place.outside.join("made"), place.root.join("dev/console")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let devpts = MountSource::New {
         kind: "devpts".into(),
         source: "devpts".into(),
@@ -286,7 +286,7 @@ fn cve_2026_88264_console_is_a_link(place: &Place) {
 
 fn a_foreign_device_is_not_taken(place: &Place) {
     std::fs::create_dir(place.root.join("dev")).unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     root.make_device(&null_node(), NodeSource::Make).unwrap();
     assert!(is_null(&place.root.join("dev/null")));
     let wrong = DeviceNode { minor: 5, ..null_node() };
@@ -307,7 +307,7 @@ fn cve_2021_30465_swapped_folders(place: &Place) {
             rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &b, flags).unwrap();
         }
     };
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let mut made = 0;
     for _ in 0..2000 {
         made += u32::from(root.mount(&tmpfs("/a/t", &[]), None).is_ok());
@@ -322,7 +322,7 @@ fn cve_2021_30465_swapped_folders(place: &Place) {
 fn the_host_is_gone_after_entering(place: &Place) {
     std::fs::create_dir(place.root.join("proc")).unwrap();
     std::fs::write(place.root.join("mine"), "").unwrap();
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let proc = MountSource::New { kind: "proc".into(), source: "proc".into(), options: Vec::new(), readonly: false };
     root.mount(&plan(proc, "/proc"), None).unwrap();
     root.enter(Way::Pivot, PRIVATE, true).unwrap();
@@ -334,7 +334,7 @@ fn the_host_is_gone_after_entering(place: &Place) {
 }
 
 fn the_host_sees_no_mount(place: &Place) {
-    let root = Root::prepare(&place.root, Propagation::Private).unwrap();
+    let root = Root::prepare(&place.root, Propagation::Private, None).unwrap();
     let mut mount = tmpfs("/t", &[]);
     mount.propagation = vec![PropagationChange { to: Propagation::Shared, recursive: true }];
     root.mount(&mount, None).unwrap();

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
-use crate::mapped::{self, Mapped};
+use crate::mapped;
 use crate::overlay::{self, Failure, Overlay};
 
 /// The folders of a container's root file system, all in the container's own folder.
@@ -148,13 +148,17 @@ impl ContainerRoot {
         let explained = |failure: Failure| self.explained(&failure);
         match ids {
             Ids::Host => self.attach(&layers, &work, &target),
-            // `work` is where nobody looks in this mount namespace; overlayfs was given the folder below.
             Ids::Mapped(namespace) => {
-                let make = |mapped: &mut Mapped<'_>| {
-                    let lowers = layers.iter().map(|layer| mapped.folder(layer).map_err(explained));
-                    self.attach(&lowers.collect::<Result<Vec<_>, _>>()?, &work, &target)
-                };
-                mapped::with(&self.work, namespace, make, explained)
+                let shown = layers.iter().map(|layer| mapped::shown(layer, namespace).map_err(explained));
+                let lowers = shown.collect::<Result<Vec<_>, _>>()?;
+                let make = || self.attach(&lowers, &work, &target);
+                match make() {
+                    // `work` is where nobody looks in this mount namespace; overlayfs was given the folder below.
+                    Err(MountError::Mount { source, .. } | MountError::Upper { source, .. }) if is_invalid(&source) => {
+                        mapped::while_attached(&self.work, &lowers, make, explained)
+                    }
+                    made => made,
+                }
             }
         }
     }
@@ -213,6 +217,11 @@ impl ContainerRoot {
         }
         outcome
     }
+}
+
+/// What kernels say of a mount that they do not take.
+fn is_invalid(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
 /// Opens a folder of the overlay. A link as last name is refused.
