@@ -18,7 +18,7 @@ use crate::subids::{FEWEST, Ids, Kind, RangeError, shared};
 use crate::{ContainerId, Engine};
 
 /// The user namespace of a container that asks for none, and for nothing of the host's.
-const DEFAULT: UserMode = UserMode::Auto(AutoIds { size: None, uids: Vec::new(), gids: Vec::new() });
+const DEFAULT: UserMode = UserMode::Host;
 
 /// Why a container cannot have the user namespace that it is to have. Nothing was made.
 #[derive(Debug, thiserror::Error)]

@@ -115,6 +115,9 @@ pub const MOUNTS: &[Entry<MountEntry>] = &[
     ),
 ];
 
+/// The group of terminals, `tty` everywhere: `gid=5` above.
+pub const TTY_GROUP: u32 = 5;
+
 /// Docker's size of `/dev/shm`, 64 MiB.
 pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 

@@ -265,6 +265,10 @@ fn adapted(mut mount: Mount, options: &Options, machine: &Machine) -> Option<Mou
         "/sys/fs/cgroup" if options.security.writable_cgroups || options.privileged && !options.read_only => {
             writable(&mut mount);
         }
+        // The kernel takes no group that is not mapped; terminals then have that of who opens them.
+        "/dev/pts" if !maps(&options.gid_mappings, defaults::TTY_GROUP) => {
+            mount.options.retain(|option| !option.starts_with("gid="));
+        }
         "/dev/shm" => match &options.ipc {
             IpcMode::None | IpcMode::Container(_) => return None,
             IpcMode::Host => return Some(bind(mount, machine.host_shm.clone())),
@@ -276,6 +280,12 @@ fn adapted(mut mount: Mount, options: &Options, machine: &Machine) -> Option<Mou
         _ => {}
     }
     Some(mount)
+}
+
+/// Whether a container with these mappings has the id: all where none are mapped.
+fn maps(mappings: &[IdMapping], id: u32) -> bool {
+    let holds = |range: &IdMapping| id.checked_sub(range.container_id).is_some_and(|offset| offset < range.size);
+    mappings.is_empty() || mappings.iter().any(holds)
 }
 
 /// `mount` as a bind mount of the host's.

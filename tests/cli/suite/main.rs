@@ -12,4 +12,5 @@ mod refusals;
 mod storage;
 mod streams;
 mod terminal;
+mod userns;
 mod walls;

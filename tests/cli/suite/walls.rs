@@ -188,32 +188,6 @@ fn namespaces_of_another_container() {
 }
 
 #[test]
-fn a_user_namespace_of_its_own() {
-    requires!(root, stockade, busybox_packed, unshare, user_namespaces);
-    let stockade = Stockade::new();
-    let ranges = stockade.folder().join("ranges");
-    std::fs::write(&ranges, "stockade:200000:65536\n").unwrap();
-    let volume = stockade.folder().join("volume");
-    std::fs::create_dir(&volume).unwrap();
-    // The files of the host that give the ranges, in a mount namespace that ends with the command.
-    let line = stockade.command_line().iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-    let payload = "cat /proc/self/uid_map; id -u; stat -c %u /etc/passwd; readlink /proc/self/ns/user; echo x > /volume/x; touch /y";
-    let script = format!(
-        "mount --bind {0} /etc/subuid && mount --bind {0} /etc/subgid && {line} run --rm --userns=private -v {1}:/volume {2} sh -c '{payload}'",
-        ranges.display(),
-        volume.display(),
-        stockade.image(),
-    );
-    let done = Call::new("unshare").args(["-m", "sh", "-c", &script]).run();
-    let done = done.ok();
-    let lines: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[..3], [vec!["0", "200000", "65536"], vec!["0"], vec!["0"]], "{done:?}");
-    assert_ne!(lines[3][0], read_link("/proc/self/ns/user").unwrap().to_str().unwrap());
-    // Root in there is nobody on the host, whose folder is root's.
-    assert!(done.stderr.contains("/volume/x: Permission denied") && !done.stderr.contains("/y"), "{done:?}");
-}
-
-#[test]
 fn no_socket_is_abstract() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();

@@ -2,6 +2,7 @@
 //! attack. `inside COMMAND [ARGUMENTS]`; see [`COMMANDS`].
 
 mod hunt;
+mod lend;
 mod raw;
 
 use std::io::{self, Read, Write};
@@ -15,6 +16,7 @@ use stockade_kernel::seccomp::{Abi, Probe};
 
 /// What the probe can do.
 const COMMANDS: &[(&str, Command)] = &[
+    ("borrow", lend::borrow),
     ("census", |_| census()),
     ("cwd", |_| Ok(json!(std::env::current_dir()?))),
     ("eat-memory", eat_memory),
@@ -24,6 +26,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("gate-386", gate_386),
     ("groups", |_| Ok(rustix::process::getgroups()?.iter().map(|gid| json!(gid.as_raw())).collect())),
     ("hunt", |arguments| hunt::hunt(Duration::from_secs(number(arguments, 0)?))),
+    ("lend", lend::lend),
     ("mounts", |_| Ok(json!(std::fs::read_to_string("/proc/self/mountinfo")?.lines().collect::<Vec<_>>()))),
     ("poll-fds", poll_fds),
     ("socket", socket),
