@@ -89,3 +89,15 @@ fn without_pivot_a_user_namespace_is_refused() {
     bundle.run_call(&["--no-pivot"]).run().refuses(&["the host has mounted on"]);
     bundle.assert_gone();
 }
+
+#[test]
+fn a_user_namespaces_root_need_not_be_let_in_to_where_its_root_is() {
+    requires!(root, stake, busybox_image, user_namespaces);
+    let script = "id -u; ls -d /bin/busybox; ls -d /var/lib/dpkg /lost+found 2>&1; true";
+    let bundle = in_user_namespace(Bundle::busybox()).sh(script);
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(bundle.folder(), closed).unwrap();
+    let done = bundle.run().ok();
+    assert!(done.stdout.starts_with("0\n/bin/busybox\n"), "{done:?}");
+    assert_eq!(done.stdout.matches("No such file").count(), 2, "nothing of the host's: {done:?}");
+}

@@ -21,7 +21,7 @@ pub(crate) struct NamespaceFlags {
     /// Host name: private or host
     #[arg(long, value_name = "MODE")]
     pub(crate) uts: Option<UtsMode>,
-    /// User ids: host (the default) or private, which maps them by /etc/subuid and /etc/subgid
+    /// User ids: host (the default), auto[:size=COUNT] (the container's own), private (shared by all such), keep-id or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) userns: Option<UserMode>,
     /// Control groups: private or host
