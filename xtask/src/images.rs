@@ -3,9 +3,11 @@
 //! `target/images/busybox/rootfs` is a root file system around Debian's static busybox, `target/images/debian/rootfs` the
 //! smallest Debian with a few tools; beside it, where skopeo and umoci are, the same as an OCI layout (`oci`), OCI archives
 //! with gzip (`oci.tar`) and zstd (`oci-zstd.tar`), and Docker archives of the old (`docker.tar`) and the new form
-//! (`docker-layout.tar`).
+//! (`docker-layout.tar`). Images that are made by a rule (`layers`, `files`, `large`) are layouts only, and made when a bench asks
+//! for them.
 
 mod debian;
+mod generated;
 mod pack;
 
 use std::fs::{create_dir, create_dir_all, set_permissions};
@@ -16,6 +18,8 @@ use std::process::Command;
 use stockade_testkit::programs::on_path;
 
 use crate::command::{folder, metadata};
+
+pub(crate) use generated::make as make_generated;
 
 /// Changes when a recipe does, so that images of an older one are made anew.
 const RECIPE: &str = "2";

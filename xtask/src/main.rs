@@ -20,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci             format, lints, tidy, release build, tests
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
   bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
+  bench images [ROUNDS [IMAGE...]]
+                 compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
   images         make the test images that are missing
   stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know
@@ -33,6 +35,10 @@ fn main() -> ExitCode {
         ["test"] => return tests::run(None, &[]),
         ["test", filter] => return tests::run(Some(filter), &[]),
         ["bench"] => bench::run(bench::ROUNDS),
+        ["bench", "images"] => bench::images::run(bench::images::ROUNDS, &[]),
+        ["bench", "images", rounds, names @ ..] => {
+            rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
+        }
         ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
         ["images"] => images::make(),
         ["stockade", rest @ ..] => stockade::execute(rest),

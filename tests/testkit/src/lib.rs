@@ -17,6 +17,7 @@
 pub mod bundle;
 pub mod call;
 pub mod cgroup;
+pub mod generated;
 pub mod handed;
 pub mod hostile;
 pub mod layout;

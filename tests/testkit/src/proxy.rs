@@ -182,7 +182,10 @@ impl Shared {
         fault: Fault,
     ) -> io::Result<()> {
         match fault {
-            Fault::Refuse => return Ok(self.note(request, fault, 0)),
+            Fault::Refuse => {
+                self.note(request, fault, 0);
+                return Ok(());
+            }
             Fault::Delay(time) => std::thread::sleep(time),
             Fault::Status(code) => {
                 self.note(request, fault, 0);
