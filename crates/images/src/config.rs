@@ -44,6 +44,10 @@ pub enum ConfigError {
 struct Document {
     architecture: String,
     os: String,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default)]
+    created: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     config: Wishes,
     rootfs: RootFs,
@@ -105,36 +109,37 @@ pub(crate) struct Outline {
 /// # Errors
 /// See [`ConfigError`].
 pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, ConfigError> {
-    #[derive(Deserialize)]
-    struct Document {
-        architecture: String,
-        os: String,
-        #[serde(default)]
-        variant: Option<String>,
-        #[serde(default)]
-        created: Option<String>,
-        rootfs: RootFs,
-    }
-    let document: Document = serde_json::from_slice(bytes).map_err(ConfigError::Json)?;
-    Ok(Outline {
-        platform: Platform::new(&document.os, &document.architecture, document.variant.as_deref().unwrap_or_default()),
-        created: document.created,
-        diff_ids: document.rootfs.read()?,
-    })
+    read(bytes).map(|(_wishes, outline)| outline)
 }
 
-/// Reads a configuration: the wishes and the digests of the uncompressed layers, lowest first.
+/// Reads a configuration for this machine: the wishes and the digests of the uncompressed layers, lowest first.
 ///
 /// # Errors
 /// See [`ConfigError`].
 pub(crate) fn parse(bytes: &[u8]) -> Result<(ImageConfig, Vec<Digest>), ConfigError> {
-    let document: Document = serde_json::from_slice(bytes).map_err(ConfigError::Json)?;
-    if document.os != "linux" || document.architecture != machine() {
-        let theirs = format!("{}/{}", document.os, document.architecture).escape_debug().to_string();
-        return Err(ConfigError::Platform(theirs, format!("linux/{}", machine())));
+    let (wishes, outline) = read(bytes)?;
+    // Variants are for indexes: what an image says of its own is not to be relied on.
+    let bare = Platform::new(outline.platform.os(), outline.platform.architecture(), "");
+    if Platform::machine().rank(&bare).is_none() {
+        let theirs = format!("{}/{}", bare.os(), bare.architecture()).escape_debug().to_string();
+        return Err(ConfigError::Platform(theirs, Platform::machine().to_string()));
     }
-    let diff_ids = document.rootfs.read()?;
-    Ok((document.config.check()?, diff_ids))
+    Ok((wishes, outline.diff_ids))
+}
+
+/// Reads a configuration, whatever machine it is for.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub(crate) fn read(bytes: &[u8]) -> Result<(ImageConfig, Outline), ConfigError> {
+    let document: Document = serde_json::from_slice(bytes).map_err(ConfigError::Json)?;
+    let variant = document.variant.unwrap_or_default();
+    let outline = Outline {
+        platform: Platform::new(&document.os, &document.architecture, &variant),
+        created: document.created,
+        diff_ids: document.rootfs.read()?,
+    };
+    Ok((document.config.check()?, outline))
 }
 
 impl RootFs {

@@ -41,10 +41,10 @@ impl Compression {
         })
     }
 
-    /// Reads `part` decompressed. What is broken, or becomes too large, is an error of reading.
-    pub(crate) fn read(self, part: Part) -> Box<dyn Read> {
-        let left = allowance(part.size());
-        let buffered = BufReader::with_capacity(64 << 10, part);
+    /// Reads `from`, which has `size` bytes, decompressed. What is broken, or becomes too large, is an error of reading.
+    pub(crate) fn read<'a>(self, from: impl Read + 'a, size: u64) -> Box<dyn Read + 'a> {
+        let left = allowance(size);
+        let buffered = BufReader::with_capacity(64 << 10, from);
         match self {
             Self::None => Box::new(buffered),
             Self::Gzip => Box::new(Bounded { from: MultiGzDecoder::new(buffered), left }),

@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use sha2::Digest as _;
-use stockade_storage::{Digest, Layers};
+use stockade_storage::{Digest, EnsureError, Layers};
 
+use crate::content::StoredLayer;
 use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::store::Part;
@@ -71,7 +72,8 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     Ok(lowers)
 }
 
-fn one(layers: &Layers, layer: Packed) -> Result<PathBuf, ImageError> {
+/// Unpacks one layer where it was not before.
+pub(crate) fn one(layers: &Layers, layer: Packed) -> Result<PathBuf, ImageError> {
     if let Some(folder) = layers.find(&layer.diff_id) {
         return Ok(folder);
     }
@@ -83,7 +85,15 @@ fn one(layers: &Layers, layer: Packed) -> Result<PathBuf, ImageError> {
             return Err(ImageError::Digest { expected, found });
         }
     }
-    Ok(layers.ensure(&layer.diff_id, layer.compression.read(layer.part))?)
+    Ok(layers.ensure(&layer.diff_id, layer.compression.read(layer.part.clone(), layer.part.size()))?)
+}
+
+/// Unpacks the layer from its blob while that arrives, if it was not unpacked before.
+///
+/// # Errors
+/// If it is not what it should be, or `blob` cannot be read to its end.
+pub(crate) fn unpack(layers: &Layers, layer: &StoredLayer, blob: &mut dyn Read) -> Result<(), EnsureError> {
+    layers.ensure(&layer.diff_id, layer.compression.read(blob, layer.blob.size)).map(drop)
 }
 
 fn digest(mut part: Part) -> io::Result<Digest> {

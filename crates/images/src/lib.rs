@@ -17,6 +17,7 @@ mod layers;
 mod load;
 mod oci;
 mod platform;
+pub mod pull;
 mod reference;
 mod rootfs;
 mod store;

@@ -180,6 +180,19 @@ impl BlobWriter<'_> {
         self.finish()
     }
 
+    /// Compares the digest of all that is there; content that is wrong is dropped.
+    ///
+    /// # Errors
+    /// [`IngestError::Digest`].
+    pub(crate) fn check(&self) -> Result<(), IngestError> {
+        let found = Digest::finish(self.hasher.clone());
+        if found == self.digest {
+            return Ok(());
+        }
+        self.remove_partial()?;
+        Err(IngestError::Digest { expected: self.digest, found })
+    }
+
     /// Compares size and digest and gives the blob its name, on the disk.
     ///
     /// # Errors
@@ -188,11 +201,7 @@ impl BlobWriter<'_> {
         if self.written < self.size {
             return Err(IngestError::Short { digest: self.digest, expected: self.size, found: self.written });
         }
-        let found = Digest::finish(self.hasher.clone());
-        if found != self.digest {
-            self.remove_partial()?;
-            return Err(IngestError::Digest { expected: self.digest, found });
-        }
+        self.check()?;
         let name = self.digest.hex();
         let attempt = || -> io::Result<()> {
             self.file.sync_all()?;

@@ -14,14 +14,14 @@ mod ingest;
 mod names;
 mod remove;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use stockade_storage::{Digest, Layers};
 
@@ -31,6 +31,7 @@ use crate::oci::document::LARGEST_CONFIG;
 use crate::store::{Part, Store};
 use crate::{Image, Reference, config};
 
+pub(crate) use entry::stored_layers;
 pub use entry::{Descriptor, StoredImage, StoredLayer};
 pub use ingest::{BlobWriter, IngestError};
 pub use names::FindImageError;
@@ -209,6 +210,22 @@ impl Images {
         let packed = image.layers.iter().zip(diff_ids).map(|(layer, diff_id)| self.packed(layer, diff_id));
         let lowers = layers::ensure(layers, packed.collect::<Result<_, _>>()?)?;
         Ok(Image { reference: reference.clone(), id: Some(image.id), config, lowers, binds: Vec::new() })
+    }
+
+    /// Unpacks one layer, whose blob is compared before.
+    ///
+    /// # Errors
+    /// As [`Images::load`].
+    pub(crate) fn unpack(&self, layer: &StoredLayer, layers: &Layers) -> Result<(), ImageError> {
+        layers::one(layers, self.packed(layer, layer.diff_id)?).map(drop)
+    }
+
+    /// Removes a blob that is damaged, so that it is fetched anew.
+    pub(crate) fn drop_blob(&self, digest: &Digest) -> Result<(), ContentError> {
+        match rustix::fs::unlinkat(&self.blobs, digest.hex(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(ContentError::at("remove", self.path.join("blobs/sha256").join(digest.hex()))(errno)),
+        }
     }
 
     fn packed(&self, layer: &StoredLayer, diff_id: Digest) -> Result<Packed, ImageError> {

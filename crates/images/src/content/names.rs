@@ -2,7 +2,7 @@
 
 use stockade_storage::Digest;
 
-use super::entry::{Descriptor, StoredImage};
+use super::entry::{Descriptor, Entry, StoredImage};
 use super::index::{Document, name_of};
 use super::{ContentError, Images};
 use crate::Name;
@@ -86,7 +86,7 @@ impl Images {
         let mut image = image.clone();
         // Several manifests may have one configuration: the name says which is meant.
         let index = self.index()?;
-        let entries = index.entries().iter().filter_map(|value| super::entry::Entry::read(value).ok());
+        let entries = index.entries().iter().filter_map(|value| Entry::read(value).ok());
         for entry in entries.filter(|entry| entry.name.as_ref() == Some(&wanted)) {
             if let Ok(read) = self.image(&entry.target, entry.chosen) {
                 image = StoredImage { names: image.names, repo_digests: image.repo_digests, ..read };
@@ -107,13 +107,44 @@ impl Images {
         manifest: &Digest,
         name: Option<&Name>,
     ) -> Result<StoredImage, ContentError> {
+        self.write_down(target, manifest, |document, image| self.give(document, image, name))
+    }
+
+    /// The same with several names, which change at once.
+    pub(crate) fn add_all(
+        &self,
+        target: &Descriptor,
+        manifest: &Digest,
+        names: &[Name],
+    ) -> Result<StoredImage, ContentError> {
+        self.write_down(target, manifest, |document, image| {
+            if names.is_empty() {
+                self.give(document, image, None);
+            }
+            names.iter().for_each(|name| self.give(document, image, Some(name)));
+        })
+    }
+
+    fn write_down(
+        &self,
+        target: &Descriptor,
+        manifest: &Digest,
+        change: impl FnOnce(&mut Document, &StoredImage),
+    ) -> Result<StoredImage, ContentError> {
         let read = self.image(target, Some(*manifest));
         let image = read.map_err(ContentError::document(target.digest.to_string()))?;
         self.change(|document| {
-            self.give(document, &image, name);
+            change(document, &image);
             Ok::<_, ContentError>(())
         })?;
         Ok(image)
+    }
+
+    /// What the index has under this name, and which manifest was chosen of it, without reading it.
+    pub(crate) fn leads_to(&self, name: &Name) -> Result<Option<(Descriptor, Option<Digest>)>, ContentError> {
+        let (index, name) = (self.index()?, key(name));
+        let mut entries = index.entries().iter().filter_map(|value| Entry::read(value).ok());
+        Ok(entries.find(|entry| entry.name.as_ref() == Some(&name)).map(|entry| (entry.target, entry.chosen)))
     }
 
     /// Gives `image` the name in the index, or an entry without a name if it has none at all.
@@ -140,7 +171,7 @@ impl Images {
 
     /// The image that has this very name.
     fn owner(&self, document: &Document, name: &Name) -> Option<StoredImage> {
-        let entries = document.entries().iter().filter_map(|value| super::entry::Entry::read(value).ok());
+        let entries = document.entries().iter().filter_map(|value| Entry::read(value).ok());
         let entry = entries.into_iter().find(|entry| entry.name.as_ref() == Some(name))?;
         self.image(&entry.target, entry.chosen).ok()
     }
@@ -148,7 +179,7 @@ impl Images {
     /// The entries of the image `id`, with their names.
     pub(super) fn entries_of(&self, document: &Document, id: &Digest) -> Vec<(serde_json::Value, Option<Name>)> {
         let of_it = |value: &serde_json::Value| {
-            let entry = super::entry::Entry::read(value).ok()?;
+            let entry = Entry::read(value).ok()?;
             let image = self.image(&entry.target, entry.chosen).ok()?;
             (image.id == *id).then(|| (value.clone(), entry.name))
         };

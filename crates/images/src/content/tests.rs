@@ -14,16 +14,16 @@ use crate::{FindImageError, Name};
 const OCI: &str = "application/vnd.oci.image";
 
 /// A data folder whose files need not be written through to a disk.
-pub(super) fn place() -> TempDir {
+pub(crate) fn place() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).unwrap()
 }
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap().tag_or_latest()
 }
 
 /// A tar archive with one file.
-pub(super) fn archive(content: &str) -> Vec<u8> {
+pub(crate) fn archive(content: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
@@ -33,7 +33,7 @@ pub(super) fn archive(content: &str) -> Vec<u8> {
 }
 
 /// Stores the documents and the layer of an image that has a file with this content; its manifest.
-pub(super) fn stored(images: &Images, content: &str) -> Descriptor {
+pub(crate) fn stored(images: &Images, content: &str) -> Descriptor {
     let archive = archive(content);
     let layer = images.put(&format!("{OCI}.layer.v1.tar"), &archive).unwrap();
     let config = json!({ "architecture": crate::config::machine(), "os": "linux", "created": "2026-01-01T00:00:00Z",
@@ -45,12 +45,12 @@ pub(super) fn stored(images: &Images, content: &str) -> Descriptor {
     images.put(&format!("{OCI}.manifest.v1+json"), manifest.to_string().as_bytes()).unwrap()
 }
 
-pub(super) fn described(descriptor: &Descriptor) -> Value {
+pub(crate) fn described(descriptor: &Descriptor) -> Value {
     json!({ "mediaType": descriptor.media_type, "digest": descriptor.digest.to_string(), "size": descriptor.size })
 }
 
 /// Stores an image under a name.
-pub(super) fn named(images: &Images, content: &str, text: &str) -> StoredImage {
+pub(crate) fn named(images: &Images, content: &str, text: &str) -> StoredImage {
     let manifest = stored(images, content);
     images.add(&manifest, &manifest.digest, Some(&name(text))).unwrap();
     images.find(text).unwrap()

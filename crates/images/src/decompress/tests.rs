@@ -18,7 +18,7 @@ fn part(bytes: &[u8]) -> Part {
 
 fn read(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    compression.read(part(bytes)).read_to_end(&mut text).map(|_| text)
+    compression.read(part(bytes), bytes.len() as u64).read_to_end(&mut text).map(|_| text)
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

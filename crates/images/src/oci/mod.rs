@@ -41,15 +41,7 @@ pub(crate) fn load(
     reference: &Reference,
     layers: &Layers,
 ) -> Result<Image, ImageError> {
-    let marker = bounded(store.open("oci-layout")?, "oci-layout", LARGEST_MANIFEST)?;
-    let marker: Marker = parse("oci-layout", &marker)?;
-    if marker.version != "1.0.0" {
-        return Err(ImageError::LayoutVersion(marker.version));
-    }
-    let index = bounded(store.open("index.json")?, "index.json", LARGEST_MANIFEST)?;
-    let index: Index = parse("the index", &index)?;
-    index.check(None)?;
-    let named = named(index.manifests, tag)?;
+    let named = named_in(store, tag)?;
     let (manifest, announced) = manifest(store, named)?;
     manifest.check(&announced)?;
     if manifest.config.kind()? != Kind::Config {
@@ -61,6 +53,22 @@ pub(crate) fn load(
     let packed = packed(store, &manifest.layers, &diff_ids)?;
     let lowers = layers::ensure(layers, packed)?;
     Ok(Image { reference: reference.clone(), id: Some(id), config, lowers, binds: Vec::new() })
+}
+
+/// What the layout in `store` has under the name `tag`, or all that it has.
+///
+/// # Errors
+/// If it is no layout, or has nothing of that name.
+pub(crate) fn named_in(store: &Store, tag: Option<&str>) -> Result<Vec<Descriptor>, ImageError> {
+    let marker = bounded(store.open("oci-layout")?, "oci-layout", LARGEST_MANIFEST)?;
+    let marker: Marker = parse("oci-layout", &marker)?;
+    if marker.version != "1.0.0" {
+        return Err(ImageError::LayoutVersion(marker.version));
+    }
+    let index = bounded(store.open("index.json")?, "index.json", LARGEST_MANIFEST)?;
+    let index: Index = parse("the index", &index)?;
+    index.check(None)?;
+    named(index.manifests, tag)
 }
 
 /// The file of a blob.

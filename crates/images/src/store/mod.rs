@@ -163,6 +163,13 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Passes over so many of the bytes that are left, or all of them.
+    pub(crate) fn skip(&mut self, count: u64) {
+        self.position += count.min(self.size());
+    }
+}
+
 impl Read for Part {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.size()).unwrap_or(usize::MAX).min(buffer.len());

@@ -1,0 +1,317 @@
+//! `pull`: an image from a [`Source`] into the store, its layers unpacked.
+//!
+//! Of each layer the bytes go into the blob, through its digest and to the unpacking at once, some layers side by side. What is
+//! here is not fetched again, also if an earlier attempt was stopped within a blob. The name is written down last: an image is
+//! there whole, or not at all.
+
+mod arrive;
+mod progress;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use stockade_storage::{Digest, EnsureError, Layers};
+
+use crate::content::{ContentError, Descriptor, Images, IngestError, StoredImage, StoredLayer, stored_layers};
+use crate::error::ImageError;
+use crate::oci::document::{Index, Kind, LARGEST_CONFIG, LARGEST_MANIFEST, Manifest, parse};
+use crate::oci::{DEEPEST, best};
+use crate::{Name, Platform, config, layers};
+
+use arrive::Arriving;
+
+pub use arrive::ArriveError;
+pub use progress::{Progress, Quiet, Step};
+pub use source::{Document, Layout, Source, SourceError};
+
+/// How many layers come at once, as in Docker.
+const AT_ONCE: usize = 3;
+
+/// Why an image was not pulled. Blobs and layers that were complete stay for the next time, and so does what there is of others.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The source did not give a manifest or configuration.
+    #[error("fetch {what}")]
+    Source {
+        /// Which.
+        what: String,
+        /// Why not.
+        source: SourceError,
+    },
+    /// It is no image, or not the one that its name says. Boxed, because it is large and rare.
+    #[error(transparent)]
+    Image(Box<ImageError>),
+    /// The image is for another platform than the one that was asked for.
+    #[error("the image is for {} and not for {wanted}", found.to_string().escape_debug())]
+    Platform {
+        /// What was asked for.
+        wanted: Platform,
+        /// What it is for.
+        found: Platform,
+    },
+    /// A blob.
+    #[error(transparent)]
+    Arrive(#[from] ArriveError),
+    /// A layer could not be unpacked.
+    #[error(transparent)]
+    Layer(#[from] EnsureError),
+    /// The store.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A document could not be stored.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+impl From<ImageError> for PullError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(Box::new(error))
+    }
+}
+
+/// An image that was pulled.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The image, without its names.
+    pub image: StoredImage,
+    /// Whether the name led to it before.
+    pub before: Before,
+}
+
+/// What a name led to before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// The same image, whole.
+    Same,
+    /// Another image, or none.
+    Other,
+}
+
+/// What is pulled, and where to.
+#[derive(Clone, Copy)]
+pub struct Pull<'a> {
+    /// The store.
+    pub images: &'a Images,
+    /// The unpacked layers.
+    pub layers: &'a Layers,
+    /// Where it comes from.
+    pub source: &'a dyn Source,
+    /// The platform that was asked for; without one, what suits this machine best.
+    pub platform: Option<&'a Platform>,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+impl Pull<'_> {
+    /// Pulls the image and gives it `names`, the first of which was asked for: if that has a digest, the image must have it.
+    ///
+    /// # Errors
+    /// See [`PullError`]; no name changes.
+    pub fn pull(&self, names: &[Name]) -> Result<Pulled, PullError> {
+        let _share = self.images.share()?;
+        let wanted = names.first().and_then(Name::digest);
+        let (target, manifest, document) = self.resolve(wanted)?;
+        let layers = self.configured(&document)?;
+        let blobs: Vec<Descriptor> = layers.iter().map(|layer| layer.blob.clone()).collect();
+        self.progress.begun(&blobs);
+        self.fetch_layers(&layers)?;
+        let led = names.first().map(|name| self.images.leads_to(name)).transpose()?.flatten();
+        let same =
+            led.is_some_and(|(before, chosen)| before == target && chosen.is_none_or(|one| one == manifest.digest));
+        let image = self.images.add_all(&target, &manifest.digest, names)?;
+        Ok(Pulled { image, before: if same { Before::Same } else { Before::Other } })
+    }
+
+    /// What the name leads to, the manifest for the platform, and that manifest read.
+    fn resolve(&self, wanted: Option<Digest>) -> Result<(Descriptor, Descriptor, Manifest), PullError> {
+        let top = self.source.top().map_err(|source| PullError::Source { what: "the manifest".to_owned(), source })?;
+        let found = Digest::of(&top.bytes);
+        if let Some(expected) = wanted.filter(|expected| *expected != found) {
+            return Err(ImageError::Digest { expected, found }.into());
+        }
+        let target = self.keep(&top)?;
+        let (mut current, mut bytes) = (target.clone(), top.bytes);
+        for _ in 0..=DEEPEST {
+            match Kind::of(&current.media_type) {
+                Some(Kind::Manifest) => {
+                    let manifest: Manifest = parse("a manifest", &bytes)?;
+                    manifest.check(&current.media_type)?;
+                    return Ok((target, current, manifest));
+                }
+                Some(Kind::Index) => {}
+                _ => return Err(ImageError::MediaType(current.media_type).into()),
+            }
+            let index: Index = parse("an index", &bytes)?;
+            index.check(Some(&current.media_type))?;
+            let machine = Platform::machine();
+            current = Descriptor::of(best(&index.manifests, self.platform.unwrap_or(&machine))?)?;
+            bytes = self.document(&current)?;
+        }
+        Err(ImageError::Nested(DEEPEST).into())
+    }
+
+    /// Stores a document that came.
+    fn keep(&self, document: &Document) -> Result<Descriptor, PullError> {
+        if document.bytes.len() as u64 > LARGEST_MANIFEST {
+            let (name, size) = (Digest::of(&document.bytes).to_string(), document.bytes.len() as u64);
+            return Err(ImageError::TooLarge { name, size, most: LARGEST_MANIFEST }.into());
+        }
+        Ok(self.images.put(&document.media_type, &document.bytes)?)
+    }
+
+    /// The manifest or index `descriptor`, from the store or the source.
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
+        if let Ok(bytes) = self.images.read(descriptor) {
+            return Ok(bytes);
+        }
+        let what = descriptor.digest.to_string();
+        let document = self.source.manifest(descriptor).map_err(|source| PullError::Source { what, source })?;
+        self.compared(descriptor, document.bytes, LARGEST_MANIFEST)
+    }
+
+    /// The bytes, if they are what `descriptor` says, stored.
+    fn compared(&self, descriptor: &Descriptor, bytes: Vec<u8>, most: u64) -> Result<Vec<u8>, PullError> {
+        let (expected, found) = (descriptor.digest, Digest::of(&bytes));
+        let size = bytes.len() as u64;
+        if size != descriptor.size {
+            return Err(ImageError::Size { digest: expected, expected: descriptor.size, found: size }.into());
+        }
+        if size > most {
+            return Err(ImageError::TooLarge { name: expected.to_string(), size, most }.into());
+        }
+        if expected != found {
+            return Err(ImageError::Digest { expected, found }.into());
+        }
+        self.images.put(&descriptor.media_type, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The layers, after the configuration was fetched and looked at.
+    fn configured(&self, manifest: &Manifest) -> Result<Vec<StoredLayer>, PullError> {
+        if manifest.config.kind()? != Kind::Config {
+            return Err(ImageError::MediaType(manifest.config.media_type.clone()).into());
+        }
+        let descriptor = Descriptor::of(&manifest.config)?;
+        let bytes = match self.images.read(&descriptor) {
+            Ok(bytes) => bytes,
+            Err(_absent) => self.fetch_config(&descriptor)?,
+        };
+        let (_wishes, outline) = config::read(&bytes).map_err(ImageError::from)?;
+        if let Some(wanted) = self.platform.filter(|wanted| wanted.rank(&outline.platform).is_none()) {
+            return Err(PullError::Platform { wanted: wanted.clone(), found: outline.platform });
+        }
+        Ok(stored_layers(manifest, &outline.diff_ids)?)
+    }
+
+    fn fetch_config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
+        if descriptor.size > LARGEST_CONFIG {
+            let name = descriptor.digest.to_string();
+            return Err(ImageError::TooLarge { name, size: descriptor.size, most: LARGEST_CONFIG }.into());
+        }
+        let failed = |source| PullError::Source { what: "the configuration".to_owned(), source };
+        let mut bytes = Vec::new();
+        let source = self.source.blob(descriptor, 0).map_err(failed)?;
+        source.take(descriptor.size + 1).read_to_end(&mut bytes).map_err(|error| failed(error.into()))?;
+        self.compared(descriptor, bytes, LARGEST_CONFIG)
+    }
+
+    /// Fetches and unpacks the layers, some at once; what is the reason that not all are there is the error.
+    fn fetch_layers(&self, layers: &[StoredLayer]) -> Result<(), PullError> {
+        let mut seen = BTreeSet::new();
+        // An image may have one layer twice.
+        let todo: Vec<_> = layers.iter().filter(|layer| seen.insert((layer.blob.digest, layer.diff_id))).collect();
+        let (next, stop, failure) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
+        let work = || {
+            while !stop.load(Ordering::Relaxed)
+                && let Some(layer) = todo.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                if let Err(error) = self.layer(layer, &stop) {
+                    let first = !stop.swap(true, Ordering::Relaxed);
+                    let mut slot = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    if first || slot.is_none() {
+                        *slot = Some(error);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..AT_ONCE.min(todo.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let failure = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// One layer: its blob in the store, and it unpacked.
+    fn layer(&self, layer: &StoredLayer, stop: &AtomicBool) -> Result<(), PullError> {
+        let blob = &layer.blob;
+        let unpacked = self.layers.find(&layer.diff_id).is_some();
+        if unpacked && self.images.has(&blob.digest, blob.size)? {
+            self.progress.layer(blob, Step::Exists);
+            return Ok(());
+        }
+        let outcome = self.fetch(layer, stop);
+        // What an earlier attempt left may be damaged, which is only seen at the end; it was dropped then.
+        let again = matches!(&outcome, Err((_, resumed)) if *resumed > 0);
+        let outcome = match outcome {
+            Err((PullError::Arrive(ArriveError::Ingest(IngestError::Digest { .. })), _)) if again => {
+                self.fetch(layer, stop)
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|(error, _)| error)?;
+        self.progress.layer(blob, Step::Complete);
+        Ok(())
+    }
+
+    /// Fetches what is missing of a layer and unpacks it; an error comes with the number of bytes that were there before.
+    fn fetch(&self, layer: &StoredLayer, stop: &AtomicBool) -> Result<(), (PullError, u64)> {
+        let blob = &layer.blob;
+        let fresh = |error: PullError| (error, 0);
+        let Some(writer) = self.images.resume(&blob.digest, blob.size).map_err(|error| fresh(error.into()))? else {
+            return self.unpack_stored(layer, stop);
+        };
+        let mut arriving = Arriving::new(writer, blob, self.source, self.progress, stop);
+        let unpacked = match self.layers.find(&layer.diff_id) {
+            Some(_) => Ok(()),
+            None => layers::unpack(self.layers, layer, &mut arriving),
+        };
+        let resumed = arriving.resumed;
+        if let Err(error) = unpacked {
+            // That reading failed is said in other words by whoever read.
+            let failure = arriving.failure.take();
+            let broken = failure.is_none() && matches!(error, EnsureError::Unpack { .. } | EnsureError::Digest { .. });
+            if broken {
+                // A blob that cannot be unpacked is of no use to the next attempt.
+                arriving.writer.discard().map_err(|error| (error.into(), resumed))?;
+            }
+            return Err((failure.map_or(PullError::Layer(error), PullError::Arrive), resumed));
+        }
+        arriving.drain().map_err(|error| (error.into(), resumed))?;
+        self.progress.layer(blob, Step::Downloaded);
+        arriving.writer.finish().map_err(|error| (error.into(), resumed))
+    }
+
+    /// Unpacks a layer whose blob is in the store. If that turns out to be damaged it is fetched once more.
+    fn unpack_stored(&self, layer: &StoredLayer, stop: &AtomicBool) -> Result<(), (PullError, u64)> {
+        if self.layers.find(&layer.diff_id).is_some() {
+            return Ok(());
+        }
+        self.progress.layer(&layer.blob, Step::Extracting);
+        match self.images.unpack(layer, self.layers) {
+            Ok(()) => Ok(()),
+            Err(ImageError::Digest { .. } | ImageError::Size { .. }) => {
+                self.images.drop_blob(&layer.blob.digest).map_err(|error| (error.into(), 0))?;
+                self.fetch(layer, stop)
+            }
+            Err(error) => Err((error.into(), 0)),
+        }
+    }
+}
