@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Gid, Mode};
-use stockade_images::{Image, LoadError};
+use stockade_images::{ContentError, Image, Images, LoadError};
 use stockade_policy::FillError;
 use stockade_policy::namespaces::{NetworkMode, UtsMode};
 use stockade_storage::container_root::FolderError;
@@ -50,9 +50,15 @@ pub enum CreateError {
     /// The folder of layers.
     #[error("cannot open the layers")]
     Layers(#[from] stockade_storage::layers::OpenError),
+    /// The store of images.
+    #[error(transparent)]
+    Images(#[from] ContentError),
     /// The image.
     #[error("cannot load the image")]
-    Image(#[from] LoadError),
+    Image(#[source] LoadError),
+    /// There is none of that name.
+    #[error(transparent)]
+    NoImage(LoadError),
     /// What is to be executed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -101,6 +107,12 @@ pub enum CreateError {
     Random(#[source] std::io::Error),
 }
 
+impl From<LoadError> for CreateError {
+    fn from(error: LoadError) -> Self {
+        if matches!(error, LoadError::NotStored(_)) { Self::NoImage(error) } else { Self::Image(error) }
+    }
+}
+
 /// Makes a container that waits for its start: its folder with the record, the OCI configuration, and the folders of its root.
 ///
 /// Volumes that the image asks for are not mounted: what is written there is in the container's own writable layer, and goes with it.
@@ -115,7 +127,11 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
     }
     binds::check(&request.binds)?;
     let options = walls::options(engine, &request.options, &request.binds)?;
-    let image = stockade_images::load(&request.image, &Layers::open(&engine.places().data)?)?;
+    let data = &engine.places().data;
+    let images = Images::open(data)?;
+    // Until the record tells who needs the layers, nobody may take them for garbage.
+    let _share = images.share()?;
+    let image = stockade_images::load(&request.image, request.platform.as_ref(), &images, &Layers::open(data)?)?;
     let payload = Payload::plan(request, &image.config)?;
     let making = Making::begin(engine)?;
     let made = making.fill(request, options, &image, &payload).and_then(|record| making.publish(request, record));
@@ -268,7 +284,7 @@ impl<'a> Making<'a> {
             name: self.id.clone().into(),
             created: now(),
             image: ImageRecord {
-                reference: image.reference.to_string(),
+                reference: image.reference.familiar(),
                 id: image.id.as_ref().map(ToString::to_string),
                 lowers: image.lowers.clone(),
             },

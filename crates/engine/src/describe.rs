@@ -142,7 +142,7 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         stdin_once: request.interactive && !request.detached,
         env: parts.environment.clone(),
         cmd: payload.cmd.clone(),
-        image: image.reference.to_string(),
+        image: image.reference.familiar(),
         working_dir: payload.cwd.clone(),
         entrypoint: payload.entrypoint.clone(),
         labels,

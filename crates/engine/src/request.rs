@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use stockade_images::Reference;
+use stockade_images::{Platform, Reference};
 use stockade_policy::Options;
 
 use crate::ContainerName;
@@ -13,6 +13,8 @@ use crate::ContainerName;
 pub struct Request {
     /// The image.
     pub image: Reference,
+    /// `--platform`: what an image of the store must be for.
+    pub platform: Option<Platform>,
     /// The command with its arguments; empty means the image's own.
     pub command: Vec<String>,
     /// `--entrypoint`: `Some` of an empty list takes the image's away.
@@ -57,6 +59,7 @@ impl Request {
     pub fn new(image: Reference) -> Self {
         Self {
             image,
+            platform: None,
             command: Vec::new(),
             entrypoint: None,
             name: None,

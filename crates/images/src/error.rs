@@ -8,7 +8,7 @@ use stockade_storage::{Digest, DigestError, EnsureError};
 use crate::config::ConfigError;
 use crate::host::HostError;
 use crate::store::StoreError;
-use crate::{Name, Reference};
+use crate::{FindImageError, Reference};
 
 /// Why an image could not be loaded. Layers that were complete by then stay, for the next time.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +29,17 @@ pub enum LoadError {
         /// Why not. Boxed, because it is large and rare.
         source: Box<ImageError>,
     },
-    /// An image of a registry, which no file on this machine is named by.
-    #[error(
-        "registries are not supported yet, so there is no image {}: name one as host, rootfs:DIR, oci:DIR[:TAG], \
-         oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
-        .0.familiar()
-    )]
-    NotStored(Name),
+    /// An image that the store does not have, or not for the platform that was asked for.
+    #[error("No such image: {0}")]
+    NotStored(String),
+    /// The store.
+    #[error("look for the image {name}")]
+    Find {
+        /// Its name.
+        name: String,
+        /// Why it cannot be told. Boxed, because it is large and rare.
+        source: Box<FindImageError>,
+    },
     /// The built-in image cannot be made of this machine.
     #[error("make the built-in image `host` from this machine")]
     Host(#[source] HostError),

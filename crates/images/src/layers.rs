@@ -55,7 +55,7 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     let mut lowers = Vec::new();
     for layer in packed {
         let diff_id = layer.diff_id;
-        let folder = one(layers, layer)?;
+        let folder = one(layers, &layer)?;
         // Overlayfs takes no folder twice; a layer that comes once more says again all that it said before.
         lowers.retain(|lower| *lower != folder);
         lowers.insert(0, folder);
@@ -73,7 +73,7 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
 }
 
 /// Unpacks one layer where it was not before.
-pub(crate) fn one(layers: &Layers, layer: Packed) -> Result<PathBuf, ImageError> {
+pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<PathBuf, ImageError> {
     if let Some(folder) = layers.find(&layer.diff_id) {
         return Ok(folder);
     }

@@ -31,7 +31,7 @@ pub use content::{
 pub use error::{ImageError, LoadError};
 pub use host::HostError;
 pub use image::{Image, ImageConfig, ReadOnlyBind};
-pub use load::load;
+pub use load::{load, stored};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Name, NameError, Reference, ReferenceError};
 pub use stockade_storage::Digest;

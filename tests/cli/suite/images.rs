@@ -57,8 +57,8 @@ fn what_is_no_image() {
     requires!(root, stockade);
     let stockade = Stockade::new();
     for (image, word) in [
-        ("alpine", "registries are not supported yet"),
-        ("docker.io/library/alpine:3", "registries are not supported yet"),
+        ("alpine", "No such image: alpine:latest"),
+        ("docker.io/library/alpine:3", "No such image: alpine:3"),
         ("oci:/no/such/folder", "/no/such/folder"),
         ("oci-archive:/no/such/file", "/no/such/file"),
         ("docker-archive:/no/such/file", "/no/such/file"),

@@ -94,6 +94,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
     Ok(Request {
         image,
+        platform: None,
         command,
         entrypoint: flags.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] }),
         name: flags.name.and_then(|name| name.0),

@@ -88,9 +88,11 @@ fn load_bytes(bytes: &[u8], tag: Option<&str>) -> Result<(Image, tempfile::TempD
 
 fn load_path(path: &Path, tag: Option<&str>, data: &Path) -> Result<Image, ImageError> {
     let reference = Reference::DockerArchive { path: path.to_owned(), tag: tag.map(str::to_owned) };
-    load_image(&reference, &Layers::open(data).unwrap()).map_err(|error| match error {
-        LoadError::Image { source, .. } => *source,
-        other => panic!("{other:?}"),
+    load_image(&reference, None, &crate::Images::open(data).unwrap(), &Layers::open(data).unwrap()).map_err(|error| {
+        match error {
+            LoadError::Image { source, .. } => *source,
+            other => panic!("{other:?}"),
+        }
     })
 }
 
@@ -116,7 +118,8 @@ fn the_old_form_is_read() {
             .iter()
             .map(|layer| std::fs::read_dir(layer).unwrap().next().unwrap().unwrap().file_name().into())
             .collect();
-        assert_eq!(names, ["one", "two", "one"].map(PathBuf::from), "topmost first");
+        // The lowest is the topmost once more.
+        assert_eq!(names, ["one", "two"].map(PathBuf::from), "topmost first");
     }
     assert!(matches!(load_bytes(&old_form(), Some("x")), Err(ImageError::NoTag { known, .. }) if known == ["x:1"]));
 }

@@ -9,7 +9,7 @@ use stockade_testkit::{programs, requires};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{LoadError, ReadOnlyBind, load};
+use crate::{Images, LoadError, ReadOnlyBind, load};
 
 const OCI: &str = "application/vnd.oci.image";
 const DOCKER: &str = "application/vnd.docker";
@@ -78,7 +78,7 @@ impl Layout {
 fn load_into(data: &Path, layout: &Path, tag: Option<&str>) -> Result<Image, ImageError> {
     let layers = Layers::open(data).unwrap();
     let reference = Reference::Oci { path: layout.to_owned(), tag: tag.map(str::to_owned) };
-    load(&reference, &layers).map_err(|error| match error {
+    load(&reference, None, &Images::open(data).unwrap(), &layers).map_err(|error| match error {
         LoadError::Image { source, .. } => *source,
         other => panic!("{other:?}"),
     })
@@ -146,7 +146,8 @@ fn assert_read(name: &str, path: &str, forms: &[String]) {
     let mut ids = std::collections::BTreeSet::new();
     for form in forms {
         let data = in_memory();
-        let loaded = load(&Reference::parse(form).unwrap(), &Layers::open(data.path()).unwrap());
+        let images = Images::open(data.path()).unwrap();
+        let loaded = load(&Reference::parse(form).unwrap(), None, &images, &Layers::open(data.path()).unwrap());
         let loaded = loaded.unwrap_or_else(|error| panic!("{form}: {error:?}"));
         assert_eq!((loaded.config.cmd, loaded.config.env), (vec!["sh".to_owned()], vec![path.to_owned()]), "{form}");
         assert_eq!((loaded.binds, loaded.lowers.len()), (Vec::<ReadOnlyBind>::new(), 1));

@@ -47,12 +47,12 @@ pub enum PullError {
     #[error(transparent)]
     Image(Box<ImageError>),
     /// The image is for another platform than the one that was asked for.
-    #[error("the image is for {} and not for {wanted}", found.to_string().escape_debug())]
+    #[error("the image is for {} and not for {wanted}", found.escape_debug())]
     Platform {
         /// What was asked for.
-        wanted: Platform,
+        wanted: String,
         /// What it is for.
-        found: Platform,
+        found: String,
     },
     /// A blob.
     #[error(transparent)]
@@ -203,7 +203,8 @@ impl Pull<'_> {
         };
         let (_wishes, outline) = config::read(&bytes).map_err(ImageError::from)?;
         if let Some(wanted) = self.platform.filter(|wanted| wanted.rank(&outline.platform).is_none()) {
-            return Err(PullError::Platform { wanted: wanted.clone(), found: outline.platform });
+            let (wanted, found) = (wanted.to_string(), outline.platform.to_string());
+            return Err(PullError::Platform { wanted, found });
         }
         Ok(stored_layers(manifest, &outline.diff_ids)?)
     }

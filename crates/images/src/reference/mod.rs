@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use name::{Name, NameError};
+use stockade_storage::Digest;
 
 /// The longest reference that is read.
 const LONGEST: usize = 4096 + 256;
@@ -41,8 +42,10 @@ pub enum Reference {
         /// The image's `name:tag`; `None` means its only image.
         tag: Option<String>,
     },
-    /// An image that is or was in a registry, by its name in the store.
+    /// An image that is or was in a registry, by its name in the store, or the beginning of its id there.
     Named(Name),
+    /// An image of the store by its id.
+    Id(Digest),
 }
 
 /// Why a text does not name an image.
@@ -93,6 +96,9 @@ impl Reference {
         if text.chars().any(char::is_control) {
             return Err(ReferenceError::Control(text.to_owned()));
         }
+        if let Ok(id) = format!("sha256:{}", text.strip_prefix("sha256:").unwrap_or(text)).parse() {
+            return Ok(Self::Id(id));
+        }
         match text.split_once(':') {
             None if text == "host" => Ok(Self::Host),
             Some(("host", rest)) if !rest.contains('/') => Err(ReferenceError::Host(text.to_owned())),
@@ -106,6 +112,17 @@ impl Reference {
                 located(text, "docker-archive", rest).map(|(path, tag)| Self::DockerArchive { path, tag })
             }
             _ => Ok(Self::Named(Name::parse(text)?)),
+        }
+    }
+}
+
+impl Reference {
+    /// The short form that Docker shows, see [`Name::familiar`].
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        match self {
+            Self::Named(name) => name.familiar(),
+            other => other.to_string(),
         }
     }
 }
@@ -141,6 +158,7 @@ impl fmt::Display for Reference {
             Self::OciArchive { path, tag } => write("oci-archive", path, tag),
             Self::DockerArchive { path, tag } => write("docker-archive", path, tag),
             Self::Named(name) => name.fmt(formatter),
+            Self::Id(id) => id.fmt(formatter),
         }
     }
 }
@@ -179,6 +197,16 @@ mod tests {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
         assert!(Reference::parse(&"a".repeat(5000)).is_err());
+    }
+
+    #[test]
+    fn whole_ids_are_ids() {
+        let hex = "0123456789abcdef".repeat(4);
+        for text in [hex.clone(), format!("sha256:{hex}")] {
+            assert_eq!(Reference::parse(&text).unwrap().to_string(), format!("sha256:{hex}"));
+        }
+        assert!(matches!(Reference::parse("0123456789ab"), Ok(Reference::Named(_))));
+        assert!(matches!(Reference::parse("sha256:0123"), Ok(Reference::Named(_))));
     }
 
     #[test]
