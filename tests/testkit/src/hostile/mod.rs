@@ -12,8 +12,10 @@ mod entries;
 mod links;
 mod names;
 mod roots;
+mod server;
 
 pub use crate::layout::Layout;
+pub use server::Server;
 
 /// What must become of a container of a hostile image.
 #[derive(Clone, Copy, Debug)]
