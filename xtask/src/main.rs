@@ -5,6 +5,7 @@
 
 mod bench;
 mod command;
+mod fuzz;
 mod images;
 mod packages;
 mod stockade;
@@ -22,6 +23,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
   bench images [ROUNDS [IMAGE...]]
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
+  fuzz [SECONDS [NAME...]]
+                 feed what reads strangers' bytes, each for so long
   images         make the test images that are missing
   stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
         ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
+        ["fuzz"] => fuzz::run(fuzz::SECONDS, &[]),
+        ["fuzz", seconds, names @ ..] => fuzz::run(seconds, names),
         ["images"] => images::make(),
         ["stockade", rest @ ..] => stockade::execute(rest),
         ["tidy"] => tidy::check(),

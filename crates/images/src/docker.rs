@@ -95,5 +95,12 @@ fn packed(store: &Store, names: &[String], diff_ids: &[Digest]) -> Result<Vec<Pa
         .collect()
 }
 
+/// Reads any bytes as `manifest.json`.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let saved = parse::<Vec<Saved>>("manifest.json", bytes).and_then(|saved| chosen(saved, Some("alpine")));
+    saved.map(|saved| digest_in(&saved.config)).map(drop).unwrap_or_default();
+}
+
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ mod content;
 mod decompress;
 mod docker;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod host;
 mod image;
 mod layers;

@@ -9,6 +9,8 @@
 
 pub mod container_root;
 mod digest;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod layers;
 mod mapped;
 mod overlay;

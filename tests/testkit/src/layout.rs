@@ -30,6 +30,7 @@ pub struct Layout {
     /// The configuration; `rootfs.diff_ids` grows with the layers.
     pub config: Value,
     layers: Vec<Value>,
+    archives: Vec<Vec<u8>>,
     edits: [Vec<Edit>; 2],
 }
 
@@ -102,7 +103,14 @@ impl Layout {
             "rootfs": { "type": "layers", "diff_ids": [] },
         });
         let edits = [Vec::new(), Vec::new()];
-        Self { folder: folder.to_owned(), canary: canary.to_owned(), config, layers: Vec::new(), edits }
+        Self {
+            folder: folder.to_owned(),
+            canary: canary.to_owned(),
+            config,
+            layers: Vec::new(),
+            archives: Vec::new(),
+            edits,
+        }
     }
 
     /// One with the layer of the busybox image, which must be packed.
@@ -146,6 +154,12 @@ impl Layout {
         format!("{}{}", "../".repeat(20), self.outside(name).trim_start_matches('/'))
     }
 
+    /// The archives of the layers that were added.
+    #[must_use]
+    pub fn archives(&self) -> &[Vec<u8>] {
+        &self.archives
+    }
+
     /// Adds a layer, with gzip.
     pub fn layer(&mut self, tarball: Tarball) {
         let archive = tarball.end();
@@ -155,6 +169,7 @@ impl Layout {
     /// Adds a layer that is `blob`, of which the configuration says that it is `archive` when it is unpacked.
     pub fn packed(&mut self, media_type: &str, blob: &[u8], archive: &[u8]) {
         let layer = self.blob(media_type, blob);
+        self.archives.push(archive.to_owned());
         self.described(layer, &digest(archive));
     }
 

@@ -296,3 +296,16 @@ fn is_no_directory(error: &io::Error) -> bool {
     let errors = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
     errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
+
+/// Reads any bytes as the name of an entry, and asserts that what is accepted leads nowhere but down.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_meaning(bytes: &[u8]) {
+    let down = |name: &Name| {
+        let parts = name.path().components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        assert!(parts && !name.last().is_empty(), "{}", bytes.escape_ascii());
+    };
+    match name::meaning(bytes) {
+        Ok(Meaning::Entry(name) | Meaning::Whiteout(name) | Meaning::Opaque(Some(name))) => down(&name),
+        Ok(Meaning::Root | Meaning::Opaque(None) | Meaning::Ignored) | Err(_) => {}
+    }
+}

@@ -73,6 +73,34 @@ pub const CLASSES: &[Class] = &[
     ("roots", roots::KINDS),
 ];
 
+/// The archives and the documents of all of them that have at most `most` bytes: what fuzzers begin with.
+///
+/// # Panics
+/// If they cannot be made in the new folder `folder`, which is left with the last one in it.
+#[must_use]
+pub fn samples(folder: &std::path::Path, most: usize) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut archives, mut documents) = (Vec::new(), Vec::new());
+    for kind in CLASSES.iter().flat_map(|(_, kinds)| *kinds) {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).expect("a folder can be removed");
+        }
+        std::fs::create_dir_all(folder.join("canary")).expect("a folder can be made");
+        let mut layout = Layout::on_busybox(&folder.join("image"), &folder.join("canary"));
+        (kind.make)(&mut layout);
+        layout.finish();
+        archives.extend(layout.archives().iter().filter(|archive| archive.len() <= most).cloned());
+        for entry in std::fs::read_dir(folder.join("image/blobs/sha256")).expect("a layout has blobs") {
+            let path = entry.expect("a folder can be read").path();
+            let small = path.symlink_metadata().is_ok_and(|data| data.is_file() && data.len() <= most as u64);
+            let content = if small { std::fs::read(&path).expect("a blob can be read") } else { Vec::new() };
+            if content.starts_with(b"{") {
+                documents.push(content);
+            }
+        }
+    }
+    (archives, documents)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
