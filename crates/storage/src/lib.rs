@@ -2,6 +2,7 @@
 //!
 //! - [`Layers`]: every layer unpacked once, under the digest of its uncompressed archive, in the form that overlayfs
 //!   stacks.
+//! - [`Volumes`](volumes::Volumes): folders that outlive the containers that they are mounted in.
 //! - [`ContainerRoot`]: the writable layer of one container and the overlay mount that makes its root.
 //!
 //! Layers come from strangers. Nothing in them may reach outside of the folder that they are unpacked in, and a layer
@@ -18,6 +19,7 @@ pub mod tar;
 #[cfg(test)]
 mod tests;
 mod unpack;
+pub mod volumes;
 
 pub use container_root::{ContainerRoot, Ids, MountError};
 pub use digest::{Digest, DigestError};
