@@ -47,8 +47,8 @@ const FLAGS: &[(&str, &str)] = &[
     ("stop-timeout", "give it to stop --timeout"),
     ("storage-opt", "the storage takes no options; leave the flag out"),
     ("use-api-socket", "there is no API socket; leave the flag out"),
-    ("volume-driver", "volumes are not supported yet; bind a folder by --volume HOST:CONTAINER"),
-    ("volumes-from", "volumes are not supported yet; give the same --volume flags"),
+    ("volume-driver", "local is the only driver of volumes; leave the flag out"),
+    ("volumes-from", "give the same --volume flags; inspect shows what the other container has"),
 ];
 
 const ATTACH: &str = "output is always attached, and input by -i; leave the flag out";
@@ -97,7 +97,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("top", LATER),
     ("unpause", LATER),
     ("update", LATER),
-    ("volume", "bind a folder by --volume HOST:CONTAINER"),
 ];
 
 const BUILD: &str = "images are built by other tools, such as buildah";

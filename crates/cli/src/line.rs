@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// The same commands under Docker's longer name
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
+    /// Make, list and remove volumes
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Volume(VolumeCommand),
 }
 
 /// `container COMMAND`.
@@ -65,6 +68,18 @@ pub(crate) enum ContainerCommand {
     Rm(verb::rm::Rm),
 }
 
+/// `volume COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    Create(verb::volume::create::Create),
+    Inspect(verb::volume::inspect::Inspect),
+    #[command(visible_alias = "list")]
+    Ls(verb::volume::ls::Ls),
+    Prune(verb::volume::prune::Prune),
+    #[command(visible_alias = "remove")]
+    Rm(verb::volume::rm::Rm),
+}
+
 /// The commands with their flags, reading them as Docker's do.
 pub(crate) fn command() -> clap::Command {
     pflag::impose(Line::command())
@@ -86,6 +101,7 @@ impl Line {
         let global = &self.global;
         match self.command {
             Command::Container(command) | Command::Group(Group { command }) => command.run(global),
+            Command::Volume(command) => command.run(global),
             Command::Info(info) => info.run(global),
             Command::Version(version) => version.run(global),
             Command::ContainerExited(exited) => exited.run(global),
@@ -106,6 +122,18 @@ impl ContainerCommand {
             Self::Wait(wait) => wait.run(global),
             Self::Kill(kill) => kill.run(global),
             Self::Stop(stop) => stop.run(global),
+            Self::Rm(rm) => rm.run(global),
+        }
+    }
+}
+
+impl VolumeCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Create(create) => create.run(global),
+            Self::Inspect(inspect) => inspect.run(global),
+            Self::Ls(ls) => ls.run(global),
+            Self::Prune(prune) => prune.run(global),
             Self::Rm(rm) => rm.run(global),
         }
     }

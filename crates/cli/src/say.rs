@@ -1,6 +1,6 @@
 //! Standard output and standard error.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 
 /// A line on standard output.
 ///
@@ -20,4 +20,20 @@ pub(crate) fn error(text: &str) {
 /// What the user should know although it is no error.
 pub(crate) fn warning(text: &str) {
     drop(writeln!(io::stderr().lock(), "WARNING: {text}"));
+}
+
+/// The longest answer that is read.
+const LONGEST_ANSWER: u64 = 1024;
+
+/// Asks for a yes on standard output, after `warning`, and reads one line of standard input, which need not be a terminal.
+///
+/// # Errors
+/// If one of them fails. The end of standard input is a no.
+pub(crate) fn confirmed(warning: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    write!(out, "{warning}\nAre you sure you want to continue? [y/N] ")?;
+    out.flush()?;
+    let mut answer = Vec::new();
+    io::stdin().lock().take(LONGEST_ANSWER).read_until(b'\n', &mut answer)?;
+    Ok(answer.trim_ascii().eq_ignore_ascii_case(b"y"))
 }

@@ -76,7 +76,7 @@ fn exists(path: &Path) -> Result<bool, FileError> {
 }
 
 /// Absolute, text, without `..` and zero bytes.
-fn is_plain(path: &Path) -> bool {
+pub(crate) fn is_plain(path: &Path) -> bool {
     let climbs = path.components().any(|part| part == Component::ParentDir);
     path.is_absolute() && !climbs && path.to_str().is_some_and(|text| !text.contains('\0'))
 }
@@ -97,6 +97,8 @@ impl Bind {
     pub(crate) fn mount_point(&self) -> MountPoint {
         MountPoint {
             kind: "bind".into(),
+            name: String::new(),
+            driver: String::new(),
             source: self.source.display().to_string(),
             destination: self.target.display().to_string(),
             mode: if self.access == Access::ReadOnly { "ro".into() } else { String::new() },

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use stockade_monitor::state::{Phase, State as Told};
+use stockade_storage::volumes::VolumeError;
 
 use crate::files::{self, FileError};
 use crate::lifecycle::Refused;
@@ -56,6 +57,9 @@ pub enum ContainerError {
         /// Its version.
         version: u64,
     },
+    /// The volumes of its own could not be removed.
+    #[error("cannot remove the container's volumes")]
+    Volumes(#[from] VolumeError),
     /// Its files contradict each other.
     #[error("the state of container {} makes no sense", id.short())]
     State {

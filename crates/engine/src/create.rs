@@ -21,6 +21,7 @@ use crate::naming::Taken;
 use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
+use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
 use crate::walls::{self, Walls, WallsError};
 use crate::{ContainerId, ContainerName, Engine, Request, devices, userns};
 
@@ -36,7 +37,7 @@ pub struct Created {
 }
 
 /// Why there is no container. Nothing is left of it, but layers that were unpacked, an AppArmor profile that was loaded, and
-/// folders that were made for `--volume`. Docker's exit code for all of these is 125.
+/// folders and named volumes that were made for `--volume`. Docker's exit code for all of these is 125.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The name is taken.
@@ -76,6 +77,12 @@ pub enum CreateError {
     /// Folders of the host.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Volumes.
+    #[error(transparent)]
+    Volume(#[from] VolumeMountError),
+    /// Volumes of its own, which are to go with it.
+    #[error(transparent)]
+    OwnVolumes(Box<ContainerError>),
     /// `--init` without its program.
     #[error("--init needs the program {}, which is not there", .0.display())]
     Init(PathBuf),
@@ -100,7 +107,7 @@ pub enum CreateError {
         /// Why there is no container.
         first: Box<CreateError>,
         /// Why it could not be removed.
-        source: FileError,
+        source: Box<CreateError>,
     },
     /// No random id.
     #[error("cannot draw an id")]
@@ -115,7 +122,7 @@ impl From<LoadError> for CreateError {
 
 /// Makes a container that waits for its start: its folder with the record, the OCI configuration, and the folders of its root.
 ///
-/// Volumes that the image asks for are not mounted: what is written there is in the container's own writable layer, and goes with it.
+/// Volumes that are not there are made, and those that are empty are filled with what the image has where they are mounted.
 ///
 /// # Errors
 /// See [`CreateError`].
@@ -126,6 +133,7 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
         return Err(CreateError::NameInUse { name: name.clone(), id });
     }
     binds::check(&request.binds)?;
+    volume_mounts::check(request)?;
     let options = walls::options(engine, &request.options, &request.binds)?;
     let data = &engine.places().data;
     let images = Images::open(data)?;
@@ -134,12 +142,12 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
     let image = stockade_images::load(&request.image, request.platform.as_ref(), &images, &Layers::open(data)?)?;
     let payload = Payload::plan(request, &image.config)?;
     let making = Making::begin(engine)?;
-    let made = making.fill(request, options, &image, &payload).and_then(|record| making.publish(request, record));
+    let made = making.make(request, options, &image, &payload);
     match made {
         Ok(created) => Ok(created),
         Err(error) => match making.abandon() {
             Ok(()) => Err(error),
-            Err(source) => Err(CreateError::Left { first: Box::new(error), source }),
+            Err(source) => Err(CreateError::Left { first: Box::new(error), source: Box::new(source) }),
         },
     }
 }
@@ -163,9 +171,22 @@ impl<'a> Making<'a> {
         Ok(Self { engine, id, path, share })
     }
 
-    fn abandon(&self) -> Result<(), FileError> {
+    fn abandon(&self) -> Result<(), CreateError> {
+        self.engine.remove_own_volumes(&self.path).map_err(|error| CreateError::OwnVolumes(Box::new(error)))?;
         remove_tree(&self.share, &self.engine.unfinished(), self.id.as_str())?;
-        self.engine.release_ids(&self.id)
+        Ok(self.engine.release_ids(&self.id)?)
+    }
+
+    /// Fills the folder and puts it where containers are; nobody takes a volume away between the two.
+    fn make(
+        &self,
+        request: &Request,
+        options: stockade_policy::Options,
+        image: &Image,
+        payload: &Payload,
+    ) -> Result<Created, CreateError> {
+        let (record, _volumes) = self.fill(request, options, image, payload)?;
+        self.publish(request, record)
     }
 
     /// Everything in the folder; the record is still without the name.
@@ -175,7 +196,7 @@ impl<'a> Making<'a> {
         mut options: stockade_policy::Options,
         image: &Image,
         payload: &Payload,
-    ) -> Result<Record, CreateError> {
+    ) -> Result<(Record, VolumeMounts), CreateError> {
         let root = ContainerRoot::create(&self.path)?;
         userns::take(self.engine, &self.id, &mut options).map_err(WallsError::from)?;
         let mappings = Mappings { uids: &options.uid_mappings, gids: &options.gid_mappings };
@@ -191,6 +212,7 @@ impl<'a> Making<'a> {
         let mappings = Mappings { uids: &walls.posture.uid_mappings, gids: &walls.posture.gid_mappings };
         etc::write(&folder, &self.path, &hostname, &walls.options.network, mappings)?;
         self.let_pass(mappings)?;
+        let volumes = VolumeMounts::make(self.engine, request, image, &self.path, &folder)?;
         let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;
         let private_uts = walls.options.uts == UtsMode::Private;
         let parts = Parts {
@@ -203,6 +225,7 @@ impl<'a> Making<'a> {
             cgroup: &cgroup,
             init: self.init(request)?,
             binds: &request.binds,
+            volumes: volumes.mounts(&self.place()),
             image_binds: &image.binds,
             mappings,
             nodes,
@@ -210,7 +233,10 @@ impl<'a> Making<'a> {
         };
         let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
         self.write(&folder, CONFIG, &spec)?;
-        Ok(self.record(request, image, payload, &walls, &parts, &hostname))
+        let mut record = self.record(request, image, payload, &walls, &parts, &hostname);
+        record.mounts.extend(volumes.mount_points());
+        record.volumes = volumes.uses();
+        Ok((record, volumes))
     }
 
     /// Lets the root of a user namespace pass through the folders above its root file system, which runtimes other than stake open
@@ -292,6 +318,7 @@ impl<'a> Making<'a> {
             host_config: crate::describe::host_config(self.engine, request, walls),
             config: crate::describe::config(request, image, payload, parts, hostname),
             mounts: request.binds.iter().map(crate::request::Bind::mount_point).collect(),
+            volumes: Vec::new(),
             confinement: crate::describe::confinement(walls, parts.cgroup),
             apparmor: walls.profile.clone(),
             joined: walls.joined.clone(),

@@ -9,10 +9,10 @@ use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMo
 
 use crate::Engine;
 use crate::Request;
-use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, LogConfig};
+use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, LogConfig, Nothing};
 use crate::process::Payload;
 use crate::record::JSON_FILE;
-use crate::request::LogDriver;
+use crate::request::{Given, LogDriver};
 use crate::spec::Parts;
 use crate::walls::{Walls, kind_word};
 
@@ -34,7 +34,12 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
     let cpu = posture.resources.cpu.clone().unwrap_or_default();
     let paths = |paths: &[std::path::PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
     HostConfig {
-        binds: request.binds.iter().map(crate::request::Bind::text).collect(),
+        binds: request
+            .binds
+            .iter()
+            .map(crate::request::Bind::text)
+            .chain(request.volumes.iter().filter_map(crate::request::VolumeMount::text))
+            .collect(),
         log_config: log_config(request.log),
         network_mode: network_word(&options.network),
         auto_remove: request.remove,
@@ -132,6 +137,8 @@ fn ulimit(limit: &stockade_spec::Rlimit) -> InspectedUlimit {
 
 /// `Config`.
 pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts: &Parts<'_>, hostname: &str) -> Config {
+    let own = request.volumes.iter().filter(|volume| volume.name.is_none() && volume.given == Given::Volume);
+    let own = own.map(|volume| volume.target.display().to_string()).chain(image.config.volumes.iter().cloned());
     let mut labels = image.config.labels.clone();
     labels.extend(request.labels.clone());
     Config {
@@ -143,6 +150,7 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         env: parts.environment.clone(),
         cmd: payload.cmd.clone(),
         image: image.reference.familiar(),
+        volumes: own.map(|target| (target, Nothing {})).collect(),
         working_dir: payload.cwd.clone(),
         entrypoint: payload.entrypoint.clone(),
         labels,

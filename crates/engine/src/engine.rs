@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
+use crate::container::ContainerError;
 use crate::files::{self, FileError};
 use crate::{ContainerId, Places};
 
@@ -39,6 +40,9 @@ pub enum OpenError {
         /// Its permissions.
         mode: u32,
     },
+    /// The volumes of a container that is gone.
+    #[error("cannot remove what is left of a container")]
+    Leftover(#[from] ContainerError),
     /// A path that OCI configurations, which are JSON, cannot hold.
     #[error("the path {0:?} is not text")]
     NotText(PathBuf),
@@ -125,7 +129,7 @@ impl Engine {
 
     /// Removes what killed commands left, unless somebody else is making or removing a container right now: then the next
     /// command does it.
-    fn clear_unfinished(&self) -> Result<(), FileError> {
+    fn clear_unfinished(&self) -> Result<(), OpenError> {
         let path = self.unfinished();
         let mut names = std::fs::read_dir(&path).map_err(FileError::at("read", &path))?.peekable();
         if names.peek().is_none() {
@@ -135,14 +139,20 @@ impl Engine {
         match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(()),
-            Err(errno) => return Err(FileError::at("lock", &path)(errno)),
+            Err(errno) => return Err(FileError::at("lock", &path)(errno).into()),
         }
         for entry in names {
             let name = entry.map_err(FileError::at("read", &path))?.file_name();
+            match self.remove_own_volumes(&path.join(&name)) {
+                Ok(()) => {}
+                // Nobody knows who has them: it stays until that container is removed by force.
+                Err(ContainerError::Damaged { .. } | ContainerError::Version { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
             resolve::remove_tree(&folder, &name).map_err(FileError::at("remove", path.join(&name)))?;
         }
         self.clear_names()?;
-        self.clear_ids()
+        Ok(self.clear_ids()?)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stockade_images::{UserError, resolve_user};
 use stockade_kernel::chain::chain;
@@ -65,11 +66,13 @@ pub(crate) fn identify(
             let opened = opened.map_err(|errno| IdentityError::Layer { path: only.clone(), source: errno.into() })?;
             Ok(look_up(opened.as_fd(), user, groups)?)
         }
-        _ => in_a_child(|| {
+        _ => Ok(in_a_child(|| {
             confine::mount_root(root, lowers, mappings).map_err(|error| chain(&error))?;
             let merged = files::open_folder(&root.merged).map_err(|error| error.to_string())?;
             look_up(merged.as_fd(), user, groups).map_err(|error| chain(&error))
-        }),
+        })
+        .map_err(IdentityError::Process)?
+        .map_err(IdentityError::Told)?),
     }
 }
 
@@ -86,21 +89,24 @@ fn look_up(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Identi
     Ok(Identity { uid: found.uid, gid: found.gid, groups: all })
 }
 
-/// The answer of `ask` in a child with a mount namespace of its own.
-fn in_a_child(ask: impl FnOnce() -> Result<Identity, String>) -> Result<Identity, IdentityError> {
-    let failed = |error: io::Error| IdentityError::Process(error);
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let Some(pidfd) = confine::fork().map_err(failed)? else {
+/// The answer of `ask`, or what it says went wrong, in a child with a mount namespace of its own.
+///
+/// # Errors
+/// If the child cannot be made, as in a process with threads, or ends without an answer.
+pub(crate) fn in_a_child<T: Serialize + DeserializeOwned>(
+    ask: impl FnOnce() -> Result<T, String>,
+) -> io::Result<Result<T, String>> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let Some(pidfd) = confine::fork()? else {
         let text = serde_json::to_vec(&ask()).unwrap_or_default();
         exit_now(u8::from(std::fs::File::from(writer).write_all(&text).is_err()));
     };
     drop(writer);
     let mut text = Vec::new();
     let read = std::fs::File::from(reader).read_to_end(&mut text);
-    reap(&pidfd).map_err(failed)?;
-    read.map_err(failed)?;
-    let answer = serde_json::from_slice::<Result<Identity, String>>(&text);
-    answer.map_err(|error| failed(error.into()))?.map_err(IdentityError::Told)
+    reap(&pidfd)?;
+    read?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Waits for the end of a child.

@@ -187,6 +187,9 @@ pub struct Config {
     pub cmd: Vec<String>,
     /// The image, as it was asked for.
     pub image: String,
+    /// Where the image or `--volume` wants volumes of the container's own.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, Nothing>,
     /// The working directory.
     pub working_dir: String,
     /// The entrypoint.
@@ -197,17 +200,27 @@ pub struct Config {
     pub stop_signal: String,
 }
 
+/// An empty object, which Docker has where a set is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}
+
 /// One of `Mounts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MountPoint {
-    /// `bind`.
+    /// `bind` or `volume`.
     #[serde(rename = "Type")]
     pub kind: String,
+    /// The volume's name; empty for others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// On the host.
     pub source: String,
     /// In the container.
     pub destination: String,
+    /// The volume's driver; empty for others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver: String,
     /// The options as they were given.
     pub mode: String,
     /// Whether the container may write it.

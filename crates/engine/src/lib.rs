@@ -49,6 +49,10 @@ mod subids;
 #[cfg(test)]
 mod tests;
 mod userns;
+pub mod volume;
+mod volume_fill;
+mod volume_mounts;
+mod volume_parts;
 pub mod wait;
 mod walls;
 
@@ -70,9 +74,10 @@ pub use name::{ContainerId, ContainerName};
 pub use places::Places;
 pub use ps::{ListError, Summary, Which, list};
 pub use request::Request;
-pub use rm::{Force, RemoveError, remove};
+pub use rm::{Force, OwnVolumes, RemoveError, remove};
 pub use run::{RunError, Running, run};
 pub use session::{Attachment, FollowError, Followed, Session};
 pub use start::{StartError, start, start_attached};
+pub use stockade_storage::volumes::VolumeName;
 pub use stop::{Stop, StopError, stop};
 pub use wait::{WaitError, wait};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::container::{ContainerError, View};
 use crate::files::FileError;
 use crate::lifecycle::State;
-use crate::{ContainerId, Engine};
+use crate::{ContainerId, Engine, OwnVolumes};
 use stockade_kernel::chain::chain;
 
 /// A container in short.
@@ -80,7 +80,7 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
         return Ok(Some(view));
     }
     let Some(folder) = engine.folder(id)?.try_lock()? else { return Ok(Some(view)) };
-    engine.discard(&folder, Some(&view.record))?;
+    engine.discard(&folder, Some(&view.record), OwnVolumes::Keep)?;
     Ok(None)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stockade_monitor::state::Phase;
 use stockade_spec::{IdMapping, NamespaceType};
+use stockade_storage::volumes::VolumeName;
 
 use crate::inspect::{Config, Confinement, HostConfig, MountPoint};
 use crate::lifecycle::{Event, Refused, State};
@@ -28,6 +29,8 @@ pub(crate) struct Record {
     pub(crate) host_config: HostConfig,
     pub(crate) config: Config,
     pub(crate) mounts: Vec<MountPoint>,
+    #[serde(default)]
+    pub(crate) volumes: Vec<VolumeUse>,
     pub(crate) confinement: Confinement,
     pub(crate) apparmor: Profile,
     pub(crate) joined: Vec<Joined>,
@@ -70,6 +73,17 @@ pub(crate) enum Profile {
     /// Loaded by somebody else.
     Loaded(String),
     File(PathBuf),
+}
+
+/// A volume that the container has: as long as the record is there, nobody takes it away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VolumeUse {
+    pub(crate) name: VolumeName,
+    /// Whether it was made for this container alone, without a name of the user's.
+    pub(crate) anonymous: bool,
+    /// What of it is mounted, if not all.
+    pub(crate) subpath: Option<PathBuf>,
 }
 
 /// A namespace of another container's that this one joins.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use stockade_images::{Platform, Reference};
 use stockade_policy::Options;
+use stockade_storage::volumes::VolumeName;
 
 use crate::ContainerName;
 
@@ -35,6 +36,8 @@ pub struct Request {
     pub labels: BTreeMap<String, String>,
     /// `--volume` and `--mount type=bind`, in their order.
     pub binds: Vec<Bind>,
+    /// `--volume` and `--mount type=volume`, in their order.
+    pub volumes: Vec<VolumeMount>,
     /// `--tty`.
     pub terminal: bool,
     /// `--interactive`.
@@ -70,6 +73,7 @@ impl Request {
             hostname: None,
             labels: BTreeMap::new(),
             binds: Vec::new(),
+            volumes: Vec::new(),
             terminal: false,
             interactive: false,
             detached: false,
@@ -97,6 +101,45 @@ pub struct Bind {
     pub propagation: Propagation,
     /// Whether mounts below the source come along (`rbind`).
     pub recursive: bool,
+}
+
+/// A volume in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// Which one; it is made if there is none. Without a name it is one of the container's own.
+    pub name: Option<VolumeName>,
+    /// In the container, absolute.
+    pub target: PathBuf,
+    /// Whether the container may write it.
+    pub access: Access,
+    /// Whether an empty volume gets what the image has there.
+    pub copy: Copying,
+    /// What of the volume is mounted (`volume-subpath`), relative; all of it otherwise.
+    pub subpath: Option<PathBuf>,
+    /// Labels of a volume that is made.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver `local` for a volume that is made.
+    pub options: BTreeMap<String, String>,
+    /// Which flag asks for it.
+    pub given: Given,
+}
+
+/// Whether an empty volume gets what the image has where it is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// It does, and the owner and mode of the folder there.
+    Content,
+    /// It stays as it is (`nocopy`).
+    Nothing,
+}
+
+/// Which flag asks for a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// `--volume`.
+    Volume,
+    /// `--mount`.
+    Mount,
 }
 
 /// What the container may do with a bind.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::Signal;
@@ -14,6 +14,7 @@ use crate::engine::remove_tree;
 use crate::files::FileError;
 use crate::lifecycle::{Event, State};
 use crate::record::Record;
+use crate::volume_mounts::{OWN, PARTS};
 use crate::{ContainerId, Engine};
 
 /// How long a killed container, and then its monitor, may take to end.
@@ -28,6 +29,15 @@ pub enum Force {
     Refuse,
     /// It is killed first, and a container whose record is damaged is removed too (`--force`).
     Kill,
+}
+
+/// What happens to the volumes that nobody gave a name and no other container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnVolumes {
+    /// They stay, unless the container was asked for with `--rm`.
+    Keep,
+    /// They are removed with the container (`--volumes`).
+    Remove,
 }
 
 /// Why a container is still there.
@@ -64,7 +74,7 @@ pub enum RemoveError {
 ///
 /// # Errors
 /// See [`RemoveError`]. What is half removed is no container any more, and the next command goes on removing it.
-pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), RemoveError> {
+pub fn remove(engine: &Engine, id: &ContainerId, force: Force, own: OwnVolumes) -> Result<(), RemoveError> {
     if force == Force::Kill {
         end(engine, id)?;
     }
@@ -77,7 +87,7 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), Rem
         {
             // The name of a record that cannot be read is free once the folder is gone.
             let record = folder.0.read::<Record>(RECORD).unwrap_or_default();
-            return Ok(engine.discard(&folder, record.as_ref())?);
+            return Ok(engine.discard(&folder, record.as_ref(), own)?);
         }
         Err(error) => return Err(error.into()),
     };
@@ -88,7 +98,7 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force) -> Result<(), Rem
     if !folder.0.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         return Err(RemoveError::DoesNotEnd { id: id.clone() });
     }
-    Ok(engine.discard(&folder, Some(&view.record))?)
+    Ok(engine.discard(&folder, Some(&view.record), own)?)
 }
 
 /// Ends whatever runs of the container: its first process, and with it all that its monitor and the runtime can reach; where that
@@ -117,33 +127,51 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
 
 impl Engine {
     /// Takes a container that does not run from its place, at once, and then apart.
-    pub(crate) fn discard(&self, folder: &Locked, record: Option<&Record>) -> Result<(), ContainerError> {
+    pub(crate) fn discard(
+        &self,
+        folder: &Locked,
+        record: Option<&Record>,
+        own: OwnVolumes,
+    ) -> Result<(), ContainerError> {
         let id = folder.0.id.clone();
         self.remove_leftovers(&id)?;
         let share = self.share_unfinished()?;
-        if record.is_some_and(|record| record.host_config.auto_remove) {
+        let removes_itself = record.is_some_and(|record| record.host_config.auto_remove);
+        if removes_itself {
             wait_for_waiters(folder)?;
         }
-        unmount(&folder.0.path)?;
+        if own == OwnVolumes::Keep && !removes_itself {
+            self.keep_own_volumes(folder)?;
+        }
+        unmount(&ContainerRoot::at(&folder.0.path).merged)?;
+        unmount(&folder.0.path.join(PARTS))?;
         let place = self.unfinished().join(id.as_str());
         let moved = rustix::fs::renameat(CWD, &folder.0.path, CWD, &place);
-        moved.map_err(FileError::at("move the folder to", place))?;
+        moved.map_err(FileError::at("move the folder to", &place))?;
         if let Some(record) = record {
             self.drop_name(&record.name, &id)?;
         }
+        self.remove_own_volumes(&place)?;
         remove_tree(&share, &self.unfinished(), id.as_str())?;
         Ok(self.release_ids(&id)?)
     }
+
+    /// Lets the volumes that are the container's own stay when it goes.
+    fn keep_own_volumes(&self, folder: &Locked) -> Result<(), ContainerError> {
+        match rustix::fs::unlinkat(&folder.0.fd, OWN, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(FileError::at("remove", folder.0.path.join(OWN))(errno).into()),
+        }
+    }
 }
 
-/// Takes the container's root from where it is mounted in this mount namespace: in a monitor's, whose last errand is executed there.
-/// On the host there is nothing to take.
-fn unmount(folder: &Path) -> Result<(), FileError> {
-    let root = ContainerRoot::at(folder).merged;
-    match rustix::mount::unmount(&root, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+/// Takes what is mounted at `place`, of the container's root and volumes, away in this mount namespace: in a monitor's, whose last
+/// errand is executed there. On the host there is nothing to take.
+fn unmount(place: &Path) -> Result<(), ContainerError> {
+    match rustix::mount::unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         // EINVAL: nothing is mounted there.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(errno) => Err(FileError::at("unmount", root)(errno)),
+        Err(errno) => Err(FileError::at("unmount", place)(errno).into()),
     }
 }
 

@@ -10,7 +10,7 @@ use stockade_monitor::frame::Frame;
 
 use crate::container::{ContainerError, Folder};
 use crate::pump::{Pump, Pumped};
-use crate::{ContainerId, Engine, Force, RemoveError, State, socket};
+use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State, socket};
 
 /// How a caller is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, Foll
     let asked = engine.view(id).map(|view| view.record.host_config.auto_remove);
     let outcome = match asked {
         Ok(false) | Err(ContainerError::Missing(_)) => Ok(()),
-        Ok(true) => crate::remove(engine, id, Force::Refuse),
+        Ok(true) => crate::remove(engine, id, Force::Refuse, OwnVolumes::Keep),
         Err(error) => Err(error.into()),
     };
     match outcome {

@@ -29,6 +29,8 @@ pub(crate) struct Parts<'a> {
     /// The program that is put before the payload's, on the host.
     pub(crate) init: Option<PathBuf>,
     pub(crate) binds: &'a [Bind],
+    /// Volumes, which take the place of what would be there as binds do.
+    pub(crate) volumes: Vec<Mount>,
     /// The ids of its user namespace.
     pub(crate) mappings: Mappings<'a>,
     /// Device files of its own that are mounted.
@@ -72,7 +74,9 @@ pub(crate) fn build(parts: &Parts<'_>, posture: &Posture, resolved: Resolved) ->
 
 /// The posture's mounts and all others, parents before children. What the user binds takes the place of what would be there.
 fn mounts(parts: &Parts<'_>, posture: Vec<Mount>, read_only: bool) -> Vec<Mount> {
-    let taken = |target: &Path| parts.binds.iter().any(|bind| same(&bind.target, target));
+    let targets =
+        || parts.binds.iter().map(|bind| &bind.target).chain(parts.volumes.iter().map(|mount| &mount.destination));
+    let taken = |target: &Path| targets().any(|other| same(other, target));
     let dev_taken = taken(Path::new("/dev"));
     let hidden = |mount: &Mount| {
         let below_dev = dev_taken && mount.destination.starts_with("/dev");
@@ -93,6 +97,7 @@ fn mounts(parts: &Parts<'_>, posture: Vec<Mount>, read_only: bool) -> Vec<Mount>
     }
     mounts.extend(parts.nodes.iter().filter(|node| !taken(&node.destination)).cloned());
     mounts.extend(parts.binds.iter().map(|bind| parts.mappings.shown_by(bind.mount())));
+    mounts.extend(parts.volumes.iter().map(|mount| parts.mappings.shown_by(mount.clone())));
     mounts.sort_by_key(|mount| mount.destination.components().count());
     mounts
 }
@@ -124,6 +129,7 @@ mod tests {
             binds: &[],
             mappings: Mappings { uids: &[], gids: &[] },
             nodes: Vec::new(),
+            volumes: Vec::new(),
             image_binds: &[],
             own_files: crate::etc::mounted_from(Path::new("/data/containers/x")),
         };

@@ -29,8 +29,9 @@ use crate::record::{Joined, Record};
 use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
 use crate::socket;
+use crate::volume_parts::VolumeStartError;
 use crate::walls::{self, WallsError, kind_word};
-use crate::{ContainerId, Engine, finish};
+use crate::{ContainerId, Engine, OwnVolumes, finish};
 
 /// How long a monitor that has said that nothing runs may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +65,9 @@ pub enum StartError {
     /// Its AppArmor profile.
     #[error(transparent)]
     Walls(#[from] WallsError),
+    /// Its volumes.
+    #[error(transparent)]
+    Volume(#[from] VolumeStartError),
     /// The monitor could not be started.
     #[error("cannot {action}")]
     Monitor {
@@ -136,6 +140,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
     walls::reload(engine, &view.record.apparmor)?;
     join(engine, &folder, &view.record.joined)?;
+    engine.check_volumes(&view.record)?;
     let lock = lock(&folder)?;
     engine.remove_leftovers(id)?;
     forget_the_last_run(&folder, &view)?;
@@ -271,6 +276,7 @@ impl Child<'_> {
         let root = ContainerRoot::at(&self.folder.0.path);
         let mappings = Mappings { uids: &self.record.uid_mappings, gids: &self.record.gid_mappings };
         confine::mount_root(&root, &self.record.image.lowers, mappings).map_err(|error| chain(&error))?;
+        self.engine.mount_parts(self.record, &self.folder.0.path)?;
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let null = null.map_err(failed("open /dev/null"))?;
         rustix::stdio::dup2_stdin(&null).map_err(failed("let go of standard input"))?;
@@ -354,7 +360,7 @@ fn after_failure(
     }
     engine.settle(folder)?;
     if record.host_config.auto_remove {
-        engine.discard(folder, Some(record))?;
+        engine.discard(folder, Some(record), OwnVolumes::Remove)?;
     }
     Ok(())
 }

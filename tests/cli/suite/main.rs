@@ -13,4 +13,5 @@ mod storage;
 mod streams;
 mod terminal;
 mod userns;
+mod volumes;
 mod walls;

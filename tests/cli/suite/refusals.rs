@@ -61,12 +61,20 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--env-file=/no/such/file"], "/no/such/file"),
     (&["--label==x"], "--label"),
     (&["--log-driver=syslog"], "--log-driver"),
-    (&["--volume=data:/data"], "named volumes"),
-    (&["--volume=/data"], "anonymous volumes"),
+    (&["--volume=a/b:/data"], "invalid characters"),
+    (&["--volume=data:/proc"], "/proc"),
+    (&["--volume=/sys"], "/sys"),
+    (&["--mount=type=volume,source=data,target=/dev"], "/dev"),
+    (&["--volume=/data:rx"], "absolute"),
+    (&["--volume=data:/data:rslave"], "not with volumes"),
     (&["--volume=/a:/b:rx"], "unknown option"),
     (&["--volume=/a:/"], "root"),
     (&["--mount=type=bind,source=/no/such/source,target=/b"], "/no/such/source"),
-    (&["--mount=type=volume,target=/b"], "volumes are not supported"),
+    (&["--mount=type=volume,source=../b,target=/b"], "invalid characters"),
+    (&["--mount=type=volume,target=/b,volume-subpath=../x"], "volume-subpath"),
+    (&["--mount=type=volume,target=/b,volume-opt=type=nfs"], "nfs"),
+    (&["--mount=type=volume,target=/b,volume-driver=nfs"], "local is the only driver"),
+    (&["--volume=data:/b", "--mount=type=volume,target=/b/"], "duplicate mount point"),
     (&["--mount=type=bind,target=/b"], "source="),
     (&["--tmpfs=relative"], "--tmpfs"),
     (&["--tmpfs=/t:bogus"], "--tmpfs"),
@@ -97,6 +105,7 @@ fn every_bad_value_is_one_clear_error_and_leaves_nothing() {
     let left: Vec<_> =
         std::fs::read_dir(&containers).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "{left:?}");
+    assert_eq!(stockade.volumes(), Vec::<String>::new());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! A file for each class of holes: [`paths`] out of the root, [`procfs`] writes that go astray, [`leaks`] into the payload
 //! and the program file that it could reach, [`identity`], [`images`] that are run or that steer, controls that are
-//! [`lost`] in silence, what is [`readable`] on the host, the system call [`filter`] and
-//! published sequences of [`calls`].
+//! [`lost`] in silence, what is [`readable`] on the host, the system call [`filter`],
+//! published sequences of [`calls`], and [`volumes`] that hostile images and containers share with the engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod calls;
@@ -17,6 +17,7 @@ mod paths;
 mod procfs;
 mod races;
 mod readable;
+mod volumes;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -160,6 +160,19 @@ impl Stockade {
         });
     }
 
+    /// The names of all volumes.
+    #[must_use]
+    #[track_caller]
+    pub fn volumes(&self) -> Vec<String> {
+        self.ask(&["volume", "ls", "-q"]).ok().out().lines().map(str::to_owned).collect()
+    }
+
+    /// Where the content of a volume is.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.data().join("volumes").join(name).join("_data")
+    }
+
     /// The whole ids of all containers.
     #[must_use]
     #[track_caller]
@@ -240,8 +253,8 @@ pub fn named_reference(name: &str, form: &str) -> String {
 fn named_by_ids(folder: &Path, depth: u32, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        // A digest is as long as an id, but stands for a layer, or for a compiled filter, which is a file.
-        let layer = entry.path().components().any(|part| part.as_os_str() == "layers");
+        // A digest is as long as an id, but stands for a layer, or for a compiled filter, which is a file; so is the name of a volume.
+        let layer = entry.path().components().any(|part| part.as_os_str() == "layers" || part.as_os_str() == "volumes");
         let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if folder && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && !layer {
             found.insert(name);

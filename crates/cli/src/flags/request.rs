@@ -9,6 +9,7 @@ use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags};
 use crate::grammar::environment::{ReadError, variables};
 use crate::grammar::label::labels;
 use crate::grammar::mount::Mount;
+use crate::grammar::volume;
 
 /// Flags that each are in order and together ask for nothing that can be.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +48,32 @@ impl CreateFlags {
         let mut notices = Vec::new();
         let mut tmpfs = self.storage.tmpfs;
         let mut binds = Vec::new();
+        let mut volumes = Vec::new();
         for volume in self.storage.volume {
-            if volume.relabel {
-                let target = volume.bind.target.display();
+            let target = match volume.mount {
+                volume::Mount::Bind(bind) => {
+                    binds.push(bind);
+                    binds.last().map(|bind| &bind.target)
+                }
+                volume::Mount::Volume(volume) => {
+                    volumes.push(volume);
+                    volumes.last().map(|volume| &volume.target)
+                }
+            };
+            if let Some(target) = target.filter(|_| volume.relabel) {
+                let target = target.display();
                 notices.push(format!("the volume on {target} gets no SELinux label (z, Z): SELinux is not supported"));
             }
-            binds.push(volume.bind);
         }
         for mount in self.storage.mount {
             match mount {
                 Mount::Bind(bind) => binds.push(bind),
                 Mount::Tmpfs(mount) => tmpfs.push(mount),
+                Mount::Volume(volume) => volumes.push(volume),
             }
         }
-        let targets = binds.iter().map(|bind| &bind.target).chain(tmpfs.iter().map(|tmpfs| &tmpfs.0.destination));
-        unique(targets)?;
+        let targets = binds.iter().map(|bind| &bind.target).chain(volumes.iter().map(|volume| &volume.target));
+        unique(targets.chain(tmpfs.iter().map(|tmpfs| &tmpfs.0.destination)))?;
         if self.limits.oom_kill_disable && self.limits.memory.is_none() {
             notices.push(
                 "--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned(),
@@ -82,7 +94,7 @@ impl CreateFlags {
         let cgroup_parent = self.limits.cgroup_parent.clone().filter(|parent| !parent.is_empty());
         let options = Options { resources: self.limits.resources(), ..options };
         let mut request = process(self.process, image, command)?;
-        request.binds = binds;
+        (request.binds, request.volumes) = (binds, volumes);
         request.cgroup_parent = cgroup_parent;
         request.options = options;
         Ok(Asked { request, notices })
@@ -105,6 +117,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         hostname: some(flags.hostname),
         labels: labels(&flags.label_file, &flags.label)?,
         binds: Vec::new(),
+        volumes: Vec::new(),
         terminal: flags.tty,
         interactive: flags.interactive,
         detached: false,

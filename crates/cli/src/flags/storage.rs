@@ -10,11 +10,13 @@ use crate::grammar::volume::Volume;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageFlags {
-    /// Mount a path of the host: HOST:CONTAINER[:ro,PROPAGATION]
-    #[arg(long, short, value_name = "HOST:CONTAINER")]
+    /// Mount a path of the host, HOST:CONTAINER[:ro,PROPAGATION]; a volume, NAME:CONTAINER[:ro,nocopy]; or a volume of the
+    /// container's own, CONTAINER
+    #[arg(long, short, value_name = "[SOURCE:]CONTAINER")]
     pub(crate) volume: Vec<Volume>,
-    /// Mount: type=bind with source=HOST, target=PATH, and readonly, bind-propagation, bind-recursive and bind-create-src; or
-    /// type=tmpfs with target=PATH, and readonly, tmpfs-size and tmpfs-mode
+    /// Mount: type=bind with source=HOST, target=PATH, and readonly, bind-propagation, bind-recursive and bind-create-src;
+    /// type=tmpfs with target=PATH, and readonly, tmpfs-size and tmpfs-mode; or type=volume with source=NAME, target=PATH, and
+    /// readonly, volume-nocopy, volume-subpath, volume-label and volume-opt
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) mount: Vec<Mount>,
     /// Mount a tmpfs: PATH[:OPTION,...] with the options of mount(8)

@@ -1,9 +1,10 @@
 //! `--mount KEY=VALUE,...`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use stockade_engine::policy::limits::{Tmpfs, parse_size};
-use stockade_engine::request::{Access, Bind, Missing, Propagation};
+use stockade_engine::request::{Access, Bind, Copying, Given, Missing, Propagation, VolumeMount};
 
 use super::pflag::boolean;
 use super::volume::{absolute, propagation};
@@ -18,6 +19,8 @@ pub(crate) enum Mount {
     Bind(Bind),
     /// `type=tmpfs`.
     Tmpfs(Tmpfs),
+    /// `type=volume`, and without a type.
+    Volume(VolumeMount),
 }
 
 impl std::str::FromStr for Mount {
@@ -58,6 +61,11 @@ struct Asked<'a> {
     make_source: Option<bool>,
     size: Option<u64>,
     mode: Option<u32>,
+    no_copy: Option<bool>,
+    subpath: Option<PathBuf>,
+    labels: BTreeMap<String, String>,
+    options: BTreeMap<String, String>,
+    driver: bool,
 }
 
 impl Asked<'_> {
@@ -80,6 +88,7 @@ impl Asked<'_> {
                 let only = self.truth(field, value)?;
                 self.recursion = Some(if only { Recursion::Disabled } else { Recursion::Enabled });
             }
+            ("volume-nocopy", value) => self.no_copy = Some(self.truth(field, value)?),
             ("bind-create-src", value) => self.make_source = Some(self.truth(field, value)?),
             (_, None) => return Err(self.wrong(format!("{field:?} is not of the form KEY=VALUE"))),
             ("type", Some(value)) => self.kind = Some(value.to_ascii_lowercase()),
@@ -125,12 +134,32 @@ impl Asked<'_> {
                     mode.ok_or_else(|| self.wrong(format!("tmpfs-mode={value}: not an octal mode such as 1770")))?,
                 );
             }
-            _ if key.starts_with("volume-") || key.starts_with("image-") => {
-                return Err(self.wrong(format!("{key}: only binds and tmpfs mounts are supported yet")));
+            "volume-subpath" if !value.is_empty() => self.subpath = Some(value.into()),
+            "volume-label" => {
+                let (key, value) = self.pair(key, value)?;
+                self.labels.insert(key, value);
+            }
+            "volume-opt" => {
+                let (key, value) = self.pair(key, value)?;
+                self.options.insert(key, value);
+            }
+            "volume-driver" if value == "local" => self.driver = true,
+            "volume-driver" => return Err(self.wrong(format!("volume-driver={value}: local is the only driver"))),
+            _ if key.starts_with("image-") => {
+                return Err(self.wrong(format!("{key}: images cannot be mounted in containers")));
             }
             _ => return Err(self.wrong(format!("unknown key {key:?}"))),
         }
         Ok(())
+    }
+
+    /// `KEY[=VALUE]` of a label or option.
+    fn pair(&self, key: &str, text: &str) -> Result<(String, String), Invalid> {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.is_empty() {
+            return Err(self.wrong(format!("{key}={text}: not of the form KEY=VALUE")));
+        }
+        Ok((name.to_owned(), value.to_owned()))
     }
 
     /// The mount that the keys make up.
@@ -142,15 +171,44 @@ impl Asked<'_> {
         match self.kind.as_deref() {
             Some("bind") => self.bind(target).map(Mount::Bind),
             Some("tmpfs") => self.tmpfs(&target).map(Mount::Tmpfs),
-            None | Some("volume") => Err(self.wrong("volumes are not supported yet: give type=bind or type=tmpfs")),
-            Some(other) => Err(self.wrong(format!("type={other}: bind and tmpfs are supported"))),
+            None | Some("volume") => self.volume(target).map(Mount::Volume),
+            Some(other) => Err(self.wrong(format!("type={other}: bind, tmpfs and volume are supported"))),
         }
     }
 
-    fn bind(self, target: PathBuf) -> Result<Bind, Invalid> {
-        if self.size.is_some() || self.mode.is_some() {
-            return Err(self.wrong("tmpfs-size and tmpfs-mode do not go with type=bind"));
+    /// Refuses what only other types of mounts have.
+    fn only(&self, kind: &str) -> Result<(), Invalid> {
+        let binds = self.propagation.is_some() || self.recursion.is_some() || self.make_source.is_some();
+        if binds && kind != "bind" {
+            return Err(self.wrong(format!("bind- keys do not go with type={kind}")));
         }
+        if (self.size.is_some() || self.mode.is_some()) && kind != "tmpfs" {
+            return Err(self.wrong(format!("tmpfs-size and tmpfs-mode do not go with type={kind}")));
+        }
+        let given = [!self.labels.is_empty(), !self.options.is_empty(), self.driver, self.subpath.is_some()];
+        if (self.no_copy.is_some() || given.contains(&true)) && kind != "volume" {
+            return Err(self.wrong(format!("volume- keys do not go with type={kind}")));
+        }
+        Ok(())
+    }
+
+    fn volume(self, target: PathBuf) -> Result<VolumeMount, Invalid> {
+        self.only("volume")?;
+        let name = self.source.as_deref().filter(|name| !name.is_empty());
+        Ok(VolumeMount {
+            name: name.map(|name| name.parse().map_err(|error| self.wrong(format!("{error}")))).transpose()?,
+            target,
+            access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            copy: if self.no_copy == Some(true) { Copying::Nothing } else { Copying::Content },
+            subpath: self.subpath,
+            labels: self.labels,
+            options: self.options,
+            given: Given::Mount,
+        })
+    }
+
+    fn bind(self, target: PathBuf) -> Result<Bind, Invalid> {
+        self.only("bind")?;
         let recursion = self.recursion.unwrap_or_default();
         if recursion == Recursion::ReadOnly {
             // Docker's two conditions: otherwise it could not be held.
@@ -179,9 +237,7 @@ impl Asked<'_> {
     }
 
     fn tmpfs(self, target: &std::path::Path) -> Result<Tmpfs, Invalid> {
-        if self.propagation.is_some() || self.recursion.is_some() || self.make_source.is_some() {
-            return Err(self.wrong("bind- keys do not go with type=tmpfs"));
-        }
+        self.only("tmpfs")?;
         if self.source.is_some() {
             return Err(self.wrong("type=tmpfs takes no source"));
         }
@@ -242,13 +298,46 @@ mod tests {
         );
     }
 
+    fn volume(text: &str) -> VolumeMount {
+        match text.parse() {
+            Ok(Mount::Volume(volume)) => volume,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn volumes() {
+        let plain = volume("source=data,target=/b");
+        assert_eq!(plain, volume("type=volume,src=data,dst=/b,volume-driver=local,volume-nocopy=false"));
+        assert_eq!((plain.name.unwrap().as_str(), plain.copy, plain.given), ("data", Copying::Content, Given::Mount));
+        let own = volume("type=volume,target=/b,readonly");
+        assert_eq!((own.name, own.access), (None, Access::ReadOnly));
+        let full = volume(
+            "type=volume,src=data,dst=/b,volume-nocopy,volume-subpath=a/b,volume-label=x=y=z,volume-opt=type=none,\
+             \"volume-opt=o=bind,ro\",volume-opt=device=/srv",
+        );
+        assert_eq!((full.copy, full.subpath), (Copying::Nothing, Some("a/b".into())));
+        assert_eq!(full.labels.into_iter().collect::<Vec<_>>(), [("x".to_owned(), "y=z".to_owned())]);
+        assert_eq!(
+            full.options.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>(),
+            ["device=/srv", "o=bind,ro", "type=none"]
+        );
+    }
+
     #[test]
     fn what_mounts_do_not_take() {
         for (text, word) in [
             ("", "KEY=VALUE"),
             ("type=bind,source=/a", "target="),
-            ("source=/a,target=/b", "volumes are not supported"),
-            ("type=volume,target=/b", "volumes are not supported"),
+            ("source=/a,target=/b", "invalid characters"),
+            ("type=volume,source=../x,target=/b", "invalid characters"),
+            ("type=volume,target=/b,volume-driver=nfs", "only driver"),
+            ("type=volume,target=/b,volume-label==x", "KEY=VALUE"),
+            ("type=volume,target=/b,volume-subpath=", "unknown key"),
+            ("type=volume,target=/b,bind-propagation=rslave", "do not go"),
+            ("type=volume,target=/b,tmpfs-size=1m", "do not go"),
+            ("type=tmpfs,target=/b,volume-label=a", "do not go"),
+            ("type=image,source=x,target=/b,image-subpath=x", "images cannot"),
             ("type=npipe,target=/b", "type=npipe"),
             ("type=bind,target=/b", "source="),
             ("type=bind,source=a,target=/b", "absolute"),
@@ -258,7 +347,7 @@ mod tests {
             ("type=bind,source=/a,target=/b,ro=maybe", "neither true nor false"),
             ("type=bind,source=/a,target=/b,bogus", "KEY=VALUE"),
             ("type=bind,source=/a,target=/b,bogus=1", "unknown key"),
-            ("type=bind,source=/a,target=/b,volume-nocopy=true", "binds and tmpfs"),
+            ("type=bind,source=/a,target=/b,volume-nocopy=true", "do not go"),
             ("type=bind,source=/a,target=/b,tmpfs-size=1m", "do not go"),
             ("type=bind,source=/a,target=/b,bind-propagation=x", "one of"),
             ("type=bind,source=/a,target=/b,bind-recursive=writable", "not supported"),

@@ -1,8 +1,9 @@
-//! `--volume HOST:CONTAINER[:OPTIONS]`.
+//! `--volume [SOURCE:]CONTAINER[:OPTIONS]`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stockade_engine::request::{Access, Bind, Missing, Propagation};
+use stockade_engine::request::{Access, Bind, Copying, Given, Missing, Propagation, VolumeMount};
 
 use super::{Invalid, invalid, mount_target};
 
@@ -12,9 +13,18 @@ const FLAG: &str = "--volume";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Volume {
     /// What it asks for.
-    pub(crate) bind: Bind,
+    pub(crate) mount: Mount,
     /// Whether it asks for an SELinux label (`z`, `Z`), which this machine's containers do not have.
     pub(crate) relabel: bool,
+}
+
+/// What a `--volume` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mount {
+    /// A path of the host.
+    Bind(Bind),
+    /// A volume.
+    Volume(VolumeMount),
 }
 
 impl std::str::FromStr for Volume {
@@ -23,37 +33,52 @@ impl std::str::FromStr for Volume {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let parts: Vec<&str> = text.split(':').collect();
         let (source, target, options) = match parts.as_slice() {
-            [source, target] => (*source, *target, ""),
-            [source, target, options] => (*source, *target, *options),
-            [_] => {
-                let reason = "anonymous volumes are not supported yet: give HOST:CONTAINER with an absolute path each";
-                return Err(invalid(FLAG, text, reason));
-            }
+            [target] => (None, *target, None),
+            [source, target] => (Some(*source), *target, None),
+            [source, target, options] => (Some(*source), *target, Some(*options)),
             _ => {
                 return Err(invalid(
                     FLAG,
                     text,
-                    "not of the form HOST:CONTAINER[:OPTIONS]; for a path with a colon use --mount",
+                    "not of the form [SOURCE:]CONTAINER[:OPTIONS]; for a path with a colon use --mount",
                 ));
             }
         };
         let target = mount_target(FLAG, text, target)?;
-        let mut volume = Self {
-            bind: Bind {
-                source: source_path(text, source)?,
+        let mount = match source {
+            Some("") => return Err(invalid(FLAG, text, "nothing stands before the first colon")),
+            Some(path) if path.starts_with(['/', '.']) => Mount::Bind(Bind {
+                source: absolute(path)
+                    .map_err(|error| invalid(FLAG, text, format!("the path of the host: {error}")))?,
                 target,
                 access: Access::ReadWrite,
                 missing: Missing::MakeFolder,
                 propagation: Propagation::default(),
                 recursive: true,
-            },
-            relabel: false,
+            }),
+            name => Mount::Volume(volume(text, name, target)?),
         };
-        if parts.len() == 3 {
+        let mut volume = Self { mount, relabel: false };
+        if let Some(options) = options {
             volume.options(text, options)?;
         }
         Ok(volume)
     }
+}
+
+/// A volume without any option.
+fn volume(text: &str, name: Option<&str>, target: PathBuf) -> Result<VolumeMount, Invalid> {
+    let name = name.map(|name| name.parse().map_err(|error| invalid(FLAG, text, format!("{error}")))).transpose()?;
+    Ok(VolumeMount {
+        name,
+        target,
+        access: Access::ReadWrite,
+        copy: Copying::Content,
+        subpath: None,
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+        given: Given::Volume,
+    })
 }
 
 impl Volume {
@@ -61,24 +86,40 @@ impl Volume {
     fn options(&mut self, text: &str, options: &str) -> Result<(), Invalid> {
         let mut seen: Vec<&str> = Vec::new();
         for option in options.split(',') {
-            let kind = match option {
-                "ro" | "rw" => {
-                    self.bind.access = if option == "ro" { Access::ReadOnly } else { Access::ReadWrite };
+            let kind = match (option, &mut self.mount) {
+                ("ro" | "rw", mount) => {
+                    let access = if option == "ro" { Access::ReadOnly } else { Access::ReadWrite };
+                    match mount {
+                        Mount::Bind(bind) => bind.access = access,
+                        Mount::Volume(volume) => volume.access = access,
+                    }
                     "access"
                 }
-                "z" | "Z" => {
+                ("z" | "Z", _) => {
                     self.relabel = true;
                     "label"
                 }
-                // A bind never copies, and no other consistency than the kernel's is to be had.
-                "nocopy" => "copy",
-                "consistent" | "cached" | "delegated" => "consistency",
-                _ => {
-                    self.bind.propagation = propagation(option).ok_or_else(|| {
+                // A bind never copies.
+                ("nocopy", Mount::Bind(_)) => "copy",
+                ("nocopy", Mount::Volume(volume)) => {
+                    volume.copy = Copying::Nothing;
+                    "copy"
+                }
+                // No other consistency than the kernel's is to be had.
+                ("consistent" | "cached" | "delegated", _) => "consistency",
+                (_, Mount::Bind(bind)) => {
+                    bind.propagation = propagation(option).ok_or_else(|| {
                         let known = "ro, rw, z, Z, nocopy, [r]private, [r]slave, [r]shared";
                         invalid(FLAG, text, format!("unknown option {option:?}: one of {known}"))
                     })?;
                     "propagation"
+                }
+                (_, Mount::Volume(_)) if propagation(option).is_some() => {
+                    return Err(invalid(FLAG, text, format!("{option} goes with paths of the host, not with volumes")));
+                }
+                (_, Mount::Volume(_)) => {
+                    let reason = format!("unknown option {option:?}: one of ro, rw, z, Z, nocopy");
+                    return Err(invalid(FLAG, text, reason));
                 }
             };
             if seen.contains(&kind) {
@@ -88,21 +129,6 @@ impl Volume {
         }
         Ok(())
     }
-}
-
-/// The host's path: absolute, or one that begins with `.`, which counts from the working directory.
-fn source_path(text: &str, source: &str) -> Result<PathBuf, Invalid> {
-    if source.is_empty() {
-        return Err(invalid(FLAG, text, "no path of the host stands before the first colon"));
-    }
-    if !source.starts_with(['/', '.']) {
-        return Err(invalid(
-            FLAG,
-            text,
-            "named volumes are not supported yet: give an absolute path, or one that begins with ./",
-        ));
-    }
-    absolute(source).map_err(|error| invalid(FLAG, text, format!("the path of the host: {error}")))
 }
 
 /// `path` from the root on.
@@ -130,39 +156,69 @@ pub(crate) fn propagation(name: &str) -> Option<Propagation> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Volume {
-        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    fn bind(text: &str) -> Bind {
+        match text.parse() {
+            Ok(Volume { mount: Mount::Bind(bind), .. }) => bind,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn volume(text: &str) -> VolumeMount {
+        match text.parse() {
+            Ok(Volume { mount: Mount::Volume(volume), .. }) => volume,
+            other => panic!("{text}: {other:?}"),
+        }
     }
 
     #[test]
-    fn what_volumes_ask_for() {
-        let plain = parse("/a:/b").bind;
+    fn paths_of_the_host() {
+        let plain = bind("/a:/b");
         assert_eq!((plain.source.to_str(), plain.target.to_str()), (Some("/a"), Some("/b")));
         assert_eq!((plain.access, plain.missing, plain.recursive), (Access::ReadWrite, Missing::MakeFolder, true));
-        assert_eq!(parse("/a:/b:ro").bind.access, Access::ReadOnly);
-        let full = parse("/a:/b:ro,Z,rslave,nocopy,cached");
-        assert_eq!((full.bind.access, full.relabel), (Access::ReadOnly, true));
-        assert_eq!(full.bind.propagation, Propagation::RecursiveSlave);
-        assert_eq!(parse("./x:/b").bind.source, std::env::current_dir().unwrap().join("x"));
+        assert_eq!(bind("/a:/b:ro").access, Access::ReadOnly);
+        let full = "/a:/b:ro,Z,rslave,nocopy,cached";
+        assert_eq!((bind(full).access, bind(full).propagation), (Access::ReadOnly, Propagation::RecursiveSlave));
+        assert!(full.parse::<Volume>().unwrap().relabel);
+        assert_eq!(bind("./x:/b").source, std::env::current_dir().unwrap().join("x"));
+    }
+
+    #[test]
+    fn volumes() {
+        let plain = volume("data:/b");
+        assert_eq!((plain.name.unwrap().as_str(), plain.target.to_str()), ("data", Some("/b")));
+        assert_eq!((plain.access, plain.copy, plain.given), (Access::ReadWrite, Copying::Content, Given::Volume));
+        let full = volume("data:/b:ro,nocopy,z,cached");
+        assert_eq!((full.access, full.copy), (Access::ReadOnly, Copying::Nothing));
+        let own = volume("/data");
+        assert_eq!((own.name, own.target.to_str()), (None, Some("/data")));
     }
 
     #[test]
     fn what_volumes_do_not_take() {
         for (text, word) in [
-            ("", "anonymous"),
-            ("/data", "anonymous"),
-            ("data:/b", "named volumes"),
-            (":/b", "no path of the host"),
+            ("", "must be absolute"),
+            ("data", "must be absolute"),
+            ("a:/b", "too short"),
+            ("a/b:/b", "invalid characters"),
+            ("../x:/b:rx", "unknown option"),
+            ("~/x:/b", "invalid characters"),
+            (":/b", "first colon"),
             ("/a:b", "must be absolute"),
+            ("/a:ro", "must be absolute"),
             ("/a:", "must be absolute"),
             ("/a:/b/../c", "'..'"),
             ("/a:/", "root"),
+            ("data:/", "root"),
+            ("/", "root"),
             ("/a://", "root"),
             ("/a:/b:", "unknown option \"\""),
             ("/a:/b:rx", "unknown option"),
+            ("data:/b:rx", "unknown option"),
+            ("data:/b:rslave", "not with volumes"),
             ("/a:/b:ro,rw", "comes after"),
+            ("data:/b:nocopy,nocopy", "comes after"),
             ("/a:/b:slave,private", "comes after"),
-            ("/a:/b:ro:ro", "HOST:CONTAINER"),
+            ("/a:/b:ro:ro", "SOURCE:"),
         ] {
             let error = text.parse::<Volume>().unwrap_err().to_string();
             assert!(error.contains(word) && error.contains(FLAG), "{text}: {error}");

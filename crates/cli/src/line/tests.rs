@@ -53,6 +53,14 @@ fn every_command_is_read_and_so_is_its_longer_name() {
         &["version", "--format", "json"],
         &["--data-root", "/d", "--exec-root=/e", "--runtime", "runc", "container-exited", &id],
         &["run", "--runtime", "runc", "host"],
+        &["volume", "create"],
+        &["volume", "create", "-d", "local", "--label", "a=b", "-o", "type=none", "--opt", "o=bind", "data"],
+        &["volume", "ls", "-q", "-f", "dangling=true", "--format", "json"],
+        &["volume", "list"],
+        &["volume", "inspect", "-f", "{{.Name}}", "x", "y"],
+        &["volume", "rm", "-f", "data", "other"],
+        &["volume", "remove", "data"],
+        &["volume", "prune", "-af", "--filter", "label=a"],
     ] {
         assert!(Line::read(&arguments(words)).is_ok(), "{words:?}");
     }
@@ -93,6 +101,12 @@ fn one_error_names_the_thing_and_the_way_out() {
         (&["container", "nothing"], FAILED, &["no command \"nothing\" of \"stockade container\""]),
         (&["--data-root"], REFUSED, &["flag needs an argument: --data-root", "'stockade --help'"]),
         (&["--data-root", "run", "rm"], FAILED, &["\"stockade rm\" requires"]),
+        (&["volume", "rm"], FAILED, &["\"stockade volume rm\" requires at least 1 argument"]),
+        (&["volume", "create", "a/b"], REFUSED, &["invalid characters", "'stockade volume create --help'"]),
+        (&["volume", "create", "-d", "nfs"], REFUSED, &["invalid --driver \"nfs\"", "local"]),
+        (&["volume", "ls", "-f", "size=1"], REFUSED, &["invalid --filter \"size=1\"", "dangling"]),
+        (&["volume", "prune", "--filter", "until=1h"], REFUSED, &["invalid --filter", "label"]),
+        (&["volume", "mount", "x"], FAILED, &["no command \"mount\" of \"stockade volume\""]),
         (&["ps", "--filter", "before=x"], REFUSED, &["invalid --filter \"before=x\"", "ancestor"]),
     ] {
         let (said, message) = refused(words);

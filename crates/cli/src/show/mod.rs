@@ -2,5 +2,6 @@
 
 pub(crate) mod ago;
 pub(crate) mod list;
+pub(crate) mod size;
 pub(crate) mod table;
 pub(crate) mod template;

@@ -14,4 +14,5 @@ pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod version;
+pub(crate) mod volume;
 pub(crate) mod wait;

@@ -1,7 +1,7 @@
 //! `rm`: removes containers.
 
 use clap::Args;
-use stockade_engine::{FindError, Force};
+use stockade_engine::{FindError, Force, OwnVolumes};
 use stockade_kernel::chain::chain;
 
 use super::each::{each, then_say};
@@ -15,7 +15,7 @@ pub(crate) struct Rm {
     /// Kill those that run
     #[arg(long, short)]
     force: bool,
-    /// Accepted for Docker's sake (there are no anonymous volumes)
+    /// Remove volumes too that nobody gave a name and no other container has
     #[arg(long, short)]
     volumes: bool,
     /// Names, ids, or beginnings of ids
@@ -27,14 +27,16 @@ impl Rm {
     /// Removes each. As in Docker, one that is not there is no failure with `--force`.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let engine = global.engine()?;
+        let own = if self.volumes { OwnVolumes::Remove } else { OwnVolumes::Keep };
         let force = if self.force { Force::Kill } else { Force::Refuse };
         let mut code = SUCCESS;
         for name in self.containers {
             match engine.find(&name) {
                 Err(error @ FindError::Missing(_)) if self.force => say::error(&chain(&error)),
                 _ => {
-                    let removed =
-                        each(&engine, &[name], |id, name| then_say(stockade_engine::remove(&engine, id, force), name));
+                    let removed = each(&engine, &[name], |id, name| {
+                        then_say(stockade_engine::remove(&engine, id, force, own), name)
+                    });
                     code = code.max(removed);
                 }
             }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use stockade_engine::{
-    Engine, FollowError, Force, KillError, RemoveError, State, create, inspect, remove, start, wait,
+    Engine, FollowError, Force, KillError, OwnVolumes, RemoveError, State, create, inspect, remove, start, wait,
 };
 
 use crate::Case;
@@ -78,7 +78,7 @@ fn usual(place: &Place) -> Duration {
     let took = begin.elapsed();
     for summary in place.all() {
         wait(&place.engine, &summary.id).unwrap();
-        remove(&place.engine, &summary.id, Force::Refuse).unwrap();
+        remove(&place.engine, &summary.id, Force::Refuse, OwnVolumes::Keep).unwrap();
     }
     took
 }
@@ -111,14 +111,17 @@ fn make_sense_of(place: &Place, engine: &Engine, id: &stockade_engine::Container
     };
     match state {
         State::Running => {
-            assert!(matches!(remove(engine, id, Force::Refuse), Err(RemoveError::Running { .. })), "{instant:?}");
+            assert!(
+                matches!(remove(engine, id, Force::Refuse, OwnVolumes::Keep), Err(RemoveError::Running { .. })),
+                "{instant:?}"
+            );
         }
         _ => {
             start(engine, id).unwrap_or_else(|error| panic!("{instant:?}: {state}: {error}"));
             assert_eq!(place.one(id).state, State::Running, "{instant:?}");
         }
     }
-    remove(engine, id, Force::Kill).unwrap_or_else(|error| panic!("{instant:?}: {error}"));
+    remove(engine, id, Force::Kill, OwnVolumes::Keep).unwrap_or_else(|error| panic!("{instant:?}: {error}"));
 }
 
 fn a_monitor_killed_at_any_instant(place: &Place) {

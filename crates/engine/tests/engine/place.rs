@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use stockade_engine::images::Reference;
-use stockade_engine::{ContainerId, Engine, Force, Places, Request, Summary, Which, list, remove};
+use stockade_engine::{ContainerId, Engine, Force, OwnVolumes, Places, Request, Summary, Which, list, remove};
 use stockade_testkit::programs;
 
 /// Folders of one test's own.
@@ -71,7 +71,7 @@ impl Place {
         let engine = Engine::open(self.engine.places().clone()).unwrap();
         let ids: Vec<ContainerId> = self.all().into_iter().map(|summary| summary.id).collect();
         for id in &ids {
-            if let Err(error) = remove(&engine, id, Force::Kill) {
+            if let Err(error) = remove(&engine, id, Force::Kill, OwnVolumes::Keep) {
                 left.push(format!("container {id}: {error} {:?}", std::error::Error::source(&error)));
             }
         }

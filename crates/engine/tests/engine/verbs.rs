@@ -13,8 +13,8 @@ use stockade_engine::policy::namespaces::{Mode, NetworkMode, PidMode, UserMode};
 use stockade_engine::request::{Access, Bind, Missing, Propagation};
 use stockade_engine::start::StartError;
 use stockade_engine::{
-    ContainerId, Engine, Force, InspectError, RemoveError, Request, State, Stop, create, inspect, kill, logs,
-    parse_signal, remove, start, stop, wait,
+    ContainerId, Engine, Force, InspectError, OwnVolumes, RemoveError, Request, State, Stop, create, inspect, kill,
+    logs, parse_signal, remove, start, stop, wait,
 };
 
 use stockade_spec::IdMapping;
@@ -113,11 +113,11 @@ fn a_running_container_is_removed_by_force_only(place: &Place) {
     let id = made(place, &["sleep", "1000"]);
     start(&place.engine, &id).unwrap();
     assert!(matches!(start(&place.engine, &id), Err(StartError::NotNow { state: State::Running, .. })));
-    let refused = remove(&place.engine, &id, Force::Refuse);
+    let refused = remove(&place.engine, &id, Force::Refuse, OwnVolumes::Keep);
     assert!(matches!(refused, Err(RemoveError::Running { state: State::Running, .. })), "{refused:?}");
-    remove(&place.engine, &id, Force::Kill).unwrap();
+    remove(&place.engine, &id, Force::Kill, OwnVolumes::Keep).unwrap();
     assert!(place.all().is_empty());
-    assert!(remove(&place.engine, &id, Force::Kill).is_err());
+    assert!(remove(&place.engine, &id, Force::Kill, OwnVolumes::Keep).is_err());
 }
 
 fn a_container_starts_again(place: &Place) {
@@ -166,7 +166,7 @@ fn a_name_is_one_containers(place: &Place) {
     assert!(matches!(&again, Err(CreateError::NameInUse { id: owner, .. }) if *owner == id), "{again:?}");
     assert_eq!(place.engine.find("web").unwrap(), id);
     assert_eq!(place.engine.find(id.short()).unwrap(), id);
-    remove(&place.engine, &id, Force::Refuse).unwrap();
+    remove(&place.engine, &id, Force::Refuse, OwnVolumes::Keep).unwrap();
     assert!(place.engine.find("web").is_err());
     create(&place.engine, &request).unwrap();
 }
@@ -352,9 +352,9 @@ fn a_record_of_another_version(place: &Place) {
         assert!(matches!(inspect(&place.engine, &id), Err(InspectError::Container(_))));
         let listed = place.one(&id).damaged.unwrap();
         assert!(listed.contains(complaint), "{listed}");
-        assert!(remove(&place.engine, &id, Force::Refuse).is_err());
+        assert!(remove(&place.engine, &id, Force::Refuse, OwnVolumes::Keep).is_err());
     }
-    remove(&place.engine, &id, Force::Kill).unwrap();
+    remove(&place.engine, &id, Force::Kill, OwnVolumes::Keep).unwrap();
     assert!(place.all().is_empty());
     // Its name is nobody's any more, and whoever wants it takes it.
     let name = std::fs::read_dir(place.engine.places().data.join("names")).unwrap().next().unwrap().unwrap();

@@ -202,11 +202,15 @@ fn copy_link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, stat: &Stat
 
 /// A FIFO, or a socket that nobody listens at.
 fn make_special(to: BorrowedFd<'_>, name: &OsStr, kind: FileType, stat: &Stat) -> io::Result<()> {
-    rustix::fs::mknodat(to, name, kind, Mode::RUSR | Mode::WUSR, 0)?;
+    let mode = stat.st_mode & 0o7777;
+    rustix::fs::mknodat(to, name, kind, Mode::from_raw_mode(mode), 0)?;
     let made = resolve::open_no_links(to, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
     let (owner, group) = owner(stat);
     rustix::fs::chownat(&made, "", Some(owner), Some(group), AtFlags::EMPTY_PATH)?;
-    resolve::change_mode(&made, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    // The caller's umask may have taken bits away.
+    if rustix::fs::fstat(&made)?.st_mode & 0o7777 != mode {
+        resolve::change_mode(&made, Mode::from_raw_mode(mode))?;
+    }
     Ok(rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -47,7 +47,7 @@ pub struct Filling {
     like: OwnedFd,
 }
 
-impl Share<'_> {
+impl Share {
     /// Waits until nobody else fills the volume, goes on with what a killed process left, and prepares to fill it if it is empty;
     /// `None` if it is not.
     ///

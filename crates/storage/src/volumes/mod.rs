@@ -102,7 +102,7 @@ pub enum VolumeError {
         source: io::Error,
     },
     /// A record is damaged.
-    #[error("{} is damaged; repair it, or remove the folder that it is in", path.display())]
+    #[error("{} is damaged; repair it, or remove the volume", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -129,7 +129,7 @@ impl VolumeError {
 }
 
 /// The volumes of one data folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Volumes {
     /// `<data>/volumes`.
     path: PathBuf,
@@ -137,15 +137,15 @@ pub struct Volumes {
 
 /// No volume is taken away while this lives.
 #[derive(Debug)]
-pub struct Share<'a> {
-    volumes: &'a Volumes,
+pub struct Share {
+    volumes: Volumes,
     _lock: OwnedFd,
 }
 
 /// Nobody writes down that a container has a volume while this lives.
 #[derive(Debug)]
-pub struct Alone<'a> {
-    volumes: &'a Volumes,
+pub struct Alone {
+    volumes: Volumes,
     _lock: OwnedFd,
 }
 
@@ -213,16 +213,16 @@ impl Volumes {
     ///
     /// # Errors
     /// [`VolumeError::File`].
-    pub fn share(&self) -> Result<Share<'_>, VolumeError> {
-        Ok(Share { volumes: self, _lock: locked(&self.path, FlockOperation::LockShared)? })
+    pub fn share(&self) -> Result<Share, VolumeError> {
+        Ok(Share { volumes: self.clone(), _lock: locked(&self.path, FlockOperation::LockShared)? })
     }
 
     /// Waits until nobody holds a share, and keeps everybody from getting one.
     ///
     /// # Errors
     /// [`VolumeError::File`].
-    pub fn alone(&self) -> Result<Alone<'_>, VolumeError> {
-        Ok(Alone { volumes: self, _lock: locked(&self.path, FlockOperation::LockExclusive)? })
+    pub fn alone(&self) -> Result<Alone, VolumeError> {
+        Ok(Alone { volumes: self.clone(), _lock: locked(&self.path, FlockOperation::LockExclusive)? })
     }
 
     /// The volume of that name, if there is one.
@@ -291,7 +291,7 @@ pub enum Created {
     Existing(Volume),
 }
 
-impl Share<'_> {
+impl Share {
     /// Makes the volume, empty and with mode 0755, unless there is one of that name. Of several that do so at once, one makes it.
     ///
     /// # Errors
@@ -346,7 +346,7 @@ fn make(path: &Path, volume: &Volume) -> Result<(), VolumeError> {
     rustix::fs::fsync(&folder).map_err(VolumeError::at("synchronise", path))
 }
 
-impl Alone<'_> {
+impl Alone {
     /// Takes the volume away, at once. Its content is then where no container finds it.
     ///
     /// # Errors
