@@ -21,6 +21,7 @@ mod oci;
 mod platform;
 pub mod pull;
 mod reference;
+pub mod registry;
 mod rootfs;
 mod store;
 pub mod user;

@@ -8,6 +8,7 @@ mod name;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub(crate) use name::is_domain;
 pub use name::{Name, NameError};
 use stockade_storage::Digest;
 

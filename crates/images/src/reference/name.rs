@@ -200,7 +200,7 @@ fn split_domain(text: &str) -> (&str, &str) {
 }
 
 /// `HOST[:PORT]`, where the host is a name, an IPv4 address, or an IPv6 address in brackets without a zone.
-fn is_domain(text: &str) -> bool {
+pub(crate) fn is_domain(text: &str) -> bool {
     let digits = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(rest) = text.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };

@@ -1,0 +1,6 @@
+//! The registry client against real registries, and against servers that mean no good.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "registry/real.rs"]
+mod real;
