@@ -9,6 +9,7 @@ mod lifecycle;
 mod limits;
 mod process;
 mod refusals;
+mod registry;
 mod storage;
 mod streams;
 mod terminal;

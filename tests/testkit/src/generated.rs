@@ -96,11 +96,17 @@ pub fn kinds(folder: &Path) -> String {
     layout.finish()
 }
 
+/// The folder that all is in; every layer says what it is, as those of builders do.
+fn top() -> Member {
+    Member::directory("kinds").mode(0o751).owner(3, 4).pax("mtime", "1500000000.987654321")
+}
+
 /// Kinds of files and long names.
 fn first() -> Tarball {
     let long = format!("kinds/{}/{}", "long".repeat(50), "name".repeat(50));
     Tarball::of([
-        Member::directory("kinds").mode(0o751).owner(3, 4).pax("mtime", "1500000000.987654321"),
+        top(),
+        Member::directory(format!("kinds/{}", "long".repeat(50))),
         Member::file("kinds/empty", ""),
         Member::file("kinds/file", "content").mode(0o640).owner(1000, 2000).pax("mtime", "1234567890.123456789"),
         Member::link("kinds/hard-1", "kinds/file"),
@@ -134,6 +140,7 @@ fn attributes() -> Tarball {
     capability.resize(20, 0);
     let zeros = vec![0; 3 << 20];
     Tarball::of([
+        top(),
         Member::file("kinds/ping", "x").mode(0o755).xattr("security.capability", &capability),
         Member::file("kinds/attributes", "x").xattr("user.text", b"value").xattr("user.bytes", b"\x00\xff=\n"),
         Member::directory("kinds/attributed").xattr("user.folder", b"yes"),
@@ -145,6 +152,7 @@ fn attributes() -> Tarball {
 /// What removes and replaces.
 fn third() -> Tarball {
     Tarball::of([
+        top(),
         Member::file("kinds/.wh.dropped", ""),
         Member::directory("kinds/hidden").mode(0o711),
         Member::file("kinds/hidden/.wh..wh..opq", ""),
