@@ -136,10 +136,10 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
     volume_mounts::check(request)?;
     let options = walls::options(engine, &request.options, &request.binds)?;
     let data = &engine.places().data;
-    let images = Images::open(data)?;
+    let (images, layers) = (Images::open(data)?, Layers::open(data, &engine.places().programs)?);
     // Until the record tells who needs the layers, nobody may take them for garbage.
     let _share = images.share()?;
-    let image = stockade_images::load(&request.image, request.platform.as_ref(), &images, &Layers::open(data)?)?;
+    let image = stockade_images::load(&request.image, request.platform.as_ref(), &images, &layers)?;
     let payload = Payload::plan(request, &image.config)?;
     let making = Making::begin(engine)?;
     let made = making.make(request, options, &image, &payload);

@@ -5,12 +5,12 @@
 use serde::Deserialize;
 use stockade_storage::{Digest, Layers};
 
-use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::layers::{self, Packed, paired};
 use crate::oci::document::{LARGEST_CONFIG, LARGEST_MANIFEST, bounded, nullable, parse};
 use crate::store::Store;
 use crate::{Image, Reference, config};
+use stockade_storage::Compression;
 
 /// An image in `manifest.json`.
 #[derive(Deserialize)]
@@ -86,7 +86,7 @@ fn packed(store: &Store, names: &[String], diff_ids: &[Digest]) -> Result<Vec<Pa
     paired(names, diff_ids)?
         .map(|(name, diff_id)| {
             let part = store.open(name)?;
-            let compression = Compression::of(&part);
+            let compression = Compression::of(part.clone());
             let compression = compression.map_err(|source| ImageError::Read { name: name.clone(), source })?;
             // Only in a layout is the name that of the file as it is; elsewhere it is the diff id, which is compared anyway.
             let blob = name.strip_prefix("blobs/").and_then(digest_in);

@@ -7,9 +7,9 @@ use sha2::Digest as _;
 use stockade_storage::{Digest, EnsureError, Layers};
 
 use crate::content::StoredLayer;
-use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::store::Part;
+use stockade_storage::Compression;
 
 /// The most layers: overlayfs's OVL_MAX_STACK.
 pub(crate) const MOST_LAYERS: usize = 500;
@@ -67,7 +67,7 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     if lowers.is_empty() {
         // The end of a tar archive, which is all that an empty one has.
         let nothing = [0; 1024];
-        lowers.push(layers.ensure(&Digest::of(&nothing), &nothing[..])?);
+        lowers.push(layers.ensure(&Digest::of(&nothing), Compression::None, &nothing[..])?);
     }
     Ok(lowers)
 }
@@ -85,7 +85,7 @@ pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<PathBuf, ImageError
             return Err(ImageError::Digest { expected, found });
         }
     }
-    Ok(layers.ensure(&layer.diff_id, layer.compression.read(layer.part.clone(), layer.part.size()))?)
+    Ok(layers.ensure(&layer.diff_id, layer.compression, layer.part.clone())?)
 }
 
 /// Unpacks the layer from its blob while that arrives, if it was not unpacked before.
@@ -93,7 +93,7 @@ pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<PathBuf, ImageError
 /// # Errors
 /// If it is not what it should be, or `blob` cannot be read to its end.
 pub(crate) fn unpack(layers: &Layers, layer: &StoredLayer, blob: &mut dyn Read) -> Result<(), EnsureError> {
-    layers.ensure(&layer.diff_id, layer.compression.read(blob, layer.blob.size)).map(drop)
+    layers.ensure(&layer.diff_id, layer.compression, blob).map(drop)
 }
 
 fn digest(mut part: Part) -> io::Result<Digest> {

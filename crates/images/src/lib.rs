@@ -8,7 +8,6 @@
 
 mod config;
 mod content;
-mod decompress;
 mod docker;
 mod error;
 #[cfg(fuzzing)]

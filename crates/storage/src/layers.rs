@@ -18,9 +18,9 @@ use rustix::io::Errno;
 use sha2::Digest as _;
 use stockade_kernel::resolve;
 
-use crate::Digest;
 use crate::tar::{Archive, Stream, TarError};
 use crate::unpack::{UnpackError, is_opaque, limits, unpack};
+use crate::{Compression, Digest};
 
 /// The layers below one data directory.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub struct Layers {
     complete: OwnedFd,
     /// `<data>/layers/unpacking`.
     unpacking: OwnedFd,
+    /// The program that unpacks.
+    #[allow(dead_code, reason = "it comes with the program")]
+    program: PathBuf,
 }
 
 /// Why the folder of layers cannot be used.
@@ -90,15 +93,16 @@ const NEW: &str = "layer";
 
 impl Layers {
     /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing, and removes what
-    /// processes that died left half-unpacked.
+    /// processes that died left half-unpacked. `programs` is the folder of our programs, of which `stockade-unpack` is needed
+    /// to unpack more.
     ///
     /// # Errors
     /// If a folder cannot be made, opened or removed; what was made stays.
-    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn open(data_dir: &Path, programs: &Path) -> Result<Self, OpenError> {
         let path = data_dir.join("layers");
         let complete = open_folder(&path.join("sha256"))?;
         let unpacking = open_folder(&path.join("unpacking"))?;
-        let layers = Self { path, complete, unpacking };
+        let layers = Self { path, complete, unpacking, program: programs.join("stockade-unpack") };
         layers.sweep().map_err(|source| OpenError::Sweep { path: layers.path.join("unpacking"), source })?;
         Ok(layers)
     }
@@ -122,13 +126,14 @@ impl Layers {
         is_opaque(layer.as_fd())
     }
 
-    /// The folder of the layer with this diff id, unpacked now from its uncompressed `archive` if it was not before. Where
-    /// another process is unpacking the same layer, this one waits for it and unpacks only if that one failed. Every byte of
-    /// the archive, also behind its end, is part of the digest, and the layer gets its name only if that is right.
+    /// The folder of the layer with this diff id, unpacked now from its `blob`, an archive with `compression`, if it was not
+    /// before. Where another process is unpacking the same layer, this one waits for it and unpacks only if that one failed.
+    /// Every byte of the archive, also behind its end, is part of the digest, and the layer gets its name only if that is
+    /// right and `blob` was read to its end without an error.
     ///
     /// # Errors
     /// See [`EnsureError`]; nothing is left behind.
-    pub fn ensure(&self, diff_id: &Digest, archive: impl Read) -> Result<PathBuf, EnsureError> {
+    pub fn ensure(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<PathBuf, EnsureError> {
         let store = |step| move |source| EnsureError::Store { diff_id: *diff_id, step, source };
         let hex = diff_id.hex();
         let name = OsStr::new(&hex);
@@ -136,7 +141,7 @@ impl Layers {
         let place = place.ok_or(Errno::AGAIN.into()).map_err(store("lock the folder"))?;
         let outcome = match self.find(diff_id) {
             Some(_) => Ok(()),
-            None => self.make(diff_id, &place, archive),
+            None => self.make(diff_id, &place, compression.read(blob)),
         };
         let removed = self.remove_place(name, &place).map_err(store("remove the working folder"));
         outcome.and(removed)?;

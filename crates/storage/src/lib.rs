@@ -9,6 +9,7 @@
 //! is used only after every byte of it was compared with its digest.
 
 pub mod container_root;
+mod decompress;
 mod digest;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -22,6 +23,7 @@ mod unpack;
 pub mod volumes;
 
 pub use container_root::{ContainerRoot, Ids, MountError};
+pub use decompress::Compression;
 pub use digest::{Digest, DigestError};
 pub use layers::{EnsureError, Layers};
 pub use unpack::UnpackError;

@@ -38,6 +38,15 @@ pub fn built(name: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("{name} is not built: run `cargo xtask test`, or `cargo build --release`")).clone()
 }
 
+/// The folder of the built programs, as far as they are built: `STOCKADE_BIN_DIR`, or the release or the debug folder of this
+/// build, in whichever `stockade-unpack` was built last.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let name = "stockade-unpack";
+    let program = if is_built(name) { built(name) } else { target().join(TARGET).join("release").join(name) };
+    program.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
 /// Whether [`built`] finds `name`.
 #[must_use]
 pub fn is_built(name: &str) -> bool {

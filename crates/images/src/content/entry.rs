@@ -5,11 +5,11 @@ use stockade_storage::Digest;
 
 use super::names::key;
 use super::{ContentError, Images};
-use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::oci::document::{self, Index, Kind, Manifest, parse};
 use crate::oci::{DEEPEST, IMAGE_NAME, best};
 use crate::{Name, Platform, config, layers};
+use stockade_storage::Compression;
 
 /// What points to a blob (image-spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq)]

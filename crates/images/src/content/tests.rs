@@ -222,7 +222,7 @@ fn what_nobody_needs_goes_and_nothing_else() {
     requires!(root);
     let data = place();
     let images = Images::open(data.path()).unwrap();
-    let layers = Layers::open(data.path()).unwrap();
+    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     let kept = named(&images, "kept", "kept");
     let gone = named(&images, "gone", "gone");
     let used = named(&images, "used by a container", "used");
@@ -249,7 +249,7 @@ fn what_nobody_needs_goes_and_nothing_else() {
 fn while_an_entry_cannot_be_read_nothing_is_garbage() {
     let data = place();
     let images = Images::open(data.path()).unwrap();
-    let layers = Layers::open(data.path()).unwrap();
+    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     let one = named(&images, "one", "one");
     stored(&images, "garbage");
     std::fs::remove_file(data.path().join("images/blobs/sha256").join(one.config.digest.hex())).unwrap();

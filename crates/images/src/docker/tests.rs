@@ -88,11 +88,15 @@ fn load_bytes(bytes: &[u8], tag: Option<&str>) -> Result<(Image, tempfile::TempD
 
 fn load_path(path: &Path, tag: Option<&str>, data: &Path) -> Result<Image, ImageError> {
     let reference = Reference::DockerArchive { path: path.to_owned(), tag: tag.map(str::to_owned) };
-    load_image(&reference, None, &crate::Images::open(data).unwrap(), &Layers::open(data).unwrap()).map_err(|error| {
-        match error {
-            LoadError::Image { source, .. } => *source,
-            other => panic!("{other:?}"),
-        }
+    load_image(
+        &reference,
+        None,
+        &crate::Images::open(data).unwrap(),
+        &Layers::open(data, &stockade_testkit::programs::folder()).unwrap(),
+    )
+    .map_err(|error| match error {
+        LoadError::Image { source, .. } => *source,
+        other => panic!("{other:?}"),
     })
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stockade_storage::{Digest, EnsureError, Layers};
+use stockade_storage::{Compression, Digest, EnsureError, Layers};
 
 use crate::{Image, ImageConfig, ReadOnlyBind, Reference};
 use layer::{Node, Tree};
@@ -95,7 +95,7 @@ pub(crate) fn load(layers: &Layers) -> Result<Image, HostError> {
     let diff_id = Digest::of(&archive);
     let layer = match layers.find(&diff_id) {
         Some(layer) => layer,
-        None => layers.ensure(&diff_id, archive.as_slice())?,
+        None => layers.ensure(&diff_id, Compression::None, archive.as_slice())?,
     };
     let shell = ["usr/bin/bash", "bin/bash"].iter().any(|path| root.join(path).exists());
     let config = ImageConfig {

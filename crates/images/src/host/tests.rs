@@ -116,7 +116,7 @@ fn a_machine_that_is_arranged_otherwise_is_refused() {
 fn this_machine_s_layer_is_made_once_and_holds_no_secret() {
     requires!(root);
     let data = tempfile::tempdir().unwrap();
-    let layers = Layers::open(data.path()).unwrap();
+    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     let image = load(&layers).unwrap();
     assert_eq!(load(&layers).unwrap().lowers, image.lowers);
     assert_eq!((image.config.env.len(), image.config.cmd.len(), image.config.working_dir.as_str()), (1, 1, "/"));
@@ -155,7 +155,7 @@ fn this_machine_s_layer_is_made_once_and_holds_no_secret() {
 fn programs_run_in_it() {
     requires!(root, unshare);
     let data = tempfile::tempdir().unwrap();
-    let image = load(&Layers::open(data.path()).unwrap()).unwrap();
+    let image = load(&Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap()).unwrap();
     let run = |program: &[&str]| {
         let mut script = format!("set -e; cd {};", image.lowers[0].display());
         for bind in &image.binds {

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use stockade_storage::Digest;
 
-use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::store::Part;
+use stockade_storage::Compression;
 
 /// The largest index or manifest: what registries have to take (distribution-spec, "Pushing Manifests").
 pub(crate) const LARGEST_MANIFEST: u64 = 4 << 20;

@@ -7,7 +7,6 @@ mod tests;
 use stockade_storage::{Digest, Layers};
 
 use crate::config::{self, machine};
-use crate::decompress::Compression;
 use crate::error::ImageError;
 use crate::layers::{self, Packed, paired};
 use crate::store::{Part, Store};
@@ -15,6 +14,7 @@ use crate::{Image, Platform, Reference};
 use document::{
     Descriptor, Index, Kind, LARGEST_CONFIG, LARGEST_MANIFEST, Manifest, bounded, nullable, parse, verified,
 };
+use stockade_storage::Compression;
 
 /// How deep an index may be in an index: one for the layout, one for the platforms, one to spare.
 pub(crate) const DEEPEST: usize = 3;

@@ -76,7 +76,7 @@ impl Layout {
 }
 
 fn load_into(data: &Path, layout: &Path, tag: Option<&str>) -> Result<Image, ImageError> {
-    let layers = Layers::open(data).unwrap();
+    let layers = Layers::open(data, &stockade_testkit::programs::folder()).unwrap();
     let reference = Reference::Oci { path: layout.to_owned(), tag: tag.map(str::to_owned) };
     load(&reference, None, &Images::open(data).unwrap(), &layers).map_err(|error| match error {
         LoadError::Image { source, .. } => *source,
@@ -147,7 +147,12 @@ fn assert_read(name: &str, path: &str, forms: &[String]) {
     for form in forms {
         let data = in_memory();
         let images = Images::open(data.path()).unwrap();
-        let loaded = load(&Reference::parse(form).unwrap(), None, &images, &Layers::open(data.path()).unwrap());
+        let loaded = load(
+            &Reference::parse(form).unwrap(),
+            None,
+            &images,
+            &Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap(),
+        );
         let loaded = loaded.unwrap_or_else(|error| panic!("{form}: {error:?}"));
         assert_eq!((loaded.config.cmd, loaded.config.env), (vec!["sh".to_owned()], vec![path.to_owned()]), "{form}");
         assert_eq!((loaded.binds, loaded.lowers.len()), (Vec::<ReadOnlyBind>::new(), 1));

@@ -120,7 +120,10 @@ struct Here {
 impl Here {
     fn new() -> Self {
         let data = place();
-        let (images, layers) = (Images::open(data.path()).unwrap(), Layers::open(data.path()).unwrap());
+        let (images, layers) = (
+            Images::open(data.path()).unwrap(),
+            Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap(),
+        );
         Self { data, images, layers }
     }
 
@@ -296,7 +299,8 @@ fn many_pull_the_same_image_and_share_the_work() {
         for number in 0..4 {
             let (data, source) = (here.data.path(), &source);
             scope.spawn(move || {
-                let (images, layers) = (Images::open(data).unwrap(), Layers::open(data).unwrap());
+                let (images, layers) =
+                    (Images::open(data).unwrap(), Layers::open(data, &stockade_testkit::programs::folder()).unwrap());
                 let pull = Pull { images: &images, layers: &layers, source, platform: None, progress: &Quiet };
                 pull.pull(&[name(&format!("a:{number}"))]).unwrap();
             });

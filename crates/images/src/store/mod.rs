@@ -146,24 +146,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// The whole of a file.
-    ///
-    /// # Errors
-    /// If its size cannot be told.
-    #[cfg(test)]
-    pub(crate) fn whole(file: Arc<std::fs::File>) -> io::Result<Self> {
-        let end = file.metadata()?.len();
-        Ok(Self { file, position: 0, end })
-    }
-
     /// How many bytes are left.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.end - self.position
     }
-}
 
-impl Part {
     /// Passes over so many of the bytes that are left, or all of them.
     pub(crate) fn skip(&mut self, count: u64) {
         self.position += count.min(self.size());

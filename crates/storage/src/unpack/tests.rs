@@ -11,14 +11,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tests::Pack;
-use crate::{Digest, EnsureError, Layers};
+use crate::{Compression, Digest, EnsureError, Layers};
 
 /// Unpacks a layer as images do. The data directory is gone with the guard.
 fn unpacked(pack: Pack) -> Result<(TempDir, PathBuf), UnpackError> {
     let data = tempfile::tempdir().unwrap();
-    let layers = Layers::open(data.path()).unwrap();
+    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     let archive = pack.finish();
-    let outcome = layers.ensure(&Digest::of(&archive), archive.as_slice());
+    let outcome = layers.ensure(&Digest::of(&archive), Compression::None, archive.as_slice());
     let count = |name: &str| std::fs::read_dir(data.path().join("layers").join(name)).unwrap().count();
     assert_eq!(count("unpacking"), 0, "nothing half-made is left");
     match outcome {
@@ -127,12 +127,12 @@ fn whiteouts_take_overlayfs_s_form() {
 fn an_opaque_root_hides_all_layers_below() {
     requires!(root);
     let data = tempfile::tempdir().unwrap();
-    let layers = Layers::open(data.path()).unwrap();
+    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     for (name, hides) in [(".wh..wh..opq", true), ("file", false)] {
         let archive = Pack::default().file(name, "").finish();
         let digest = Digest::of(&archive);
         assert!(layers.hides_below(&digest).is_err());
-        layers.ensure(&digest, archive.as_slice()).unwrap();
+        layers.ensure(&digest, Compression::None, archive.as_slice()).unwrap();
         assert_eq!(layers.hides_below(&digest).unwrap(), hides, "{name}");
     }
 }
