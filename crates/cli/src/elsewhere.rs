@@ -76,8 +76,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("images", IMAGES),
     ("import", IMAGES),
     ("load", IMAGES),
-    ("login", PULL),
-    ("logout", PULL),
     ("manifest", IMAGES),
     ("network", NETWORK),
     ("pause", LATER),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustix::fs::Access;
+use stockade_engine::images::registry::{Registries, RegistryOptions};
 use stockade_engine::{Engine, Places};
 
 use crate::exit::{Failure, REFUSED};
@@ -24,6 +25,12 @@ pub(crate) struct Global {
     /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
     #[arg(long, value_name = "PROGRAM", global = true)]
     pub(crate) runtime: Option<String>,
+    /// Registry that is asked without TLS, or whatever certificate it shows; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) insecure_registry: Vec<String>,
+    /// Mirror of docker.io that is asked before it; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub(crate) registry_mirror: Vec<String>,
 }
 
 impl Global {
@@ -39,6 +46,24 @@ impl Global {
             ));
         }
         Ok(Engine::open(self.places()?)?)
+    }
+
+    /// The registries as this machine, its user and the command line have them.
+    ///
+    /// # Errors
+    /// If a file or flag about them is not of its form.
+    pub(crate) fn registries(&self) -> Result<Registries, Failure> {
+        let options = RegistryOptions::machine().map_err(|error| Failure::of(REFUSED, &error))?;
+        let with = |mut all: Vec<String>, more: &[String]| {
+            all.extend_from_slice(more);
+            all
+        };
+        let options = RegistryOptions {
+            insecure: with(options.insecure, &self.insecure_registry),
+            mirrors: with(options.mirrors, &self.registry_mirror),
+            ..options
+        };
+        Registries::new(options).map_err(|error| Failure::of(REFUSED, &error))
     }
 
     /// The folders and programs.

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
     Info(verb::info::Info),
+    Login(verb::login::Login),
+    Logout(verb::logout::Logout),
     Version(verb::version::Version),
     #[command(name = stockade_engine::finish::COMMAND, hide = true)]
     ContainerExited(verb::container_exited::ContainerExited),
@@ -103,6 +105,8 @@ impl Line {
             Command::Container(command) | Command::Group(Group { command }) => command.run(global),
             Command::Volume(command) => command.run(global),
             Command::Info(info) => info.run(global),
+            Command::Login(login) => login.run(global),
+            Command::Logout(logout) => logout.run(global),
             Command::Version(version) => version.run(global),
             Command::ContainerExited(exited) => exited.run(global),
         }

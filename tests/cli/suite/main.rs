@@ -7,6 +7,7 @@ mod crowd;
 mod images;
 mod lifecycle;
 mod limits;
+mod login;
 mod process;
 mod refusals;
 mod registry;

@@ -7,6 +7,8 @@ pub(crate) mod each;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod kill;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod rm;

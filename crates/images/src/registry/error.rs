@@ -51,6 +51,14 @@ pub enum RegistryError {
         /// What he said of it.
         said: String,
     },
+    /// Credentials that are tried, and denied.
+    #[error("log in at {registry}: it does not take this name and password{}", reason(.said))]
+    Login {
+        /// Who was asked.
+        registry: String,
+        /// What he said of it.
+        said: String,
+    },
     /// 429.
     #[error(
         "{what}: {registry} lets nobody ask so often{}{}; wait, or log in for a higher limit by `stockade login{}`",

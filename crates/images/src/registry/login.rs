@@ -21,9 +21,13 @@ pub fn login(registries: &Registries, server: &str, credentials: &Credentials) -
     let endpoint = Endpoint::new(registries.0.clone(), host, None, authority);
     let place = Place::Path("/v2/".to_owned());
     let sketch = Sketch { method: Method::GET, place, headers: Vec::new(), content: None, scopes: &[] };
-    endpoint.ask(&what, &sketch, |answer| match answer.status.as_u16() {
+    let asked = endpoint.ask(&what, &sketch, |answer| match answer.status.as_u16() {
         200 => Ok(()),
         _ => Err(refusal(&what, endpoint.name(), answer)),
+    });
+    asked.map_err(|error| match error {
+        RegistryError::Denied { registry, said, .. } => RegistryError::Login { registry, said },
+        other => other,
     })
 }
 

@@ -108,7 +108,7 @@ fn who_asks_is_shown_where_that_is_wanted() {
     let (user, password) = LOGIN;
     let right = Credentials::Password { user: user.into(), password: password.into() };
     let wrong = Credentials::Password { user: user.into(), password: "wrong".into() };
-    assert!(matches!(login(&anonymous, registry.address(), &wrong), Err(RegistryError::Denied { .. })));
+    assert!(matches!(login(&anonymous, registry.address(), &wrong), Err(RegistryError::Login { .. })));
     login(&anonymous, registry.address(), &right).unwrap();
     store.keep(registry.address(), &right).unwrap();
     let known = registries(RegistryOptions { credentials: Some(store), ..options });

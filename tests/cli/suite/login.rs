@@ -1,0 +1,135 @@
+//! `login` and `logout`, at a registry that wants a name and a password, with the file and with a credential helper.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use stockade_testkit::registry::{LOGIN, Registry};
+use stockade_testkit::{Call, Pty, Stockade, requires};
+
+/// `stockade` with a home of its own.
+fn call(stockade: &Stockade, arguments: &[&str]) -> Call {
+    stockade.call(arguments).env("DOCKER_CONFIG", docker(stockade))
+}
+
+fn docker(stockade: &Stockade) -> PathBuf {
+    stockade.folder().join("docker")
+}
+
+fn config(stockade: &Stockade) -> Value {
+    serde_json::from_slice(&std::fs::read(docker(stockade).join("config.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_password_is_tried_before_it_is_kept() {
+    requires!(root, stockade, docker_registry, openssl, htpasswd);
+    let stockade = Stockade::new();
+    let registry = Registry::with_login();
+    let (user, password) = LOGIN;
+    let server = registry.address();
+    let done = call(&stockade, &["login", "-u", user, "--password-stdin", server]).stdin(b"wrong\n").run();
+    done.exits(1).refuses(&["does not take this name and password", server]);
+    assert!(!docker(&stockade).exists());
+    let given = format!("{password}\r\n");
+    let done = call(&stockade, &["login", "-u", user, "--password-stdin", server]).stdin(given.as_bytes()).run().ok();
+    assert_eq!(done.out(), "Login Succeeded");
+    assert!(done.stderr.contains("stored unencrypted"), "{done:?}");
+    let file = docker(&stockade).join("config.json");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(config(&stockade)["auths"][server]["auth"].is_string());
+    let done = call(&stockade, &["login", server]).run().ok();
+    assert_eq!(done.out(), "Authenticating with existing credentials...\nLogin Succeeded");
+    let done = call(&stockade, &["login", "-u", user, "-p", password, server]).run().ok();
+    assert!(done.stderr.contains("--password-stdin"), "{done:?}");
+    let done = call(&stockade, &["logout", server]).run().ok();
+    assert_eq!(done.out(), format!("Removing login credentials for {server}"));
+    assert_eq!(config(&stockade)["auths"], serde_json::json!({}));
+    call(&stockade, &["login", server]).run().exits(1).refuses(&["non TTY", "--password-stdin"]);
+    let done = call(&stockade, &["logout"]).run().ok();
+    assert_eq!(done.out(), "Removing login credentials for https://index.docker.io/v1/");
+    stockade.assert_gone();
+}
+
+#[test]
+fn what_is_typed_is_not_shown() {
+    requires!(root, stockade, docker_registry, openssl, htpasswd);
+    let stockade = Stockade::new();
+    let registry = Registry::with_login();
+    let (user, password) = LOGIN;
+    let variable = format!("DOCKER_CONFIG={}", docker(&stockade).display());
+    let mut line = vec!["env".to_owned(), variable];
+    line.extend(stockade.command_line());
+    line.extend(["login".to_owned(), registry.address().to_owned()]);
+    let mut pty = Pty::start(&line);
+    pty.expect("Username: ");
+    pty.send(&format!("x\u{7f}{user}\r"));
+    pty.expect("Password: ");
+    pty.send(&format!("{password}\r"));
+    let (status, shown) = pty.wait();
+    assert!(status.success() && shown.contains("Login Succeeded") && !shown.contains("pass:word"), "{shown}");
+    let mut pty = Pty::start(&[&line[..], &["-u".to_owned(), user.to_owned()]].concat());
+    pty.expect("Password: ");
+    pty.send("half\u{3}");
+    assert_eq!(pty.wait().0.code(), Some(130));
+    stockade.assert_gone();
+}
+
+/// A credential helper that keeps what it is given in a file, in `folder`.
+fn helper(folder: &Path) {
+    let file = folder.join("kept").display().to_string();
+    let script = format!(
+        "#!/bin/sh\nset -e\ncase $1 in\nstore) cat > {file};;\nerase) cat > {file}.erased; rm -f {file};;\n\
+         get) read server || true\n  if test -f {file}; then cat {file}; else echo credentials not found in native keychain; exit 1; fi;;\n\
+         esac\n"
+    );
+    let path = folder.join("docker-credential-test");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_helper_keeps_what_it_is_named_for() {
+    requires!(root, stockade, docker_registry, openssl, htpasswd);
+    let stockade = Stockade::new();
+    let registry = Registry::with_login();
+    let (user, password) = LOGIN;
+    let server = registry.address();
+    let folder = stockade.folder().to_owned();
+    helper(&folder);
+    std::fs::create_dir(docker(&stockade)).unwrap();
+    std::fs::write(docker(&stockade).join("config.json"), r#"{"credsStore": "test", "other": 1}"#).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let with = |arguments: &[&str]| call(&stockade, arguments).env("PATH", &path);
+    let done = with(&["login", "-u", user, "--password-stdin", server]).stdin(password.as_bytes()).run().ok();
+    assert!(!done.stderr.contains("unencrypted"), "{done:?}");
+    let kept: Value = serde_json::from_slice(&std::fs::read(folder.join("kept")).unwrap()).unwrap();
+    assert_eq!(kept, serde_json::json!({"ServerURL": server, "Username": user, "Secret": password}));
+    let expected = serde_json::json!({"credsStore": "test", "other": 1, "auths": {server: {}}});
+    assert_eq!(config(&stockade), expected);
+    assert!(with(&["login", server]).run().ok().out().ends_with("Login Succeeded"));
+    with(&["logout", server]).run().ok();
+    assert_eq!(std::fs::read_to_string(folder.join("kept.erased")).unwrap(), server);
+    assert!(!folder.join("kept").exists());
+    with(&["logout", server]).run().ok();
+    let relative = call(&stockade, &["logout", server]).within(&folder).env("PATH", "::.:/usr/bin");
+    relative.run().exits(1).refuses(&["docker-credential-test", "PATH"]);
+    stockade.assert_gone();
+}
+
+#[test]
+fn registries_that_are_none() {
+    requires!(root, stockade);
+    let stockade = Stockade::new();
+    for (arguments, code, word) in [
+        (&["--insecure-registry", "http://a", "login", "-u", "a", "-p", "b", "a"][..], 125, "http://a"),
+        (&["--registry-mirror", "ftp://a", "login", "-u", "a", "-p", "b", "a"], 125, "ftp://a"),
+        (&["login", "-u", "a", "-p", "b", "--password-stdin", "a"], 1, "mutually exclusive"),
+        (&["login", "--password-stdin", "a"], 1, "--username"),
+        (&["login", "-u", "a:b", "-p", "c", "127.0.0.1:1"], 1, "colon"),
+        (&["login", "-u", "a", "-p", "b", "127.0.0.1:1"], 1, "127.0.0.1:1"),
+        (&["login", "-u", "a", "-p", "b", "no host"], 1, "no host"),
+    ] {
+        call(&stockade, arguments).run().exits(code).refuses(&[word]);
+    }
+    stockade.assert_gone();
+}
