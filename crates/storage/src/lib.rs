@@ -4,10 +4,12 @@
 //!   stacks.
 //! - [`Volumes`](volumes::Volumes): folders that outlive the containers that they are mounted in.
 //! - [`ContainerRoot`]: the writable layer of one container and the overlay mount that makes its root.
+//! - [`pack`](mod@pack): a tree as a tar archive, and an archive into a tree; [`changes`](mod@changes): what a container changed.
 //!
 //! Layers come from strangers. Nothing in them may reach outside of the folder that they are unpacked in, and a layer
 //! is used only after every byte of it was compared with its digest.
 
+pub mod changes;
 pub mod container_root;
 mod decompress;
 mod digest;
@@ -16,6 +18,7 @@ pub mod fuzz;
 pub mod layers;
 mod mapped;
 mod overlay;
+pub mod pack;
 pub mod tar;
 #[cfg(test)]
 mod tests;
