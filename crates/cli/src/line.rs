@@ -68,6 +68,9 @@ pub(crate) enum ContainerCommand {
     Stop(verb::stop::Stop),
     #[command(visible_alias = "remove")]
     Rm(verb::rm::Rm),
+    Cp(verb::cp::Cp),
+    Diff(verb::diff::Diff),
+    Export(verb::export::Export),
 }
 
 /// `volume COMMAND`.
@@ -127,6 +130,9 @@ impl ContainerCommand {
             Self::Kill(kill) => kill.run(global),
             Self::Stop(stop) => stop.run(global),
             Self::Rm(rm) => rm.run(global),
+            Self::Cp(cp) => cp.run(global),
+            Self::Diff(diff) => diff.run(global),
+            Self::Export(export) => export.run(global),
         }
     }
 }

@@ -17,6 +17,11 @@ pub(crate) fn error(text: &str) {
     drop(writeln!(io::stderr().lock(), "stockade: {text}"));
 }
 
+/// What was done, for whoever looks at a terminal.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
 /// What the user should know although it is no error.
 pub(crate) fn warning(text: &str) {
     drop(writeln!(io::stderr().lock(), "WARNING: {text}"));

@@ -2,8 +2,10 @@
 //! that is as it was when a container is gone, whoever was killed at whatever instant.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cp;
 mod crashes;
 mod crowd;
+mod export;
 mod images;
 mod lifecycle;
 mod limits;

@@ -2,8 +2,11 @@
 
 pub(crate) mod attach;
 pub(crate) mod container_exited;
+pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff;
 pub(crate) mod each;
+pub(crate) mod export;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod kill;

@@ -205,7 +205,7 @@ impl Extraction<'_> {
                     _ => FileType::Fifo,
                 };
                 let number = rustix::fs::makedev(entry.device.0, entry.device.1);
-                rustix::fs::mknodat(&parent, name, kind, Mode::RUSR | Mode::WUSR, number)
+                rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(entry.mode & 0o777), number)
                     .map_err(failed(entry, "make the device or FIFO"))?;
                 self.finish_unopened(&parent, name, entry)
             }
@@ -370,7 +370,9 @@ impl Extraction<'_> {
         let node = resolve::open_no_links(parent, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
         let node = node.map_err(failed(entry, "open"))?;
         self.set_owner(node.as_fd(), entry)?;
-        if entry.kind != Kind::Symlink {
+        let made = rustix::fs::fstat(&node).map_err(failed(entry, "look at"))?.st_mode & 0o777;
+        // What the caller's umask took away.
+        if entry.kind != Kind::Symlink && made != entry.mode & 0o777 {
             resolve::change_mode(&node, Mode::from_raw_mode(entry.mode & 0o777))
                 .map_err(failed(entry, "set the mode of"))?;
         }

@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use rustix::fd::BorrowedFd;
+use stockade_kernel::procfs::Procfs;
 
 pub use encode::end;
 pub use extract::{ExtractError, Extracted, Keep, Naming, Ownership, Place, extract};
@@ -32,6 +33,8 @@ pub(crate) use walk::{marked_opaque, names};
 pub struct Tree<'a> {
     /// Its root: a directory, or one file of any kind. `O_PATH` is enough.
     pub root: BorrowedFd<'a>,
+    /// procfs of the caller's pid namespace, by which what was looked at is opened: `/proc` may be a stranger's by now.
+    pub procfs: &'a Procfs,
     /// What the root is called in the archive, without slashes; the names of all else begin with it, unless it is `.`.
     pub name: &'a [u8],
     /// Whether a root directory has an entry of its own.

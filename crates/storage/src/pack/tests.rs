@@ -22,7 +22,9 @@ fn open(path: &Path) -> OwnedFd {
 fn packed(path: &Path, name: &[u8], form: Form) -> Result<Vec<u8>, PackError> {
     let (root, owners, left_out) = (open(path), Owners::default(), BTreeSet::new());
     let root_entry = RootEntry::Written;
-    let tree = Tree { root: root.as_fd(), name, root_entry, form, owners: &owners, left_out: &left_out };
+    let procfs = Procfs::host().unwrap();
+    let tree =
+        Tree { root: root.as_fd(), procfs: &procfs, name, root_entry, form, owners: &owners, left_out: &left_out };
     let mut bytes = Vec::new();
     pack(&tree, &mut bytes).map(|()| bytes)
 }

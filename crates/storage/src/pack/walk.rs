@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_kernel::procfs::Subject;
 
 use super::{Form, PackError, RootEntry, Tree, attributes, encode, shown};
 use crate::tar::{Entry, Kind};
@@ -28,8 +28,7 @@ const CHUNK: usize = 128 << 10;
 pub(super) fn walk(tree: &Tree<'_>, out: &mut impl Write) -> Result<(), PackError> {
     let name = shown(tree.name);
     let failed = |step, source| PackError::Read { path: name.clone(), step, source };
-    let procfs = Procfs::host().map_err(|source| failed("open /proc for", source))?;
-    let descriptors = procfs.open(Subject::Myself, "fd", OFlags::PATH | OFlags::DIRECTORY);
+    let descriptors = tree.procfs.open(Subject::Myself, "fd", OFlags::PATH | OFlags::DIRECTORY);
     let descriptors = descriptors.map_err(|source| failed("open /proc for", source))?;
     let stat = rustix::fs::fstat(tree.root).map_err(|errno| failed("look at", errno.into()))?;
     let mut walker = Walker { tree, out, descriptors, first: BTreeMap::new(), count: 0, buffer: vec![0; CHUNK] };
