@@ -171,7 +171,7 @@ impl Comparison<'_> {
                 mounted = true;
                 continue;
             }
-            changed |= self.compare(node, path, before, below, depth)?;
+            changed |= self.compare(node, &path, before, below, depth)?;
         }
         if below == Below::Hidden {
             for name in self.names_below(layers, place)?.difference(&here.into_iter().collect()) {
@@ -189,38 +189,38 @@ impl Comparison<'_> {
     fn compare(
         &mut self,
         node: OwnedFd,
-        path: PathBuf,
+        path: &Path,
         before: Found,
         below: Below,
         depth: usize,
     ) -> Result<bool, ChangesError> {
-        let stat = rustix::fs::fstat(&node).map_err(looking(&path, UPPER))?;
+        let stat = rustix::fs::fstat(&node).map_err(looking(path, UPPER))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if is_whiteout(&stat) {
             if !matches!(before, Found::Nothing) {
-                self.note(&path, Kind::Deleted);
+                self.note(path, Kind::Deleted);
             }
             return Ok(!matches!(before, Found::Nothing));
         }
         let replaced = if matches!(before, Found::Nothing) { Kind::Added } else { Kind::Changed };
         if kind != FileType::Directory {
-            self.note(&path, replaced);
+            self.note(path, replaced);
             return Ok(true);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let opened = resolve::open_no_links(&node, ".", flags, Mode::empty()).map_err(looking(&path, UPPER))?;
+        let opened = resolve::open_no_links(&node, ".", flags, Mode::empty()).map_err(looking(path, UPPER))?;
         drop(node);
         let Found::Directory(was, layers) = before else {
-            self.note(&path, replaced);
-            self.directory(&opened, &path, &[], Below::Shows, depth + 1)?;
+            self.note(path, replaced);
+            self.directory(&opened, path, &[], Below::Shows, depth + 1)?;
             return Ok(true);
         };
-        let opaque = marked_opaque(opened.as_fd()).map_err(looking(&path, UPPER))?;
+        let opaque = marked_opaque(opened.as_fd()).map_err(looking(path, UPPER))?;
         let below = if opaque { Below::Hidden } else { below };
-        let (changed, mounted) = self.directory(&opened, &path, &layers, below, depth + 1)?;
+        let (changed, mounted) = self.directory(&opened, path, &layers, below, depth + 1)?;
         let changed = changed || self.differs(&stat, &was, mounted);
         if changed {
-            self.note(&path, Kind::Changed);
+            self.note(path, Kind::Changed);
         }
         Ok(changed)
     }

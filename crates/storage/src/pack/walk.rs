@@ -40,7 +40,7 @@ pub(super) fn walk(tree: &Tree<'_>, out: &mut impl Write) -> Result<(), PackErro
     if tree.root_entry == RootEntry::Written {
         walker.directory_entry(root.as_fd(), &stat, [tree.name, b"/"].concat(), &prefix)?;
     }
-    walker.directory(root, stat.st_dev, &prefix, Path::new(""), 0)
+    walker.directory(&root, stat.st_dev, &prefix, Path::new(""), 0)
 }
 
 struct Walker<'a, W> {
@@ -69,7 +69,7 @@ impl<W: Write> Walker<'_, W> {
     /// Writes what is in `directory`, whose names begin with `prefix` and which is at `below`.
     fn directory(
         &mut self,
-        directory: OwnedFd,
+        directory: &OwnedFd,
         device: u64,
         prefix: &[u8],
         below: &Path,
@@ -85,14 +85,14 @@ impl<W: Write> Walker<'_, W> {
                 continue;
             }
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let node = match rustix::fs::openat(&directory, &name[..], flags, Mode::empty()) {
+            let node = match rustix::fs::openat(directory, &name[..], flags, Mode::empty()) {
                 Ok(node) => node,
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(failed(&path, "open")(errno)),
             };
             let stat = rustix::fs::fstat(&node).map_err(failed(&path, "look at"))?;
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => self.subdirectory(node, &stat, device, path, &place, depth)?,
+                FileType::Directory => self.subdirectory(node, &stat, device, &path, &place, depth)?,
                 _ => self.node(node.as_fd(), &stat, prefix, &name)?,
             }
         }
@@ -104,19 +104,19 @@ impl<W: Write> Walker<'_, W> {
         node: OwnedFd,
         stat: &Stat,
         device: u64,
-        path: Vec<u8>,
+        path: &[u8],
         place: &Path,
         depth: usize,
     ) -> Result<(), PackError> {
-        let opened = self.reopen(node.as_fd(), OFlags::DIRECTORY).map_err(failed(&path, "open"))?;
+        let opened = self.reopen(node.as_fd(), OFlags::DIRECTORY).map_err(failed(path, "open"))?;
         drop(node);
-        let kernels = stat.st_dev != device && is_the_kernels(opened.as_fd()).map_err(failed(&path, "look at"))?;
-        let prefix = [&path[..], b"/"].concat();
+        let kernels = stat.st_dev != device && is_the_kernels(opened.as_fd()).map_err(failed(path, "look at"))?;
+        let prefix = [path, b"/"].concat();
         self.directory_entry(opened.as_fd(), stat, prefix.clone(), &prefix)?;
         if kernels {
             return Ok(());
         }
-        self.directory(opened, stat.st_dev, &prefix, place, depth + 1)
+        self.directory(&opened, stat.st_dev, &prefix, place, depth + 1)
     }
 
     /// The entry of a directory called `path`, and its mark if nothing below shows through it.
