@@ -3,13 +3,14 @@
 //! beside it; names are all that differs. Layers may be compressed, which only their first bytes tell.
 
 use serde::Deserialize;
-use stockade_storage::{Compression, Digest, Layers};
+use stockade_storage::{Digest, Layers};
 
 use crate::error::ImageError;
 use crate::layers::{self, Packed, paired};
 use crate::oci::document::{LARGEST_CONFIG, LARGEST_MANIFEST, bounded, nullable, parse};
 use crate::store::Store;
 use crate::{Image, Reference, config};
+use stockade_storage::Compression;
 
 /// An image in `manifest.json`.
 #[derive(Deserialize)]

@@ -6,8 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::fd::OwnedFd;
-use rustix::io::{Errno, FdFlags};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::termios::tcsetpgrp;
 
@@ -45,14 +44,6 @@ pub fn die_with_caller(command: &mut Command) -> &mut Command {
     };
     // SAFETY: the closure allocates nothing and makes two system calls, which are async-signal-safe.
     unsafe { command.pre_exec(tie) }
-}
-
-/// Makes the program that `command` starts inherit `descriptor` under its number, which the caller need not know: a lock, for instance,
-/// which is then held as long as either has it open. The caller's stays close-on-exec, and is closed with `command`.
-pub fn hand_over(command: &mut Command, descriptor: OwnedFd) -> &mut Command {
-    let keep = move || Ok(rustix::io::fcntl_setfd(&descriptor, FdFlags::empty())?);
-    // SAFETY: the closure allocates nothing and makes one system call, which is async-signal-safe.
-    unsafe { command.pre_exec(keep) }
 }
 
 #[cfg(test)]

@@ -2,12 +2,9 @@
 //!
 //! `<data>/layers/sha256/<hex>` is a layer that is complete. `<data>/layers/unpacking/<hex>` is the work of whoever holds
 //! the lock (`flock(2)`) on that folder, or the leftover of a process that died, which the next one removes: the layer is
-//! unpacked in `layer` in there by a confined program ([`crate::confined`]) and, when every byte was compared, renamed to
-//! `<data>/layers/pending/<boot id>/<hex>`. There it is whole for as long as the machine runs, whoever dies; after a crash of the
-//! machine it may not be, and is thrown away. [`Layers::commit`] writes any number of layers through to the disk at once and gives
-//! them their final names. So a layer has its final name if and only if it is whole, however a process or the machine ends.
+//! unpacked in `layer` in there, written through to the disk, and renamed into its place. So a layer has its final name
+//! if and only if it is whole, however a process or the machine ends.
 
-mod pending;
 mod remove;
 
 use std::ffi::OsStr;
@@ -18,15 +15,12 @@ use std::path::{Path, PathBuf};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use sha2::Digest as _;
 use stockade_kernel::resolve;
 
-use crate::unpack::answer::Refusal;
-use crate::unpack::child::{self, ChildError, ProgramError};
-use crate::unpack::{is_opaque, set_opaque};
+use crate::tar::{Archive, Stream, TarError};
+use crate::unpack::{UnpackError, is_opaque, limits, unpack};
 use crate::{Compression, Digest};
-
-/// The program that unpacks.
-const PROGRAM: &str = "stockade-unpack";
 
 /// The layers below one data directory.
 #[derive(Debug)]
@@ -37,9 +31,8 @@ pub struct Layers {
     complete: OwnedFd,
     /// `<data>/layers/unpacking`.
     unpacking: OwnedFd,
-    /// `<data>/layers/pending/<boot id>`.
-    pending: OwnedFd,
     /// The program that unpacks.
+    #[allow(dead_code, reason = "it comes with the program")]
     program: PathBuf,
 }
 
@@ -81,23 +74,7 @@ pub enum EnsureError {
         /// The layer.
         diff_id: Digest,
         /// Why not.
-        source: Refusal,
-    },
-    /// The layer as it comes could not be read: the network, or a digest that it was compared with.
-    #[error("read layer {diff_id}")]
-    Blob {
-        /// The layer.
-        diff_id: Digest,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The program that unpacks.
-    #[error("unpack layer {diff_id}")]
-    Program {
-        /// The layer.
-        diff_id: Digest,
-        /// What went wrong.
-        source: ProgramError,
+        source: UnpackError,
     },
     /// The folders of the store failed.
     #[error("{step} of layer {diff_id}")]
@@ -116,8 +93,8 @@ const NEW: &str = "layer";
 
 impl Layers {
     /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing, and removes what
-    /// processes that died left half-unpacked, and what the machine did when it crashed. `programs` is the folder of
-    /// `stockade-unpack`.
+    /// processes that died left half-unpacked. `programs` is the folder of our programs, of which `stockade-unpack` is needed
+    /// to unpack more.
     ///
     /// # Errors
     /// If a folder cannot be made, opened or removed; what was made stays.
@@ -125,11 +102,8 @@ impl Layers {
         let path = data_dir.join("layers");
         let complete = open_folder(&path.join("sha256"))?;
         let unpacking = open_folder(&path.join("unpacking"))?;
-        let boot = pending::boot_id()?;
-        let pending = open_folder(&path.join("pending").join(&boot))?;
-        let layers = Self { path, complete, unpacking, pending, program: programs.join(PROGRAM) };
+        let layers = Self { path, complete, unpacking, program: programs.join("stockade-unpack") };
         layers.sweep().map_err(|source| OpenError::Sweep { path: layers.path.join("unpacking"), source })?;
-        pending::sweep(&layers.path.join("pending"), &boot)?;
         Ok(layers)
     }
 
@@ -152,93 +126,50 @@ impl Layers {
         is_opaque(layer.as_fd())
     }
 
-    /// The folder of the layer with this diff id: [`Layers::unpack`] and [`Layers::commit`] of one.
-    ///
-    /// # Errors
-    /// See [`EnsureError`].
-    pub fn ensure(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<PathBuf, EnsureError> {
-        self.unpack(diff_id, compression, blob)?;
-        self.commit(&[*diff_id])?;
-        Ok(self.path.join("sha256").join(diff_id.hex()))
-    }
-
-    /// Unpacks the layer with this diff id from `blob`, in which it is compressed as said, if it was not unpacked before. Where
-    /// another process is unpacking the same layer, this one waits for it and unpacks only if that one failed. Every byte of
-    /// the archive, also behind its end, is part of the digest, and `blob` is read to its end: if its reader finds something wrong
-    /// there, nothing is left of the layer.
-    ///
-    /// It cannot be used before [`Layers::commit`]. May be called by many threads at once.
+    /// The folder of the layer with this diff id, unpacked now from its `blob`, an archive with `compression`, if it was not
+    /// before. Where another process is unpacking the same layer, this one waits for it and unpacks only if that one failed.
+    /// Every byte of the archive, also behind its end, is part of the digest, and the layer gets its name only if that is
+    /// right and `blob` was read to its end without an error.
     ///
     /// # Errors
     /// See [`EnsureError`]; nothing is left behind.
-    pub fn unpack(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<(), EnsureError> {
+    pub fn ensure(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<PathBuf, EnsureError> {
         let store = |step| move |source| EnsureError::Store { diff_id: *diff_id, step, source };
         let hex = diff_id.hex();
         let name = OsStr::new(&hex);
         let place = self.lock(name, Wait::Forever).map_err(store("lock the folder"))?;
         let place = place.ok_or(Errno::AGAIN.into()).map_err(store("lock the folder"))?;
-        let outcome = match self.find(diff_id).is_some() || self.is_pending(&hex) {
-            true => Ok(()),
-            false => self.make(diff_id, &place, compression, blob),
+        let outcome = match self.find(diff_id) {
+            Some(_) => Ok(()),
+            None => self.make(diff_id, &place, compression.read(blob)),
         };
         let removed = self.remove_place(name, &place).map_err(store("remove the working folder"));
-        outcome.and(removed)
-    }
-
-    /// Writes the layers with these diff ids, all of which were unpacked by some process, through to the disk, together, and gives
-    /// them their names. Without any that is not yet complete it does nothing.
-    ///
-    /// # Errors
-    /// [`EnsureError::Store`]; those that are not complete stay pending.
-    pub fn commit(&self, diff_ids: &[Digest]) -> Result<(), EnsureError> {
-        let pending: Vec<_> = diff_ids.iter().filter(|diff_id| self.find(diff_id).is_none()).collect();
-        let Some(first) = pending.first() else { return Ok(()) };
-        let store =
-            |diff_id: Digest, step| move |source: Errno| EnsureError::Store { diff_id, step, source: source.into() };
-        // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
-        rustix::fs::syncfs(&self.pending).map_err(store(**first, "write the files"))?;
-        for diff_id in &pending {
-            let hex = diff_id.hex();
-            match rustix::fs::renameat(&self.pending, &hex, &self.complete, &hex) {
-                // Another process may be committing it too.
-                Err(Errno::NOENT) if self.find(diff_id).is_some() => {}
-                renamed => renamed.map_err(store(**diff_id, "rename the folder"))?,
-            }
-        }
-        rustix::fs::fsync(&self.complete).map_err(store(**first, "write the name"))
-    }
-
-    fn is_pending(&self, hex: &str) -> bool {
-        rustix::fs::statat(&self.pending, hex, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        outcome.and(removed)?;
+        Ok(self.path.join("sha256").join(hex))
     }
 
     /// Unpacks in the locked folder `place`, compares, and renames.
-    fn make(
-        &self,
-        diff_id: &Digest,
-        place: &OwnedFd,
-        compression: Compression,
-        blob: impl Read,
-    ) -> Result<(), EnsureError> {
-        let store = |step| move |source: io::Error| EnsureError::Store { diff_id: *diff_id, step, source };
-        resolve::remove_tree(place, NEW).map_err(store("remove a leftover"))?;
-        let root = new_folder(place).map_err(store("make the folder"))?;
-        let path = self.path.join("unpacking").join(diff_id.hex()).join(NEW);
-        let lock = place.try_clone().map_err(store("keep the lock"))?;
-        let done = child::unpack(&self.program, &path, lock, compression, blob);
-        let done = done.map_err(|error| match error {
-            ChildError::Refused(source) => EnsureError::Unpack { diff_id: *diff_id, source },
-            ChildError::Blob(source) => EnsureError::Blob { diff_id: *diff_id, source },
-            ChildError::Program(source) => EnsureError::Program { diff_id: *diff_id, source },
+    fn make(&self, diff_id: &Digest, place: &OwnedFd, archive: impl Read) -> Result<(), EnsureError> {
+        let store = |step| move |source: Errno| EnsureError::Store { diff_id: *diff_id, step, source: source.into() };
+        resolve::remove_tree(place, NEW).map_err(|source| EnsureError::Store {
+            diff_id: *diff_id,
+            step: "remove a leftover",
+            source,
         })?;
-        if done.found != *diff_id {
-            return Err(EnsureError::Digest { expected: *diff_id, found: done.found });
+        rustix::fs::mkdirat(place, NEW, Mode::from_raw_mode(0o700)).map_err(store("make the folder"))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(place, NEW, flags, Mode::empty()).map_err(store("open the folder"))?;
+        // What an archive without an entry for its root gets, as in Docker.
+        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(store("set the mode of the folder"))?;
+        let found =
+            unpack_hashed(archive, &root).map_err(|source| EnsureError::Unpack { diff_id: *diff_id, source })?;
+        if found != *diff_id {
+            return Err(EnsureError::Digest { expected: *diff_id, found });
         }
-        for path in done.opaque {
-            make_opaque(&root, &path).map_err(store("mark an opaque directory"))?;
-        }
-        let renamed = rustix::fs::renameat(place, NEW, &self.pending, diff_id.hex());
-        renamed.map_err(io::Error::from).map_err(store("rename the folder"))
+        // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
+        rustix::fs::syncfs(&root).map_err(store("write the files"))?;
+        rustix::fs::renameat(place, NEW, &self.complete, diff_id.hex()).map_err(store("rename the folder"))?;
+        rustix::fs::fsync(&self.complete).map_err(store("write the name"))
     }
 
     /// The working folder of the layer `name`, made and locked by this process; `None` if another one has it and `wait`
@@ -303,21 +234,34 @@ enum Wait {
     Not,
 }
 
-/// Makes the folder that a layer is unpacked in.
-fn new_folder(place: &OwnedFd) -> io::Result<OwnedFd> {
-    rustix::fs::mkdirat(place, NEW, Mode::from_raw_mode(0o700))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(place, NEW, flags, Mode::empty())?;
-    // What an archive without an entry for its root gets, as in Docker.
-    rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))?;
-    Ok(root)
+/// Unpacks `archive` into `root` and tells the digest of all of it.
+fn unpack_hashed(archive: impl Read, root: &OwnedFd) -> Result<Digest, UnpackError> {
+    let mut archive = Archive::new(Stream(Hashing { from: archive, hasher: sha2::Sha256::new(), count: 0 }));
+    unpack(&mut archive, root.as_fd())?;
+    let Stream(mut rest) = archive.into_source();
+    let position = rest.count;
+    let most = limits::LARGEST_LAYER.saturating_sub(position).saturating_add(1);
+    let copied = io::copy(&mut (&mut rest).take(most), &mut io::sink());
+    if copied.map_err(|source| TarError::Read { position, source })? == most {
+        return Err(UnpackError::TooLarge);
+    }
+    Ok(Digest::finish(rest.hasher))
 }
 
-/// Makes the directory at `path` hide what the layers below have in it.
-fn make_opaque(root: &OwnedFd, path: &Path) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let directory = resolve::open_in_root(root, Path::new("/").join(path), flags, Mode::empty())?;
-    set_opaque(directory.as_fd())
+/// A reader that takes the digest of what passes.
+struct Hashing<R> {
+    from: R,
+    hasher: sha2::Sha256,
+    count: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.count += count as u64;
+        Ok(count)
+    }
 }
 
 /// Opens a folder, making it and its parents private to root where they are missing.

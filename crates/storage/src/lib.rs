@@ -10,7 +10,6 @@
 //! is used only after every byte of it was compared with its digest.
 
 pub mod changes;
-pub mod confined;
 pub mod container_root;
 mod decompress;
 mod digest;
@@ -31,4 +30,3 @@ pub use decompress::Compression;
 pub use digest::{Digest, DigestError};
 pub use layers::{EnsureError, Layers};
 pub use unpack::UnpackError;
-pub use unpack::child::ProgramError;

@@ -133,9 +133,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
         "busybox_packed" => {
             ["oci/index.json", "oci.tar", "docker.tar"].iter().all(|name| images.join("busybox").join(name).is_file())
         }
-        "stockade" => ["stockade", "stockade-monitor", "stockade-unpack", "stake"]
-            .iter()
-            .all(|name| programs.join(name).is_file()),
+        "stockade" => ["stockade", "stockade-monitor", "stake"].iter().all(|name| programs.join(name).is_file()),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         "debian_image" => images.join("debian/rootfs").is_dir(),
         _ => (need.advertised)(),
@@ -225,7 +223,7 @@ fn has_runtime() -> bool {
 
 /// The engine and what it needs beside it.
 fn has_stockade() -> bool {
-    ["stockade", "stockade-monitor", "stockade-unpack", "stake"].iter().all(|name| crate::programs::is_built(name))
+    ["stockade", "stockade-monitor", "stake"].iter().all(|name| crate::programs::is_built(name))
 }
 
 fn has_stake() -> bool {

@@ -38,7 +38,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("stockade-cli", &["stockade-engine", "stockade-kernel"]),
-    ("stockade-unpack", &["stockade-capabilities", "stockade-kernel", "stockade-seccomp", "stockade-storage"]),
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-cli", &["stockade-testkit"]),
     ("stockade-test-engines", &["stockade-testkit"]),

@@ -1,7 +1,7 @@
 //! An image as the store has it: what its index, manifest and configuration say, read and compared.
 
 use serde_json::Value;
-use stockade_storage::{Compression, Digest};
+use stockade_storage::Digest;
 
 use super::names::key;
 use super::{ContentError, Images};
@@ -9,6 +9,7 @@ use crate::error::ImageError;
 use crate::oci::document::{self, Index, Kind, Manifest, parse};
 use crate::oci::{DEEPEST, IMAGE_NAME, best};
 use crate::{Name, Platform, config, layers};
+use stockade_storage::Compression;
 
 /// What points to a blob (image-spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use std::io::Read;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use stockade_storage::{Compression, Digest};
+use stockade_storage::Digest;
 
 use crate::error::ImageError;
 use crate::store::Part;
+use stockade_storage::Compression;
 
 /// The largest index or manifest: what registries have to take (distribution-spec, "Pushing Manifests").
 pub(crate) const LARGEST_MANIFEST: u64 = 4 << 20;

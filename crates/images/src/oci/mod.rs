@@ -4,7 +4,7 @@ pub(crate) mod document;
 #[cfg(test)]
 mod tests;
 
-use stockade_storage::{Compression, Digest, Layers};
+use stockade_storage::{Digest, Layers};
 
 use crate::config::{self, machine};
 use crate::error::ImageError;
@@ -14,6 +14,7 @@ use crate::{Image, Platform, Reference};
 use document::{
     Descriptor, Index, Kind, LARGEST_CONFIG, LARGEST_MANIFEST, Manifest, bounded, nullable, parse, verified,
 };
+use stockade_storage::Compression;
 
 /// How deep an index may be in an index: one for the layout, one for the platforms, one to spare.
 pub(crate) const DEEPEST: usize = 3;

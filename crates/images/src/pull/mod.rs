@@ -120,8 +120,6 @@ impl Pull<'_> {
         let blobs: Vec<Descriptor> = layers.iter().map(|layer| layer.blob.clone()).collect();
         self.progress.begun(&blobs);
         self.fetch_layers(&layers)?;
-        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
-        self.layers.commit(&diff_ids)?;
         let led = names.first().map(|name| self.images.leads_to(name)).transpose()?.flatten();
         let same =
             led.is_some_and(|(before, chosen)| before == target && chosen.is_none_or(|one| one == manifest.digest));

@@ -1,7 +1,7 @@
 //! Owner, mode, time and extended attributes of what was made, through its descriptor.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
@@ -56,6 +56,13 @@ pub(super) fn set_owner(fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
     Ok(rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
 }
 
+/// Sets the mode of what was opened with `O_PATH`, for which the kernel has a call since 6.6 only; procfs's name for the
+/// descriptor leads to it and nothing else. It must not be a link.
+pub(super) fn set_mode_of_path(fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(rustix::fs::chmod(name, Mode::from_raw_mode(entry.mode))?)
+}
+
 /// Sets the time of the last change, and the same as time of the last access.
 pub(super) fn set_time(fd: BorrowedFd<'_>, (seconds, nanoseconds): (i64, u32)) -> io::Result<()> {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
@@ -63,12 +70,10 @@ pub(super) fn set_time(fd: BorrowedFd<'_>, (seconds, nanoseconds): (i64, u32)) -
     Ok(rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH)?)
 }
 
-/// Makes a directory hide what the layers below have in it. Takes `CAP_SYS_ADMIN`.
-///
-/// # Errors
-/// As `fsetxattr(2)`.
-pub(crate) fn set_opaque(directory: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())?)
+/// Makes a directory hide what the layers below have in it.
+pub(super) fn set_opaque(directory: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackError> {
+    rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
+        .map_err(failed(entry, "make the directory opaque"))
 }
 
 /// Whether `directory` was made to hide everything below it.

@@ -6,24 +6,18 @@
 //! attributes through a descriptor of its own. So nothing is ever written outside, also not while another process swaps
 //! links in the folder (CVE-2025-47290, CVE-2021-32760, CVE-2026-17106).
 //!
-//! That is one wall. The other is that all of it is done by a program of its own, `stockade-unpack`, which confines itself before
-//! it reads a byte: its root is the layer's folder, and it has no capability but those that owners, modes and devices take.
-//! Which directories are opaque it says at the end ([`answer`]), because that mark takes a capability that it has not.
-//!
 //! Differences to what is in the archive, on purpose: whiteouts become overlayfs's (image-spec, layer.md), directories that
 //! no entry describes are made with mode 0755 for root, labels of other machines' security modules (`security.*` but
 //! for `security.capability`) and the extended attributes of links and devices are left out.
 
-pub(crate) mod answer;
 mod attributes;
-pub(crate) mod child;
 mod error;
 pub(crate) mod limits;
 mod name;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -37,7 +31,7 @@ use stockade_kernel::resolve;
 use crate::tar::{Archive, Entry, Kind, Source};
 use name::{Meaning, Name};
 
-pub(crate) use attributes::{is_opaque, set_opaque};
+pub(crate) use attributes::is_opaque;
 pub use error::UnpackError;
 
 /// The mode of a directory that no entry describes, as in Docker.
@@ -45,23 +39,12 @@ const IMPLIED: Mode = Mode::from_raw_mode(0o755);
 /// How much of a file is copied at once.
 const CHUNK: usize = 128 << 10;
 
-/// Unpacks `archive` into the empty folder `root`, and reads it to the end. The directories that hide what is below them, by their
-/// paths from the root, are the answer.
+/// Unpacks `archive` into the empty folder `root`, and reads it to the end.
 ///
 /// # Errors
 /// See [`UnpackError`]; what was unpacked so far stays in the folder, for the caller to remove.
-pub(crate) fn unpack<S: Source>(
-    archive: &mut Archive<S>,
-    root: BorrowedFd<'_>,
-) -> Result<BTreeSet<PathBuf>, UnpackError> {
-    let mut unpacker = Unpacker {
-        root,
-        parent: None,
-        times: BTreeMap::new(),
-        opaque: BTreeSet::new(),
-        names: 0,
-        buffer: vec![0; CHUNK],
-    };
+pub(crate) fn unpack<S: Source>(archive: &mut Archive<S>, root: BorrowedFd<'_>) -> Result<(), UnpackError> {
+    let mut unpacker = Unpacker { root, parent: None, times: BTreeMap::new(), names: 0, buffer: vec![0; CHUNK] };
     let mut count = 0;
     while let Some(entry) = archive.next_entry()? {
         count += 1;
@@ -73,8 +56,7 @@ pub(crate) fn unpack<S: Source>(
         }
         unpacker.entry(archive, &entry)?;
     }
-    unpacker.set_times()?;
-    Ok(unpacker.opaque)
+    unpacker.set_times()
 }
 
 /// What stood where an entry is to be.
@@ -93,9 +75,7 @@ struct Unpacker<'fd> {
     parent: Option<(PathBuf, OwnedFd)>,
     /// The times of directories: set last, because every entry in a directory changes them.
     times: BTreeMap<PathBuf, (i64, u32)>,
-    /// The directories that hide what is below.
-    opaque: BTreeSet<PathBuf>,
-    /// The bytes of the names in `times` and `opaque`.
+    /// The bytes of the names in `times`.
     names: usize,
     buffer: Vec<u8>,
 }
@@ -161,9 +141,6 @@ impl Unpacker<'_> {
         // What is removed may be, or hold, the directory that is remembered.
         self.parent = None;
         resolve::remove_tree(&parent, name.last()).map_err(failed(entry, "remove an earlier entry of that name"))?;
-        if kind == FileType::Directory {
-            self.opaque.retain(|path| !path.starts_with(name.path()));
-        }
         Ok((parent, if is_whiteout(kind, stat.st_rdev) { Before::Whiteout } else { Before::Nothing }))
     }
 
@@ -177,7 +154,7 @@ impl Unpacker<'_> {
         attributes::set_all(directory.as_fd(), entry)?;
         if before == Before::Whiteout {
             // It was removed and made anew: nothing below shows through.
-            self.hide_below(name.path())?;
+            attributes::set_opaque(directory.as_fd(), entry)?;
         }
         self.remember_time(name.path(), entry)
     }
@@ -244,9 +221,7 @@ impl Unpacker<'_> {
             .map_err(failed(entry, "make the device or FIFO"))?;
         let node = open_itself(&parent, name.last()).map_err(failed(entry, "open the device or FIFO"))?;
         attributes::set_owner(node.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
-        // By name, for want of a call that sets it by such a descriptor before Linux 6.6: it was made right now, and is no link.
-        rustix::fs::chmodat(&parent, name.last(), Mode::from_raw_mode(entry.mode), AtFlags::empty())
-            .map_err(failed(entry, "set its mode"))?;
+        attributes::set_mode_of_path(node.as_fd(), entry).map_err(failed(entry, "set its mode"))?;
         attributes::set_time(node.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
     }
 
@@ -257,7 +232,7 @@ impl Unpacker<'_> {
         match rustix::fs::mknodat(parent, name.last(), FileType::CharacterDevice, Mode::empty(), 0) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => match open_directory(parent, name.last()) {
-                Ok(_directory) => self.hide_below(name.path()),
+                Ok(directory) => attributes::set_opaque(directory.as_fd(), entry),
                 // Whatever else it is hides what is below by itself.
                 Err(error) if is_no_directory(&error) => Ok(()),
                 Err(error) => Err(failed(entry, "open what it removes")(error)),
@@ -268,27 +243,16 @@ impl Unpacker<'_> {
 
     fn opaque(&mut self, directory: Option<&Name>, entry: &Entry) -> Result<(), UnpackError> {
         let path = directory.map_or(Path::new(""), Name::path);
-        self.parent(path, entry)?;
-        self.hide_below(path)
-    }
-
-    /// Remembers that the directory at `path` hides what the layers below have in it.
-    fn hide_below(&mut self, path: &Path) -> Result<(), UnpackError> {
-        if self.opaque.insert(path.to_owned()) {
-            self.count_name(path)?;
-        }
-        Ok(())
+        let place = self.parent(path, entry)?;
+        // The descriptor at hand is of the kind that attributes cannot be set through.
+        let opened = open_directory(place, OsStr::new("."));
+        attributes::set_opaque(opened.map_err(failed(entry, "open the directory"))?.as_fd(), entry)
     }
 
     fn remember_time(&mut self, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
         if self.times.insert(path.to_owned(), entry.mtime).is_none() {
-            self.count_name(path)?;
+            self.names += path.as_os_str().len() + 1;
         }
-        Ok(())
-    }
-
-    fn count_name(&mut self, path: &Path) -> Result<(), UnpackError> {
-        self.names += path.as_os_str().len() + 1;
         if self.names > limits::MOST_DIRECTORY_NAMES { Err(UnpackError::TooManyNames) } else { Ok(()) }
     }
 
