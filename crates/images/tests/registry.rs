@@ -2,5 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "registry/hostile.rs"]
+mod hostile;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/web.rs"]
+mod web;

@@ -117,6 +117,31 @@ fn a_helper_keeps_what_it_is_named_for() {
 }
 
 #[test]
+fn names_are_found_where_the_machine_lists_them() {
+    requires!(root, stockade, docker_registry, unshare);
+    let stockade = Stockade::new();
+    let registry = Registry::plain();
+    let port = registry.address().rsplit_once(':').unwrap().1.to_owned();
+    let hosts = stockade.folder().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 registry.stockade-test\n").unwrap();
+    let servers = stockade.folder().join("resolv.conf");
+    // Nobody is there.
+    std::fs::write(&servers, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n").unwrap();
+    let shown = (hosts.display(), servers.display());
+    let script =
+        format!("mount --bind {} /etc/hosts && mount --bind {} /etc/resolv.conf && exec \"$@\"", shown.0, shown.1);
+    let login = |host: &str| {
+        let call = Call::new("unshare").args(["-m", "sh", "-ec", &script, "sh"]).args(stockade.command_line());
+        let server = format!("{host}:{port}");
+        let call = call.args(["--insecure-registry", &server, "login", "-u", "a", "--password-stdin", &server]);
+        call.env("DOCKER_CONFIG", docker(&stockade)).stdin(b"b").run()
+    };
+    login("registry.stockade-test").ok();
+    login("other.stockade-test").exits(1).refuses(&["other.stockade-test", "no name server"]);
+    stockade.assert_gone();
+}
+
+#[test]
 fn registries_that_are_none() {
     requires!(root, stockade);
     let stockade = Stockade::new();

@@ -26,9 +26,10 @@ const LONGEST_TAG: usize = 128;
 /// A normalised name: domain and path are always there, and in bounds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
-    domain: String,
-    path: String,
-    tag: Option<String>,
+    // Boxed, because names stand in many errors.
+    domain: Box<str>,
+    path: Box<str>,
+    tag: Option<Box<str>>,
     digest: Option<Digest>,
 }
 
@@ -86,7 +87,8 @@ impl Name {
         if path.len() > LONGEST_PATH || domain.len() > LONGEST_DOMAIN {
             return Err(NameError::TooLong);
         }
-        let named = Self { domain: domain.to_owned(), path, tag: None, digest: digest.map(str::parse).transpose()? };
+        let named =
+            Self { domain: domain.into(), path: path.into(), tag: None, digest: digest.map(str::parse).transpose()? };
         match tag {
             Some(tag) => named.with_tag(tag),
             None => Ok(named),
@@ -121,7 +123,7 @@ impl Name {
     #[must_use]
     pub fn tag_or_latest(mut self) -> Self {
         if self.tag.is_none() && self.digest.is_none() {
-            self.tag = Some(DEFAULT_TAG.to_owned());
+            self.tag = Some(DEFAULT_TAG.into());
         }
         self
     }
@@ -136,7 +138,7 @@ impl Name {
         if !begins || tag.len() > LONGEST_TAG || !tag.bytes().all(inner) {
             return Err(NameError::Tag(tag.chars().take(256).collect()));
         }
-        Ok(Self { tag: Some(tag.to_owned()), ..self })
+        Ok(Self { tag: Some(tag.into()), ..self })
     }
 
     /// The name with another digest and the same tag.

@@ -23,6 +23,8 @@ pub struct BlobReader {
     size: u64,
     position: u64,
     body: Option<BodyReader<'static>>,
+    /// Whether the length of `body` was announced.
+    announced: bool,
     /// The endpoint that is asked.
     endpoint: usize,
     failures: u32,
@@ -33,8 +35,17 @@ pub struct BlobReader {
 impl BlobReader {
     pub(super) fn open(repository: Repository, digest: Digest, size: u64, offset: u64) -> Result<Self, RegistryError> {
         let position = offset.min(size);
-        let mut reader =
-            Self { repository, digest, size, position, body: None, endpoint: 0, failures: 0, failed_at: position };
+        let mut reader = Self {
+            repository,
+            digest,
+            size,
+            position,
+            body: None,
+            announced: false,
+            endpoint: 0,
+            failures: 0,
+            failed_at: position,
+        };
         if position < size {
             reader.connect()?;
         }
@@ -55,8 +66,8 @@ impl BlobReader {
     fn connect(&mut self) -> Result<(), RegistryError> {
         loop {
             let error = match self.connect_here() {
-                Ok(body) => {
-                    self.body = Some(body);
+                Ok((body, announced)) => {
+                    (self.body, self.announced) = (Some(body), announced);
                     return Ok(());
                 }
                 Err(error) => error,
@@ -84,7 +95,8 @@ impl BlobReader {
         }
     }
 
-    fn connect_here(&self) -> Result<BodyReader<'static>, RegistryError> {
+    /// The body of an answer that has the rest, and whether its length was announced.
+    fn connect_here(&self) -> Result<(BodyReader<'static>, bool), RegistryError> {
         let endpoint = &self.repository.0.endpoints[self.endpoint];
         let what = self.what();
         let mut sketch = self.repository.sketch(Method::GET, self.repository.path(&format!("blobs/{}", self.digest)));
@@ -100,9 +112,10 @@ impl BlobReader {
             let reason = format!("sends it in the encoding `{}`, which nobody asked for", shown(encoding));
             return Err(self.protocol(endpoint, reason));
         }
+        let announced = answer.length().is_some();
         match answer.status.as_u16() {
-            200 => self.whole(endpoint, answer),
-            206 if self.position > 0 => self.part(endpoint, answer),
+            200 => self.whole(endpoint, answer).map(|body| (body, announced)),
+            206 if self.position > 0 => self.part(endpoint, answer).map(|body| (body, announced)),
             _ => Err(refusal(&what, endpoint.name(), answer)),
         }
     }
@@ -144,6 +157,22 @@ impl BlobReader {
         }
     }
 
+    /// Has the connection kept for the next request, if the blob is read to its end. Where the length was announced, that is known
+    /// without waiting for anything.
+    fn end(&mut self) {
+        if self.position < self.size {
+            return;
+        }
+        if let Some(mut body) = self.body.take()
+            && self.announced
+        {
+            // All that matters is read.
+            match body.read(&mut [0]) {
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
     fn protocol(&self, endpoint: &Endpoint, reason: String) -> RegistryError {
         RegistryError::Protocol { what: self.what(), registry: endpoint.name().to_owned(), reason }
     }
@@ -162,6 +191,7 @@ impl Read for BlobReader {
             let error = match self.body.as_mut().map(|body| body.read(&mut buffer[..most])) {
                 Some(Ok(read)) if read > 0 => {
                     self.position += read as u64;
+                    self.end();
                     return Ok(read);
                 }
                 Some(Ok(_)) => Some(io::ErrorKind::UnexpectedEof.into()),

@@ -13,7 +13,7 @@ use super::web::{Answer, Ask, Content, WebError};
 
 /// How often somebody is asked who is not there: a registry that is only just started is asked again, one that is mistyped is not
 /// waited for.
-const ATTEMPTS_IF_REFUSED: u32 = 2;
+const ATTEMPTS_AT_NOBODY: u32 = 2;
 
 /// A place.
 pub(super) struct Endpoint {
@@ -78,7 +78,10 @@ impl Endpoint {
             return Ok(answer);
         }
         match self.authority.challenged(web, &own, &answer.headers, sketch.scopes, shown.as_ref())? {
-            Some(better) => web.send(ask(Some(better))).map_err(failed),
+            Some(better) => {
+                answer.used_up();
+                web.send(ask(Some(better))).map_err(failed)
+            }
             None => Ok(answer),
         }
     }
@@ -127,8 +130,8 @@ impl Endpoint {
     /// `error`, if it does not pass, or did not for too long.
     pub(super) fn wait_after(&self, error: RegistryError, failures: u32) -> Result<(), RegistryError> {
         let patience = self.shared.web().patience();
-        let refused = matches!(&error, RegistryError::Web { source, .. } if source.is_refused());
-        let attempts = if refused { patience.attempts.min(ATTEMPTS_IF_REFUSED) } else { patience.attempts };
+        let nobody = matches!(&error, RegistryError::Web { source, .. } if source.is_nobody());
+        let attempts = if nobody { patience.attempts.min(ATTEMPTS_AT_NOBODY) } else { patience.attempts };
         if !error.is_passing() || failures >= attempts {
             return Err(error);
         }

@@ -21,6 +21,9 @@ const MOST_REDIRECTIONS: usize = 10;
 /// The most bytes of all headers of an answer.
 const LARGEST_HEADERS: usize = 64 << 10;
 
+/// The most bytes that are read of an answer that nobody looks at.
+const SHORT: u64 = 16 << 10;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
@@ -69,10 +72,14 @@ impl WebError {
         }
     }
 
-    /// Whether nobody listens there.
-    pub(super) fn is_refused(&self) -> bool {
+    /// Whether nobody is there, as far as this machine knows.
+    pub(super) fn is_nobody(&self) -> bool {
         let Self::Broken { source, .. } = self else { return false };
-        matches!(source.as_ref(), ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
+        match source.as_ref() {
+            ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+            ureq::Error::Other(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -109,6 +116,13 @@ impl Answer {
     /// A header that is there once and is text.
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Reads a short body to its end, so that the connection is kept for the next request; how that ends does not matter.
+    pub(super) fn used_up(self) {
+        match std::io::copy(&mut self.body.take(SHORT), &mut std::io::sink()) {
+            Ok(_) | Err(_) => {}
+        }
     }
 
     /// The announced length of the body.
