@@ -206,7 +206,7 @@ pub fn remove(engine: &Engine, name: &VolumeName, missing: Missing) -> Result<()
 /// Removes all volumes that no container has and that `taken` says.
 ///
 /// # Errors
-/// See [`VolumesError`]; volumes that were removed before are gone.
+/// See [`VolumesError`]; some may be gone, and the content of others is removed by the next command.
 pub fn prune(engine: &Engine, taken: impl Fn(&VolumeSummary) -> bool) -> Result<Pruned, VolumesError> {
     let volumes = engine.volumes()?;
     let mut pruned = Pruned::default();
@@ -216,13 +216,16 @@ pub fn prune(engine: &Engine, taken: impl Fn(&VolumeSummary) -> bool) -> Result<
     for volume in volumes.list()? {
         let one = summary(&volumes, volume, &mut users);
         if one.users.is_empty() && taken(&one) {
-            pruned.reclaimed += volumes.usage(&one.name)?;
             doomed.push(alone.take_away(&one.name)?);
             pruned.names.push(one.name);
         }
     }
+    // What comes may take long, and is in nobody's way.
     drop(alone);
-    doomed.into_iter().try_for_each(stockade_storage::volumes::Doomed::remove)?;
+    for one in doomed {
+        pruned.reclaimed += one.usage()?;
+        one.remove()?;
+    }
     Ok(pruned)
 }
 

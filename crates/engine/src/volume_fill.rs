@@ -1,7 +1,7 @@
 //! What an image has where an empty volume is mounted is copied into it, by a process that can do little else.
 //!
 //! The child sees the image's layers put together in a mount namespace of its own. It opens what is to be copied inside of that root
-//! (CVE-2022-23648: a link in the image leads nowhere else), then gives up the host's files and all capabilities but those that
+//! (CVE-2022-23648: a link in the image leads nowhere else), then gives up its root and all capabilities but those that
 //! copying needs, and only then reads what the image has. Owners are copied as they are stored: a container with ids of its own
 //! sees volumes, as it sees layers, by id-mapped mounts.
 
@@ -68,28 +68,36 @@ pub(crate) fn fill(
     if fillings.is_empty() {
         return Ok(());
     }
-    let look = path.join(LOOK);
     let folder = files::open_folder(path).map_err(FileError::at("open", path))?;
-    let prepare = || -> Result<ContainerRoot, FillVolumesError> {
-        files::make_folder(&look).map_err(FileError::at("make the folder", &look))?;
-        let nothing = look.join(NOTHING);
-        files::make_folder(&nothing).map_err(FileError::at("make the folder", &nothing))?;
-        Ok(ContainerRoot::create(&look)?)
-    };
-    let root = prepare()?;
+    let copied = look_and_copy(&fillings, &path.join(LOOK), lowers);
+    let mut outcome = Ok(());
+    for (number, (filling, _)) in fillings.into_iter().enumerate() {
+        let there = copied.as_ref().is_ok_and(|copied| copied.get(number) == Some(&true));
+        let done = if there { filling.finish() } else { filling.abandon() };
+        outcome = outcome.and(done);
+    }
+    copied?;
+    outcome?;
+    Ok(resolve::remove_tree(&folder, LOOK).map_err(FileError::at("remove", path.join(LOOK)))?)
+}
+
+/// Has a child put the image together in the new folder `look` and copy; whether there was something for each.
+fn look_and_copy(
+    fillings: &[(Filling, &[&Path])],
+    look: &Path,
+    lowers: &[PathBuf],
+) -> Result<Vec<bool>, FillVolumesError> {
+    let nothing = look.join(NOTHING);
+    for folder in [look, &nothing] {
+        files::make_folder(folder).map_err(FileError::at("make the folder", folder))?;
+    }
+    let root = ContainerRoot::create(look)?;
     let parent = rustix::process::getpid();
     let copied = in_a_child(|| {
         die_with(parent)?;
-        copy(&fillings, &root, &look.join(NOTHING), lowers)
+        copy(fillings, &root, &nothing, lowers)
     });
-    let copied = copied.map_err(FillVolumesError::Process)?.map_err(FillVolumesError::Told)?;
-    if copied.len() != fillings.len() {
-        return Err(FillVolumesError::Process(Errno::PROTO.into()));
-    }
-    for ((filling, _), copied) in fillings.into_iter().zip(copied) {
-        if copied { filling.finish()? } else { filling.abandon()? }
-    }
-    Ok(resolve::remove_tree(&folder, LOOK).map_err(FileError::at("remove", look))?)
+    copied.map_err(FillVolumesError::Process)?.map_err(FillVolumesError::Told)
 }
 
 /// In the child: lets it end with its parent.

@@ -366,6 +366,15 @@ impl Alone {
 }
 
 impl Doomed {
+    /// As [`Volumes::usage`].
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub fn usage(&self) -> Result<u64, VolumeError> {
+        let path = self.path.join(&self.name).join(CONTENT);
+        usage::bytes(open_folder(&path)?).map_err(VolumeError::at("add up the files of", path))
+    }
+
     /// Removes its content, which can take long. Neither links nor mounts are followed.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ fn a_volume_is_made_found_listed_and_taken_away() {
     assert_eq!(volumes.usage(&name("data")).unwrap(), 5);
     let doomed = volumes.alone().unwrap().take_away(&name("data")).unwrap();
     assert_eq!(volumes.find(&name("data")).unwrap(), None);
+    assert_eq!(doomed.usage().unwrap(), 5);
     doomed.remove().unwrap();
     assert_eq!(unfinished(&volumes), 0);
     let missing = volumes.alone().unwrap().take_away(&name("data")).unwrap_err();
