@@ -1,5 +1,6 @@
 //! The options before the command, and what every command works with.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -64,6 +65,21 @@ impl Global {
             ..options
         };
         Registries::new(options).map_err(|error| Failure::of(REFUSED, &error))
+    }
+
+    /// The same options again, for another process of this program.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut all: Vec<OsString> = vec!["--data-root".into(), self.data_root.clone().into()];
+        all.extend(["--exec-root".into(), self.exec_root.clone().into()]);
+        if let Some(runtime) = &self.runtime {
+            all.extend(["--runtime".into(), runtime.into()]);
+        }
+        for (flag, values) in
+            [("--insecure-registry", &self.insecure_registry), ("--registry-mirror", &self.registry_mirror)]
+        {
+            all.extend(values.iter().flat_map(|value| [flag.into(), value.into()]));
+        }
+        all
     }
 
     /// The folders and programs.

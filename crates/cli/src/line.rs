@@ -29,6 +29,10 @@ pub(crate) struct Line {
 pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
+    Pull(verb::pull::Pull),
+    /// The commands about all that is kept
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    System(SystemCommand),
     Info(verb::info::Info),
     Login(verb::login::Login),
     Logout(verb::logout::Logout),
@@ -85,6 +89,12 @@ pub(crate) enum VolumeCommand {
     Rm(verb::volume::rm::Rm),
 }
 
+/// `system COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SystemCommand {
+    Check(verb::system::check::Check),
+}
+
 /// The commands with their flags, reading them as Docker's do.
 pub(crate) fn command() -> clap::Command {
     pflag::impose(Line::command())
@@ -107,6 +117,8 @@ impl Line {
         match self.command {
             Command::Container(command) | Command::Group(Group { command }) => command.run(global),
             Command::Volume(command) => command.run(global),
+            Command::Pull(pull) => pull.run(global),
+            Command::System(SystemCommand::Check(check)) => check.run(global),
             Command::Info(info) => info.run(global),
             Command::Login(login) => login.run(global),
             Command::Logout(logout) => logout.run(global),

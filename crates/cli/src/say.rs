@@ -42,3 +42,8 @@ pub(crate) fn confirmed(warning: &str) -> io::Result<bool> {
     io::stdin().lock().take(LONGEST_ANSWER).read_until(b'\n', &mut answer)?;
     Ok(answer.trim_ascii().eq_ignore_ascii_case(b"y"))
 }
+
+/// A line on standard error that is neither an error nor a warning.
+pub(crate) fn plain(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}

@@ -54,12 +54,12 @@ pub enum CreateError {
     /// The store of images.
     #[error(transparent)]
     Images(#[from] ContentError),
-    /// The image.
+    /// The image. Boxed, because it is large and rare.
     #[error("cannot load the image")]
-    Image(#[source] LoadError),
+    Image(#[source] Box<LoadError>),
     /// There is none of that name.
     #[error(transparent)]
-    NoImage(LoadError),
+    NoImage(Box<LoadError>),
     /// What is to be executed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -116,7 +116,9 @@ pub enum CreateError {
 
 impl From<LoadError> for CreateError {
     fn from(error: LoadError) -> Self {
-        if matches!(error, LoadError::NotStored(_)) { Self::NoImage(error) } else { Self::Image(error) }
+        let missing = matches!(error, LoadError::NotStored(_));
+        let error = Box::new(error);
+        if missing { Self::NoImage(error) } else { Self::Image(error) }
     }
 }
 

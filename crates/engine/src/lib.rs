@@ -6,10 +6,11 @@
 //!
 //! One file per verb: [`create`](fn@create), [`start`](fn@start), [`run`](fn@run), [`list`], [`inspect`](fn@inspect),
 //! [`remove`], [`kill`](fn@kill), [`stop`](fn@stop), [`wait`](fn@wait), [`logs`](fn@logs), [`attach`](fn@attach),
-//! [`info`](fn@info), and [`finish`](fn@finish), which monitors call.
+//! [`info`](fn@info), [`pull`](fn@pull), [`check`](fn@check), and [`finish`](fn@finish), which monitors call.
 
 pub mod attach;
 mod binds;
+pub mod check;
 mod confine;
 pub mod container;
 pub mod cp;
@@ -39,6 +40,7 @@ mod naming;
 pub mod places;
 mod process;
 pub mod ps;
+pub mod pull;
 mod pump;
 mod ranges;
 mod record;
@@ -68,6 +70,7 @@ pub use stockade_images as images;
 pub use stockade_policy as policy;
 
 pub use attach::{AttachError, attach};
+pub use check::{CheckError, Fault, check};
 pub use cp::{CopyError, copy_from, copy_into};
 pub use create::{CreateError, Created, create};
 pub use diff::{DiffError, diff};
@@ -82,6 +85,7 @@ pub use logs::{LogsError, logs};
 pub use name::{ContainerId, ContainerName};
 pub use places::Places;
 pub use ps::{ListError, Summary, Which, list};
+pub use pull::{MissingError, PullImageError, is_missing, pull};
 pub use request::Request;
 pub use rm::{Force, OwnVolumes, RemoveError, remove};
 pub use run::{RunError, Running, run};

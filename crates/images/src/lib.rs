@@ -27,8 +27,8 @@ pub mod user;
 
 pub use config::ConfigError;
 pub use content::{
-    Alone, BlobWriter, Collected, ContentError, Descriptor, FindImageError, Images, IngestError, Removed, Share,
-    StoredImage, StoredLayer,
+    Alone, BlobWriter, Collected, ContentError, Descriptor, FindImageError, Finding, Images, IngestError, Removed,
+    Repair, Share, StoredImage, StoredLayer,
 };
 pub use error::{ImageError, LoadError};
 pub use host::HostError;

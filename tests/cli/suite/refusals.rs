@@ -84,7 +84,8 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--cgroup-parent=../x"], ".."),
     (&["--user=nobody-here"], "nobody-here"),
     (&["--group-add=nobody-here"], "nobody-here"),
-    (&["--pull=always"], "registries"),
+    (&["--pull=often"], "always, missing or never"),
+    (&["--platform=x"], "OS/ARCHITECTURE"),
 ];
 
 #[test]

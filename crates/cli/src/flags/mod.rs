@@ -12,7 +12,7 @@ mod walls;
 
 pub(crate) use limits::LimitFlags;
 pub(crate) use namespaces::NamespaceFlags;
-pub(crate) use process::ProcessFlags;
+pub(crate) use process::{ProcessFlags, When, platform};
 pub(crate) use request::{Asked, RequestError};
 pub(crate) use storage::StorageFlags;
 pub(crate) use walls::WallFlags;
@@ -30,7 +30,7 @@ pub(crate) struct CreateFlags {
     pub(crate) limits: LimitFlags,
     #[command(flatten)]
     pub(crate) storage: StorageFlags,
-    /// The image (host, rootfs:DIR, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]), and the command to
+    /// The image (a name or an id, host, rootfs:DIR, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]), and the command to
     /// run in it instead of its own. Options end at IMAGE: what follows belongs to the command
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"], help_heading = None::<&str>)]
     pub(crate) image_and_command: Vec<String>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stockade_engine::ContainerName;
+use stockade_engine::images::Platform;
 
 use crate::grammar::environment::Variable;
 use crate::grammar::label::Label;
@@ -61,12 +62,27 @@ pub(crate) struct ProcessFlags {
     /// Write the container's id to a file, which must not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
-    /// Accepted for Docker's sake: missing or never (images are local, nothing is pulled)
+    /// When to pull the image: always, missing or never (default missing)
     #[arg(long, value_name = "WHEN", value_parser = pull)]
-    pub(crate) pull: Option<String>,
-    /// Accepted for Docker's sake (nothing is pulled, so nothing is printed about it)
+    pub(crate) pull: Option<When>,
+    /// Platform that the image must be for: OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
+    pub(crate) platform: Option<Platform>,
+    /// Do not tell how pulling goes on
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// What `--pull` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Whether it is here or not.
+    Always,
+    /// If it is not here.
+    #[default]
+    Missing,
+    /// Not at all.
+    Never,
 }
 
 /// What `--name` says; nothing means a name that is made up, as in Docker.
@@ -108,10 +124,16 @@ fn log_driver(text: &str) -> Result<stockade_engine::request::LogDriver, Invalid
     }
 }
 
-fn pull(text: &str) -> Result<String, Invalid> {
+fn pull(text: &str) -> Result<When, Invalid> {
     match text {
-        "missing" | "never" => Ok(text.to_owned()),
-        "always" => Err(invalid("--pull", text, "registries are not supported yet: name a local image")),
+        "always" => Ok(When::Always),
+        "missing" | "" => Ok(When::Missing),
+        "never" => Ok(When::Never),
         _ => Err(invalid("--pull", text, "always, missing or never")),
     }
+}
+
+/// A platform in containerd's grammar.
+pub(crate) fn platform(text: &str) -> Result<Platform, Invalid> {
+    text.parse().map_err(|_other_words| invalid("--platform", text, "OS/ARCHITECTURE[/VARIANT], as in linux/arm64"))
 }

@@ -5,11 +5,12 @@ use stockade_engine::images::{Reference, ReferenceError};
 use stockade_engine::policy::devices::parse_rule;
 use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
 
-use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags};
+use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags, When};
 use crate::grammar::environment::{ReadError, variables};
 use crate::grammar::label::labels;
 use crate::grammar::mount::Mount;
 use crate::grammar::volume;
+use crate::show::progress::Telling;
 
 /// Flags that each are in order and together ask for nothing that can be.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,10 @@ pub(crate) struct Asked {
     pub(crate) request: Request,
     /// What the user should know although it is no error.
     pub(crate) notices: Vec<String>,
+    /// When the image is pulled.
+    pub(crate) when: When,
+    /// Whether that is told.
+    pub(crate) telling: Telling,
 }
 
 impl CreateFlags {
@@ -93,11 +98,13 @@ impl CreateFlags {
         };
         let cgroup_parent = self.limits.cgroup_parent.clone().filter(|parent| !parent.is_empty());
         let options = Options { resources: self.limits.resources(), ..options };
+        let when = self.process.pull.unwrap_or_default();
+        let telling = if self.process.quiet { Telling::Quiet } else { Telling::Progress };
         let mut request = process(self.process, image, command)?;
         (request.binds, request.volumes) = (binds, volumes);
         request.cgroup_parent = cgroup_parent;
         request.options = options;
-        Ok(Asked { request, notices })
+        Ok(Asked { request, notices, when, telling })
     }
 }
 
@@ -106,7 +113,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
     Ok(Request {
         image,
-        platform: None,
+        platform: flags.platform,
         command,
         entrypoint: flags.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] }),
         name: flags.name.and_then(|name| name.0),

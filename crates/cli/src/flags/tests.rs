@@ -54,7 +54,7 @@ fn flags_as_docker_reads_them() {
     let explicit = request(&["--rm=false", "-i=true", "-t=0", "--init=T", "host"]);
     assert!(!explicit.remove && explicit.interactive && !explicit.terminal && explicit.init);
     // The word after a flag without a value is the image.
-    assert!(flags(&["--rm", "true"]).unwrap().request().is_err());
+    assert_eq!(request(&["--rm", "true"]).image.to_string(), "docker.io/library/true");
     // The last of a flag that is no list counts, and a list keeps all in their order.
     let twice = request(&["--name", "ab", "--name=cd", "-e", "A=1", "-eB=2", "--env=C=-x", "-e", "-D=1", "host"]);
     assert_eq!(twice.name.unwrap().as_str(), "cd");
@@ -229,7 +229,8 @@ fn what_no_flag_takes() {
         &["--name", "-x", "host"],
         &["--hostname", "a b", "host"],
         &["--log-driver=syslog", "host"],
-        &["--pull=always", "host"],
+        &["--pull=often", "host"],
+        &["--platform=a/b/c/d", "host"],
         &["--network=bridge", "host"],
         &["--network=mine", "host"],
         &["--cgroupns=x", "host"],
@@ -243,7 +244,7 @@ fn what_no_flag_takes() {
         assert!(flags(words).is_err(), "{words:?}");
     }
     for words in [
-        &["alpine"][..],
+        &["Alpine"][..],
         &["--security-opt", "bogus", "host"],
         &["--device-cgroup-rule", "x", "host"],
         &["--env-file", "/no/such/file", "host"],

@@ -96,7 +96,7 @@ fn one_error_names_the_thing_and_the_way_out() {
         (&["run"], FAILED, &["\"stockade run\" requires at least 1 argument"]),
         (&["rm", "-f"], FAILED, &["\"stockade rm\" requires at least 1 argument"]),
         (&["ps", "x"], REFUSED, &["\"stockade ps\" does not take the argument \"x\""]),
-        (&["pull", "x"], FAILED, &["no command \"pull\"", "skopeo"]),
+        (&["search", "x"], FAILED, &["no command \"search\""]),
         (&["inspct", "x"], FAILED, &["no command \"inspct\"", "inspect"]),
         (&["container", "nothing"], FAILED, &["no command \"nothing\" of \"stockade container\""]),
         (&["--data-root"], REFUSED, &["flag needs an argument: --data-root", "'stockade --help'"]),

@@ -2,6 +2,7 @@
 
 pub(crate) mod ago;
 pub(crate) mod list;
+pub(crate) mod progress;
 pub(crate) mod size;
 pub(crate) mod table;
 pub(crate) mod template;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::pull::provide;
 use super::run::make;
 use crate::exit::{FAILED, Failure, SUCCESS};
 use crate::flags::{Asked, CreateFlags};
@@ -19,10 +20,11 @@ impl Create {
     /// Makes the container and prints its id.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.flags.process.cidfile.clone();
-        let Asked { request, notices } = self.flags.request()?;
+        let Asked { request, notices, when, telling } = self.flags.request()?;
         let engine = global.engine()?;
         // Docker: what is wrong with the flags is 125, and a container that cannot be made is 1.
         let failed = |failure: Failure| Failure { code: FAILED, ..failure };
+        provide(global, &engine, &request, when, telling).map_err(failed)?;
         let created = make(&engine, &request, &notices, cidfile.as_deref()).map_err(failed)?;
         say::line(created.id.as_str())?;
         Ok(SUCCESS)

@@ -10,6 +10,7 @@ use stockade_engine::session::Input;
 use stockade_engine::{Created, Engine, Request};
 
 use super::attach::{SessionFlags, check_terminal, follow};
+use super::pull::provide;
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::flags::{Asked, CreateFlags};
 use crate::global::Global;
@@ -31,13 +32,14 @@ impl Run {
     /// Runs the container; the exit code is its program's.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.create.process.cidfile.clone();
-        let Asked { mut request, notices } = self.create.request()?;
+        let Asked { mut request, notices, when, telling } = self.create.request()?;
         request.detached = self.detach;
         let input = if request.interactive { Input::Forward } else { Input::Ignore };
         if !self.detach {
             check_terminal(request.terminal, input)?;
         }
         let engine = global.engine()?;
+        provide(global, &engine, &request, when, telling)?;
         let created = make(&engine, &request, &notices, cidfile.as_deref())?;
         if self.detach {
             stockade_engine::start(&engine, &created.id)?;

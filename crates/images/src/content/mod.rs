@@ -8,6 +8,8 @@
 //! - `images/lock`: locked in share by whoever makes or uses images and layers until it is written down who needs them, and
 //!   alone by whoever removes what nobody needs.
 
+mod check;
+mod compare;
 mod entry;
 mod index;
 mod ingest;
@@ -31,6 +33,7 @@ use crate::oci::document::LARGEST_CONFIG;
 use crate::store::{Part, Store};
 use crate::{Image, Reference, config};
 
+pub use check::{Finding, Repair};
 pub(crate) use entry::stored_layers;
 pub use entry::{Descriptor, StoredImage, StoredLayer};
 pub use ingest::{BlobWriter, IngestError};

@@ -18,6 +18,11 @@ pub(crate) fn place() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).unwrap()
 }
 
+/// The layers below a data folder.
+pub(crate) fn layers(data: &Path) -> Layers {
+    Layers::open(data, &stockade_testkit::programs::folder()).unwrap()
+}
+
 pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap().tag_or_latest()
 }
@@ -222,7 +227,7 @@ fn what_nobody_needs_goes_and_nothing_else() {
     requires!(root);
     let data = place();
     let images = Images::open(data.path()).unwrap();
-    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
+    let layers = layers(data.path());
     let kept = named(&images, "kept", "kept");
     let gone = named(&images, "gone", "gone");
     let used = named(&images, "used by a container", "used");
@@ -249,7 +254,7 @@ fn what_nobody_needs_goes_and_nothing_else() {
 fn while_an_entry_cannot_be_read_nothing_is_garbage() {
     let data = place();
     let images = Images::open(data.path()).unwrap();
-    let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
+    let layers = layers(data.path());
     let one = named(&images, "one", "one");
     stored(&images, "garbage");
     std::fs::remove_file(data.path().join("images/blobs/sha256").join(one.config.digest.hex())).unwrap();
@@ -260,4 +265,59 @@ fn while_an_entry_cannot_be_read_nothing_is_garbage() {
     assert_eq!(images.remove(&name("one")).unwrap().untagged, [name("one")]);
     let collected = images.alone().unwrap().unwrap().collect(&layers, &BTreeSet::new()).unwrap();
     assert_eq!(collected.blobs.len(), 5);
+}
+
+/// Users hold their share from before they look for an image until it is written down what they need; a collector takes away all
+/// that is not written down. Whoever comes first, what a user got stays.
+#[test]
+fn a_collector_never_takes_what_somebody_is_about_to_use() {
+    requires!(root);
+    const ROUNDS: usize = 60;
+    let data = place();
+    let records = std::sync::Mutex::new(BTreeSet::new());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let user = |images: &Images, layers: &Layers, text: &str| {
+        let _share = images.share().unwrap();
+        let image = images.find(text).unwrap_or_else(|_missing| named(images, text, text));
+        images.load(&image, &Reference::Host, layers).unwrap();
+        let needed = image.layers[0].diff_id;
+        assert!(layers.find(&needed).is_some());
+        records.lock().unwrap().insert(needed);
+        needed
+    };
+    std::thread::scope(|scope| {
+        let users: Vec<_> = ["x", "y"]
+            .into_iter()
+            .map(|own| {
+                let (data, records, user) = (&data, &records, &user);
+                scope.spawn(move || {
+                    let (images, layers) = (Images::open(data.path()).unwrap(), layers(data.path()));
+                    for round in 0..ROUNDS {
+                        let text = format!("{own}:{}", round % 3);
+                        let needed = user(&images, &layers, &text);
+                        assert!(layers.find(&needed).is_some(), "what is written down stays");
+                        // As if the container were removed, and the image too.
+                        records.lock().unwrap().remove(&needed);
+                        images.remove(&name(&text)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let collector = scope.spawn(|| {
+            let (images, layers) = (Images::open(data.path()).unwrap(), layers(data.path()));
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                if let Some(alone) = images.alone().unwrap() {
+                    let keep = records.lock().unwrap().clone();
+                    alone.collect(&layers, &keep).unwrap();
+                }
+            }
+        });
+        let outcomes: Vec<_> = users.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        collector.join().unwrap();
+        outcomes.into_iter().for_each(|outcome| outcome.unwrap());
+    });
+    let (images, layers) = (Images::open(data.path()).unwrap(), layers(data.path()));
+    images.alone().unwrap().unwrap().collect(&layers, &BTreeSet::new()).unwrap();
+    assert_eq!(layers.list().unwrap(), []);
 }

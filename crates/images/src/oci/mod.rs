@@ -60,15 +60,21 @@ pub(crate) fn load(
 /// # Errors
 /// If it is no layout, or has nothing of that name.
 pub(crate) fn named_in(store: &Store, tag: Option<&str>) -> Result<Vec<Descriptor>, ImageError> {
-    let marker = bounded(store.open("oci-layout")?, "oci-layout", LARGEST_MANIFEST)?;
-    let marker: Marker = parse("oci-layout", &marker)?;
-    if marker.version != "1.0.0" {
-        return Err(ImageError::LayoutVersion(marker.version));
-    }
+    marker(store)?;
     let index = bounded(store.open("index.json")?, "index.json", LARGEST_MANIFEST)?;
     let index: Index = parse("the index", &index)?;
     index.check(None)?;
     named(index.manifests, tag)
+}
+
+/// Looks at the file that says that this is a layout.
+///
+/// # Errors
+/// If it does not, or says that it is of another version.
+pub(crate) fn marker(store: &Store) -> Result<(), ImageError> {
+    let marker = bounded(store.open("oci-layout")?, "oci-layout", LARGEST_MANIFEST)?;
+    let marker: Marker = parse("oci-layout", &marker)?;
+    if marker.version == "1.0.0" { Ok(()) } else { Err(ImageError::LayoutVersion(marker.version)) }
 }
 
 /// The file of a blob.

@@ -13,12 +13,15 @@ use crate::content::{BlobWriter, Descriptor, IngestError};
 #[derive(Debug, thiserror::Error)]
 pub enum ArriveError {
     /// The source did not give it.
-    #[error("fetch {digest}")]
-    Source {
+    #[error(transparent)]
+    Source(SourceError),
+    /// The source ended before all of it came.
+    #[error("{digest} ended {left} bytes early")]
+    Early {
         /// The blob.
         digest: Digest,
-        /// Why not.
-        source: SourceError,
+        /// How many bytes did not come.
+        left: u64,
     },
     /// It could not be stored, or is not what its digest says.
     #[error(transparent)]
@@ -69,8 +72,12 @@ impl<'a> Arriving<'a> {
         }
     }
 
+    /// How many bytes are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.writer.size() - self.writer.written()
+    }
+
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize, ArriveError> {
-        let fetch = |source: SourceError| ArriveError::Source { digest: self.layer.digest, source };
         if self.stop.load(Ordering::Relaxed) {
             return Err(ArriveError::Stopped);
         }
@@ -88,7 +95,7 @@ impl<'a> Arriving<'a> {
                     self.writer.check()?;
                     return Ok(0);
                 }
-                let opened = self.source.blob(self.layer, self.writer.written()).map_err(fetch)?;
+                let opened = self.source.blob(self.layer, self.writer.written()).map_err(ArriveError::Source)?;
                 self.incoming.insert(opened)
             }
         };
@@ -100,13 +107,13 @@ impl<'a> Arriving<'a> {
         let count = loop {
             match incoming.read(&mut buffer[..most]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                outcome => break outcome.map_err(|error| fetch(error.into()))?,
+                outcome => break outcome.map_err(|error| ArriveError::Source(cause(error)))?,
             }
         };
-        if count == 0 {
-            return Err(fetch(format!("it ended {left} bytes early").into()));
-        }
         let digest = self.layer.digest;
+        if count == 0 {
+            return Err(ArriveError::Early { digest, left });
+        }
         self.writer.write_all(&buffer[..count]).map_err(|source| IngestError::Write { digest, source })?;
         self.tell();
         if self.writer.written() == self.writer.size() {
@@ -138,4 +145,13 @@ impl Read for Arriving<'_> {
             io::Error::other("the blob did not arrive")
         })
     }
+}
+
+/// What an error of reading is about: what is wrapped in it, where there is something.
+fn cause(error: io::Error) -> SourceError {
+    if error.get_ref().is_none() {
+        return error.into();
+    }
+    let kind = error.kind();
+    error.into_inner().unwrap_or_else(|| io::Error::from(kind).into())
 }

@@ -6,6 +6,7 @@
 
 mod arrive;
 mod progress;
+mod registry;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -27,22 +28,21 @@ use arrive::Arriving;
 
 pub use arrive::ArriveError;
 pub use progress::{Progress, Quiet, Step};
+pub use registry::Remote;
 pub use source::{Document, Layout, Source, SourceError};
 
 /// How many layers come at once, as in Docker.
 const AT_ONCE: usize = 3;
 
+/// How many bytes of a layer that cannot be unpacked are still fetched to tell why.
+const MOST_DRAINED: u64 = 256 << 20;
+
 /// Why an image was not pulled. Blobs and layers that were complete stay for the next time, and so does what there is of others.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// The source did not give a manifest or configuration.
-    #[error("fetch {what}")]
-    Source {
-        /// Which.
-        what: String,
-        /// Why not.
-        source: SourceError,
-    },
+    /// The source did not give a manifest or the configuration.
+    #[error(transparent)]
+    Source(SourceError),
     /// It is no image, or not the one that its name says. Boxed, because it is large and rare.
     #[error(transparent)]
     Image(Box<ImageError>),
@@ -108,28 +108,44 @@ pub struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// Pulls the image and gives it `names`, the first of which was asked for: if that has a digest, the image must have it.
+    /// Pulls the image and gives it these names. If the first has a digest, the image must have it.
     ///
     /// # Errors
     /// See [`PullError`]; no name changes.
     pub fn pull(&self, names: &[Name]) -> Result<Pulled, PullError> {
+        self.named(names.first(), |_target| names.to_vec())
+    }
+
+    /// Pulls the image from the registry that has it under `name`, which it gets here, as well as the one with its digest.
+    ///
+    /// # Errors
+    /// As [`Pull::pull`].
+    pub fn pull_from_registry(&self, name: &Name) -> Result<Pulled, PullError> {
+        self.named(Some(name), |target| {
+            let digest = name.repository().with_digest(target.digest);
+            if name.digest().is_some() { vec![digest] } else { vec![name.clone(), digest] }
+        })
+    }
+
+    fn named(&self, asked: Option<&Name>, names: impl FnOnce(&Descriptor) -> Vec<Name>) -> Result<Pulled, PullError> {
         let _share = self.images.share()?;
-        let wanted = names.first().and_then(Name::digest);
-        let (target, manifest, document) = self.resolve(wanted)?;
+        let (target, manifest, document) = self.resolve(asked.and_then(Name::digest))?;
         let layers = self.configured(&document)?;
         let blobs: Vec<Descriptor> = layers.iter().map(|layer| layer.blob.clone()).collect();
         self.progress.begun(&blobs);
         self.fetch_layers(&layers)?;
-        let led = names.first().map(|name| self.images.leads_to(name)).transpose()?.flatten();
-        let same =
-            led.is_some_and(|(before, chosen)| before == target && chosen.is_none_or(|one| one == manifest.digest));
-        let image = self.images.add_all(&target, &manifest.digest, names)?;
-        Ok(Pulled { image, before: if same { Before::Same } else { Before::Other } })
+        let led = asked.map(|name| self.images.leads_to(name)).transpose()?.flatten();
+        let is_same = |(before, chosen): (Descriptor, Option<Digest>)| {
+            before == target && chosen.is_none_or(|one| one == manifest.digest)
+        };
+        let before = if led.is_some_and(is_same) { Before::Same } else { Before::Other };
+        let image = self.images.add_all(&target, &manifest.digest, &names(&target))?;
+        Ok(Pulled { image, before })
     }
 
     /// What the name leads to, the manifest for the platform, and that manifest read.
     fn resolve(&self, wanted: Option<Digest>) -> Result<(Descriptor, Descriptor, Manifest), PullError> {
-        let top = self.source.top().map_err(|source| PullError::Source { what: "the manifest".to_owned(), source })?;
+        let top = self.source.top().map_err(PullError::Source)?;
         let found = Digest::of(&top.bytes);
         if let Some(expected) = wanted.filter(|expected| *expected != found) {
             return Err(ImageError::Digest { expected, found }.into());
@@ -169,8 +185,7 @@ impl Pull<'_> {
         if let Ok(bytes) = self.images.read(descriptor) {
             return Ok(bytes);
         }
-        let what = descriptor.digest.to_string();
-        let document = self.source.manifest(descriptor).map_err(|source| PullError::Source { what, source })?;
+        let document = self.source.manifest(descriptor).map_err(PullError::Source)?;
         self.compared(descriptor, document.bytes, LARGEST_MANIFEST)
     }
 
@@ -214,10 +229,10 @@ impl Pull<'_> {
             let name = descriptor.digest.to_string();
             return Err(ImageError::TooLarge { name, size: descriptor.size, most: LARGEST_CONFIG }.into());
         }
-        let failed = |source| PullError::Source { what: "the configuration".to_owned(), source };
         let mut bytes = Vec::new();
-        let source = self.source.blob(descriptor, 0).map_err(failed)?;
-        source.take(descriptor.size + 1).read_to_end(&mut bytes).map_err(|error| failed(error.into()))?;
+        let source = self.source.blob(descriptor, 0).map_err(PullError::Source)?;
+        let read = source.take(descriptor.size + 1).read_to_end(&mut bytes);
+        read.map_err(|error| PullError::Source(format!("read the configuration: {error}").into()))?;
         self.compared(descriptor, bytes, LARGEST_CONFIG)
     }
 
@@ -258,15 +273,16 @@ impl Pull<'_> {
             self.progress.layer(blob, Step::Exists);
             return Ok(());
         }
-        let outcome = self.fetch(layer, stop);
+        let mut outcome = self.fetch(layer, stop);
         // What an earlier attempt left may be damaged, which is only seen at the end; it was dropped then.
-        let again = matches!(&outcome, Err((_, resumed)) if *resumed > 0);
-        let outcome = match outcome {
-            Err((PullError::Arrive(ArriveError::Ingest(IngestError::Digest { .. })), _)) if again => {
-                self.fetch(layer, stop)
-            }
-            outcome => outcome,
-        };
+        if is_damaged(&outcome) && matches!(outcome, Err((_, resumed)) if resumed > 0) {
+            outcome = self.fetch(layer, stop);
+        }
+        if is_damaged(&outcome)
+            && let Some(origin) = self.source.origin()
+        {
+            outcome = Pull { source: &*origin, ..*self }.fetch(layer, stop);
+        }
         outcome.map_err(|(error, _)| error)?;
         self.progress.layer(blob, Step::Complete);
         Ok(())
@@ -287,11 +303,15 @@ impl Pull<'_> {
         let resumed = arriving.resumed;
         if let Err(error) = unpacked {
             // That reading failed is said in other words by whoever read.
-            let failure = arriving.failure.take();
+            let mut failure = arriving.failure.take();
             let broken = failure.is_none() && matches!(error, EnsureError::Unpack { .. } | EnsureError::Digest { .. });
             if broken {
-                // A blob that cannot be unpacked is of no use to the next attempt.
-                arriving.writer.discard().map_err(|error| (error.into(), resumed))?;
+                // Whether it was made so or damaged on its way is told by the digest of all of it.
+                failure = if arriving.left() <= MOST_DRAINED { arriving.drain().err() } else { None };
+                if failure.is_none() {
+                    // A blob that cannot be unpacked is of no use to the next attempt.
+                    arriving.writer.discard().map_err(|error| (error.into(), resumed))?;
+                }
             }
             return Err((failure.map_or(PullError::Layer(error), PullError::Arrive), resumed));
         }
@@ -315,4 +335,9 @@ impl Pull<'_> {
             Err(error) => Err((error.into(), 0)),
         }
     }
+}
+
+/// Whether a blob came with another content than its digest says.
+fn is_damaged<T>(outcome: &Result<(), (PullError, T)>) -> bool {
+    matches!(outcome, Err((PullError::Arrive(ArriveError::Ingest(IngestError::Digest { .. })), _)))
 }

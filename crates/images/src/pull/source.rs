@@ -43,6 +43,11 @@ pub trait Source: Sync {
     /// # Errors
     /// If it cannot be had; reading may fail later.
     fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>, SourceError>;
+
+    /// Who is asked instead for what came damaged; `None` if there is nobody.
+    fn origin(&self) -> Option<Box<dyn Source + '_>> {
+        None
+    }
 }
 
 /// An image of an OCI image layout, in a folder or a tar archive that is read in place.

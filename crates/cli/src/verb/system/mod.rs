@@ -1,0 +1,3 @@
+//! `system COMMAND`: about everything that is kept.
+
+pub(crate) mod check;
