@@ -6,5 +6,7 @@
 mod hostile;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/tls.rs"]
+mod tls;
 #[path = "registry/web.rs"]
 mod web;

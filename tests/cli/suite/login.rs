@@ -1,7 +1,12 @@
 //! `login` and `logout`, at a registry that wants a name and a password, with the file and with a credential helper.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 use stockade_testkit::registry::{LOGIN, Registry};
@@ -138,6 +143,88 @@ fn names_are_found_where_the_machine_lists_them() {
     };
     login("registry.stockade-test").ok();
     login("other.stockade-test").exits(1).refuses(&["other.stockade-test", "no name server"]);
+    stockade.assert_gone();
+}
+
+/// A proxy that connects everybody to one server, whatever he asks for, and remembers what that was.
+struct Proxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    fn start(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (kept, ended, server) = (asked.clone(), over.clone(), server.to_owned());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                // One after the other is enough, and a client that goes away is no finding.
+                drop(forward(stream.unwrap(), &server, &kept));
+            }
+        });
+        Self { address, asked, over, thread: Some(thread) }
+    }
+}
+
+fn forward(client: TcpStream, server: &str, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && (&client).read(&mut byte)? == 1 {
+        head.push(byte[0]);
+    }
+    asked.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    let server = TcpStream::connect(server)?;
+    (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let pump = |from: &TcpStream, to: &TcpStream| {
+        let copied = std::io::copy(&mut { from }, &mut { to });
+        copied.and_then(|_| to.shutdown(Shutdown::Write))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(pump(&client, &server)));
+        pump(&server, &client)
+    })
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // It waits for somebody.
+        drop(TcpStream::connect(self.address));
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(!matches!(ended, Some(Err(_))) || std::thread::panicking(), "the proxy panicked");
+    }
+}
+
+#[test]
+fn proxies_of_the_environment_are_asked() {
+    requires!(root, stockade, docker_registry, openssl, htpasswd);
+    let stockade = Stockade::new();
+    let registry = Registry::with_login();
+    let proxy = Proxy::start(registry.address());
+    let (user, password) = LOGIN;
+    // No server of names knows it, and nobody but the proxy is asked for it.
+    let server = "registry.stockade-test";
+    let login = |variable: &str, value: &str| {
+        let call = call(&stockade, &["--insecure-registry", server, "login", "-u", user, "--password-stdin", server]);
+        call.env(variable, value).stdin(password.as_bytes()).run()
+    };
+    login("HTTPS_PROXY", &format!("http://me:secret@{}", proxy.address)).ok();
+    let asked = proxy.asked.lock().unwrap().clone();
+    assert!(asked[0].starts_with("CONNECT registry.stockade-test:443 HTTP/1.1\r\n"), "{asked:?}");
+    assert!(asked[0].to_lowercase().contains("proxy-authorization: basic bwu6c2vjcmv0"), "{asked:?}");
+    login("https_proxy", "socks5://127.0.0.1:1").exits(1).refuses(&["HTTPS_PROXY", "proxy"]);
+    // This machine is not asked for by a proxy.
+    let before = proxy.asked.lock().unwrap().len();
+    let call = call(&stockade, &["login", "-u", user, "--password-stdin", registry.address()]);
+    call.env("HTTPS_PROXY", format!("http://{}", proxy.address)).stdin(password.as_bytes()).run().ok();
+    assert_eq!(proxy.asked.lock().unwrap().len(), before);
     stockade.assert_gone();
 }
 
