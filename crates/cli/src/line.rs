@@ -30,9 +30,12 @@ pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
     Pull(verb::pull::Pull),
-    /// The commands about all that is kept
-    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
-    System(SystemCommand),
+    Images(verb::image::ls::Ls),
+    Rmi(verb::image::rm::Rm),
+    Tag(verb::image::tag::Tag),
+    History(verb::image::history::History),
+    Save(verb::image::save::Save),
+    Load(verb::image::load::Load),
     Info(verb::info::Info),
     Login(verb::login::Login),
     Logout(verb::logout::Logout),
@@ -45,13 +48,19 @@ pub(crate) enum Command {
     /// Make, list and remove volumes
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Volume(VolumeCommand),
+    /// The commands about images under Docker's longer names
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Image(ImageCommand),
+    /// The commands about all that is kept
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    System(SystemCommand),
 }
 
 /// `container COMMAND`.
 #[derive(Debug, Args)]
 pub(crate) struct Group {
     #[command(subcommand)]
-    command: ContainerCommand,
+    command: GroupCommand,
 }
 
 /// The commands about containers.
@@ -89,10 +98,37 @@ pub(crate) enum VolumeCommand {
     Rm(verb::volume::rm::Rm),
 }
 
+/// What is in `container COMMAND` only.
+#[derive(Debug, Subcommand)]
+enum GroupCommand {
+    #[command(flatten)]
+    Container(ContainerCommand),
+    Prune(verb::prune::Prune),
+}
+
+/// `image COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    #[command(visible_alias = "list")]
+    Ls(verb::image::ls::Ls),
+    Pull(verb::pull::Pull),
+    #[command(visible_alias = "remove")]
+    Rm(verb::image::rm::Rm),
+    Tag(verb::image::tag::Tag),
+    Inspect(verb::inspect::InspectImage),
+    History(verb::image::history::History),
+    Save(verb::image::save::Save),
+    Load(verb::image::load::Load),
+    Prune(verb::image::prune::Prune),
+}
+
 /// `system COMMAND`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SystemCommand {
     Check(verb::system::check::Check),
+    Df(verb::system::df::Df),
+    Info(verb::info::Info),
+    Prune(verb::system::prune::Prune),
 }
 
 /// The commands with their flags, reading them as Docker's do.
@@ -115,10 +151,19 @@ impl Line {
     pub(crate) fn run(self) -> Result<u8, Failure> {
         let global = &self.global;
         match self.command {
-            Command::Container(command) | Command::Group(Group { command }) => command.run(global),
+            Command::Container(command) => command.run(global),
+            Command::Group(Group { command: GroupCommand::Container(command) }) => command.run(global),
+            Command::Group(Group { command: GroupCommand::Prune(prune) }) => prune.run(global),
+            Command::Images(ls) => ls.run(global),
+            Command::Rmi(rm) => rm.run(global),
+            Command::Tag(tag) => tag.run(global),
+            Command::History(history) => history.run(global),
+            Command::Save(save) => save.run(global),
+            Command::Load(load) => load.run(global),
+            Command::Image(command) => command.run(global),
+            Command::System(command) => command.run(global),
             Command::Volume(command) => command.run(global),
             Command::Pull(pull) => pull.run(global),
-            Command::System(SystemCommand::Check(check)) => check.run(global),
             Command::Info(info) => info.run(global),
             Command::Login(login) => login.run(global),
             Command::Logout(logout) => logout.run(global),
@@ -157,6 +202,33 @@ impl VolumeCommand {
             Self::Ls(ls) => ls.run(global),
             Self::Prune(prune) => prune.run(global),
             Self::Rm(rm) => rm.run(global),
+        }
+    }
+}
+
+impl ImageCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Ls(ls) => ls.run(global),
+            Self::Pull(pull) => pull.run(global),
+            Self::Rm(rm) => rm.run(global),
+            Self::Tag(tag) => tag.run(global),
+            Self::Inspect(inspect) => inspect.run(global),
+            Self::History(history) => history.run(global),
+            Self::Save(save) => save.run(global),
+            Self::Load(load) => load.run(global),
+            Self::Prune(prune) => prune.run(global),
+        }
+    }
+}
+
+impl SystemCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Check(check) => check.run(global),
+            Self::Df(df) => df.run(global),
+            Self::Info(info) => info.run(global),
+            Self::Prune(prune) => prune.run(global),
         }
     }
 }

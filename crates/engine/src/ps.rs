@@ -17,6 +17,8 @@ pub struct Summary {
     pub name: String,
     /// The image's name, as it was asked for.
     pub image: String,
+    /// The id of the image, if it has one.
+    pub image_id: Option<String>,
     /// The program and its arguments.
     pub command: Vec<String>,
     /// When it was made: RFC 3339, UTC.
@@ -91,6 +93,7 @@ fn summary(view: View) -> Summary {
         id: view.record.id,
         name: view.record.name.to_string(),
         image: view.record.image.reference,
+        image_id: view.record.image.id,
         command: view.record.command,
         created: view.record.created,
         state: view.life.state,
@@ -109,6 +112,7 @@ fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
         id,
         name: String::new(),
         image: String::new(),
+        image_id: None,
         command: Vec::new(),
         created: String::new(),
         state: State::Failed,

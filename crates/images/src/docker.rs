@@ -76,7 +76,7 @@ fn familiar(name: &str) -> String {
 }
 
 /// The digest that a file name is: `<hex>.json`, `<hex>.tar` or `blobs/sha256/<hex>`.
-fn digest_in(name: &str) -> Option<Digest> {
+pub(crate) fn digest_in(name: &str) -> Option<Digest> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let hex = last.strip_suffix(".json").or_else(|| last.strip_suffix(".tar")).unwrap_or(last);
     format!("sha256:{hex}").parse().ok()

@@ -166,6 +166,15 @@ pub enum ImageError {
     /// More layers than overlayfs stacks.
     #[error("the image has {0} layers, {most} are the most that overlayfs stacks", most = crate::layers::MOST_LAYERS)]
     ManyLayers(usize),
+    /// An archive of something else.
+    #[error("the archive is neither an OCI image layout nor what `docker save` writes: there is no image in it")]
+    NotAnArchive,
+    /// More images in an archive than anybody saves.
+    #[error("the archive has {0} images, 4096 are the most that are read")]
+    TooManyImages(usize),
+    /// A name that is none.
+    #[error("read a name of an image")]
+    Name(#[source] crate::NameError),
     /// A layer.
     #[error(transparent)]
     Layer(#[from] EnsureError),

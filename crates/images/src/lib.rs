@@ -6,10 +6,12 @@
 //! Every byte is compared with its digest before it is used: a manifest before it is parsed, a compressed layer before it is
 //! decompressed, and a layer's folder gets its name only when all of its archive was right.
 
+mod archive;
 mod config;
 mod content;
 mod docker;
 mod error;
+mod facts;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod host;
@@ -22,15 +24,18 @@ pub mod pull;
 mod reference;
 pub mod registry;
 mod rootfs;
+mod save;
+mod spool;
 mod store;
 pub mod user;
 
 pub use config::ConfigError;
 pub use content::{
     Alone, BlobWriter, Collected, ContentError, Descriptor, FindImageError, Finding, Images, IngestError, Removed,
-    Repair, Share, StoredImage, StoredLayer,
+    Repair, SaveError, Share, StoredImage, StoredLayer, TakeError,
 };
 pub use error::{ImageError, LoadError};
+pub use facts::{Defaults, Facts, Step};
 pub use host::HostError;
 pub use image::{Image, ImageConfig, ReadOnlyBind};
 pub use load::{load, stored};

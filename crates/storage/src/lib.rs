@@ -23,6 +23,7 @@ pub mod tar;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod usage;
 pub mod volumes;
 
 pub use container_root::{ContainerRoot, Ids, MountError};
@@ -30,3 +31,4 @@ pub use decompress::Compression;
 pub use digest::{Digest, DigestError};
 pub use layers::{EnsureError, Layers};
 pub use unpack::UnpackError;
+pub use usage::usage;

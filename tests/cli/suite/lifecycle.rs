@@ -27,7 +27,7 @@ fn detached_then_listed_read_killed_awaited_and_removed() {
     let all = stockade.ask(&["ps", "-a", "--format", "{{.Names}} {{.State}} {{.Label \"tier\"}} {{.Status}}"]).ok();
     assert!(all.out().starts_with("web exited front Exited (137) "), "{all:?}");
     assert_eq!(stockade.ask(&["rm", "web"]).ok().out(), "web");
-    stockade.ask(&["inspect", "web"]).exits(1).refuses(&["no such container: web"]);
+    stockade.ask(&["inspect", "web"]).exits(1).refuses(&["no such object: web"]);
     stockade.assert_gone();
 }
 

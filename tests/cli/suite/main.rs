@@ -2,10 +2,12 @@
 //! that is as it was when a container is gone, whoever was killed at whatever instant.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod archives;
 mod cp;
 mod crashes;
 mod crowd;
 mod export;
+mod image_verbs;
 mod images;
 mod lifecycle;
 mod limits;

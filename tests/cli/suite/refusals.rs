@@ -131,7 +131,7 @@ fn commands_that_cannot_be() {
         (&["ps", "--filter", "volume=x"], 125, "--filter"),
         (&["ps", "--format", "{{range .}}"], 125, "--format"),
         (&["ps", "extra"], 125, "extra"),
-        (&["inspect", "--type", "image", "x"], 125, "--type"),
+        (&["inspect", "--type", "network", "x"], 125, "--type"),
         (&["start", "-a", "x", "y"], 125, "more than one"),
         (&["--runtime", "no-such-runtime", "ps"], 125, "no-such-runtime"),
     ] {

@@ -5,6 +5,7 @@ pub(crate) mod environment;
 pub(crate) mod label;
 pub(crate) mod mount;
 pub(crate) mod pflag;
+pub(crate) mod until;
 pub(crate) mod volume;
 
 /// A value that a flag does not take. The text names the flag, the value and what it should be.

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(shown("json", usual).lines().count(), 2);
         assert_eq!(shown("{{.Name}}!", usual), "a name!\na name!\n");
         let columns = "table {{upper .Name}}\\t{{.Label \"a.b-c\"}}";
-        assert_eq!(shown(columns, usual), "NAME     b c\nA NAME   1\nA NAME   1\n");
+        assert_eq!(shown(columns, usual), "NAME      b c\nA NAME    1\nA NAME    1\n");
         let conditional = "table {{if .ID}}{{.ID}}{{end}}\\t{{json .Name}}\\t{{slice .Name 0 1}}";
         assert_eq!(shown(conditional, usual).lines().next(), Some("THING ID   NAME       NAME"));
     }

@@ -3,7 +3,6 @@
 /// The units, each a thousand times the one before.
 const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
-#[cfg(test)]
 /// `1.23MB`: three significant digits, as lists show it.
 pub(crate) fn human(bytes: u64) -> String {
     with_digits(bytes, 3)

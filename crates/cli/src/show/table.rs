@@ -1,11 +1,14 @@
 //! Columns that are as wide as their widest cell, three spaces apart, as Go's `tabwriter` makes Docker's.
 
+/// How wide a column is at least, with the spaces behind it.
+const NARROWEST: usize = 10;
+
 /// Lines of cells that are separated by tabs, aligned. Every cell but a line's last is padded.
 pub(crate) fn aligned(lines: &[String]) -> String {
     let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| cells.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0) + 3).collect();
+    let widths: Vec<usize> = (0..columns).map(|column| (width(column).unwrap_or(0) + 3).max(NARROWEST)).collect();
     let mut text = String::new();
     for line in &cells {
         for (index, cell) in line.iter().enumerate() {
@@ -39,7 +42,8 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_they_must_be() {
         let lines = ["ID\tNAME".to_owned(), "abc\tx".to_owned(), "ä\ty".to_owned()];
-        assert_eq!(aligned(&lines), "ID    NAME\nabc   x\nä     y\n");
+        assert_eq!(aligned(&lines), "ID        NAME\nabc       x\nä         y\n");
+        assert_eq!(aligned(&["a long cell\tb".to_owned()]), "a long cell   b\n");
         assert_eq!(aligned(&[]), "");
         assert_eq!(ellipsis("abcdef", 4), "abc…");
         assert_eq!(ellipsis("abcd", 4), "abcd");

@@ -1,62 +1,121 @@
-//! `inspect`: all that is known of containers, as JSON.
+//! `inspect`: all that is known of containers and images, as JSON.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stockade_engine::Inspection;
+use stockade_engine::{Engine, FindError, ImageInspection, Inspection};
+use stockade_kernel::chain::chain;
 
-use super::each::each;
-use crate::exit::{Failure, REFUSED};
+use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
 
-/// Print all that is known of one or more containers
+/// Print all that is known of one or more containers or images
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A Go template, such as '{{.State.Status}}' or '{{json .Stockade}}', or json
     #[arg(long, short, value_name = "TEMPLATE")]
     format: Option<String>,
-    /// What is inspected: container
-    #[arg(long, value_name = "TYPE")]
-    r#type: Option<String>,
+    /// What is inspected; without it, a container of that name, or else an image
+    #[arg(long, value_name = "TYPE", value_enum)]
+    r#type: Option<Kind>,
     /// Names, ids, or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[arg(required = true, value_name = "NAME|ID")]
+    names: Vec<String>,
+}
+
+/// Print all that is known of one or more images
+#[derive(Debug, Args)]
+pub(crate) struct InspectImage {
+    /// A Go template, such as '{{json .Config}}', or json
+    #[arg(long, short, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Names, ids, or beginnings of ids
+    #[arg(required = true, value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+/// What can be inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A container.
+    Container,
+    /// An image.
+    Image,
+}
+
+/// All that is known of one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Inspected {
+    Container(Box<Inspection>),
+    Image(Box<ImageInspection>),
 }
 
 impl Inspect {
     /// Prints an array, or each by the template.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        if let Some(other) = self.r#type.as_deref().filter(|kind| !matches!(*kind, "container" | "")) {
-            let text =
-                format!("invalid --type {other:?}: only containers are known by name, images are where you keep them");
-            return Err(Failure::new(REFUSED, text));
-        }
-        let format = self.format.as_deref().filter(|format| !matches!(*format, "" | "json"));
-        let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(REFUSED, &error))?;
-        let engine = global.engine()?;
-        let mut found: Vec<Inspection> = Vec::new();
-        let code = each(&engine, &self.containers, |id, _name| {
-            found.push(stockade_engine::inspect(&engine, id)?);
-            Ok::<_, stockade_engine::InspectError>(())
-        });
-        match template {
-            None if self.format.as_deref() == Some("json") => say::line(&json(&found, b"")?)?,
-            None => say::line(&json(&found, b"    ")?)?,
-            Some(template) => {
-                for one in &found {
-                    let fields = serde_json::to_value(one).map_err(|error| Failure::failed(&error))?;
-                    let text = template.fill(&Filling::of(fields));
-                    say::line(&text.map_err(|error| Failure::failed(&error))?)?;
-                }
+        print(global, self.format.as_deref(), self.r#type, &self.names)
+    }
+}
+
+impl InspectImage {
+    /// Prints an array, or each by the template.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        print(global, self.format.as_deref(), Some(Kind::Image), &self.names)
+    }
+}
+
+fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
+    let format = asked.filter(|format| !matches!(*format, "" | "json"));
+    let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(REFUSED, &error))?;
+    let engine = global.engine()?;
+    let mut found = Vec::new();
+    let mut code = SUCCESS;
+    for name in names {
+        match inspected(&engine, name, kind) {
+            Ok(one) => found.push(one),
+            Err(text) => {
+                say::error(&text);
+                code = FAILED;
             }
         }
-        Ok(code)
+    }
+    match template {
+        None if asked == Some("json") => say::line(&json(&found, b"")?)?,
+        None => say::line(&json(&found, b"    ")?)?,
+        Some(template) => {
+            for one in &found {
+                let fields = serde_json::to_value(one).map_err(|error| Failure::failed(&error))?;
+                let text = template.fill(&Filling::of(fields));
+                say::line(&text.map_err(|error| Failure::failed(&error))?)?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// The one that `name` means, or why there is none.
+fn inspected(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspected, String> {
+    if kind != Some(Kind::Image) {
+        match engine.find(name) {
+            Ok(id) => {
+                let found = stockade_engine::inspect(engine, &id).map_err(|error| chain(&error))?;
+                return Ok(Inspected::Container(Box::new(found)));
+            }
+            Err(FindError::Missing(_)) if kind.is_none() => {}
+            Err(error) => return Err(chain(&error)),
+        }
+    }
+    match stockade_engine::inspect_image(engine, name) {
+        Ok(found) => Ok(Inspected::Image(Box::new(found))),
+        Err(error) if kind.is_none() && error.is_missing() => Err(format!("no such object: {name}")),
+        Err(error) => Err(chain(&error)),
     }
 }
 
 /// JSON in the order of the fields, indented as Docker does, or on one line.
-fn json(found: &[Inspection], indent: &[u8]) -> Result<String, Failure> {
+fn json(found: &[Inspected], indent: &[u8]) -> Result<String, Failure> {
     let failed = |error: serde_json::Error| Failure::failed(&error);
     if indent.is_empty() {
         return serde_json::to_string(found).map_err(failed);

@@ -94,7 +94,7 @@ fn heads() -> Value {
 }
 
 /// The fields of one container.
-fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
+pub(crate) fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
     let command = printable(&one.command.join(" "));
     let command = if whole { command } else { ellipsis(&command, 20) };
     let labels: Vec<String> = one.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -142,6 +142,7 @@ mod tests {
             id: "0123456789abcdef".repeat(4).try_into().unwrap(),
             name: name.parse().unwrap(),
             image: "oci:/images/busybox:latest".to_owned(),
+            image_id: None,
             command: ["sleep", "1000", "and some more"].map(str::to_owned).to_vec(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             state,

@@ -92,7 +92,7 @@ impl Entry {
 
 impl Images {
     /// The image of `entry` without its names.
-    pub(super) fn image(&self, target: &Descriptor, chosen: Option<Digest>) -> Result<StoredImage, ImageError> {
+    pub(crate) fn image(&self, target: &Descriptor, chosen: Option<Digest>) -> Result<StoredImage, ImageError> {
         let manifest = self.chosen_manifest(target, chosen)?;
         let document: Manifest = parse("a manifest", &self.document(&manifest)?)?;
         document.check(&manifest.media_type)?;

@@ -11,10 +11,12 @@
 mod check;
 mod compare;
 mod entry;
+mod export;
 mod index;
 mod ingest;
 mod names;
 mod remove;
+mod take;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -36,9 +38,11 @@ use crate::{Image, Reference, config};
 pub use check::{Finding, Repair};
 pub(crate) use entry::stored_layers;
 pub use entry::{Descriptor, StoredImage, StoredLayer};
+pub use export::SaveError;
 pub use ingest::{BlobWriter, IngestError};
 pub use names::FindImageError;
 pub use remove::{Alone, Collected, Removed};
+pub use take::TakeError;
 
 /// The images of this machine.
 #[derive(Debug)]

@@ -78,7 +78,7 @@ pub(crate) fn marker(store: &Store) -> Result<(), ImageError> {
 }
 
 /// The file of a blob.
-fn blob(store: &Store, digest: Digest) -> Result<Part, ImageError> {
+pub(crate) fn blob(store: &Store, digest: Digest) -> Result<Part, ImageError> {
     Ok(store.open(&format!("blobs/sha256/{}", digest.hex()))?)
 }
 

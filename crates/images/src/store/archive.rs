@@ -48,7 +48,13 @@ impl Index {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(StoreError::NoArchive(path.to_owned()));
         }
-        let mut file = std::fs::File::from(file);
+        Self::of(std::fs::File::from(file), path)
+    }
+
+    /// Reads the headers of the archive in `file`, a regular file, from its start. Errors call it `path`.
+    pub(super) fn of(mut file: std::fs::File, path: &Path) -> Result<Self, StoreError> {
+        let failed = |source: std::io::Error| StoreError::Open { path: path.to_owned(), source };
+        file.rewind().map_err(failed)?;
         refuse_compressed(&mut file, path)?;
         file.rewind().map_err(failed)?;
         let mut archive = tar::Archive::new(file);

@@ -51,6 +51,12 @@ pub enum StoreError {
     /// The archive has more entries than any image needs.
     #[error("the archive has more than {} entries", archive::MOST_ENTRIES)]
     TooManyEntries,
+    /// The archive could not be read, decompressed or copied to where it can be read in place.
+    #[error("copy the archive to the data folder")]
+    Spool(#[source] io::Error),
+    /// The archive is larger than any is.
+    #[error("the archive has more than {0} bytes")]
+    ArchiveTooLarge(u64),
     /// A file that the image should have.
     #[error("the image has no file `{0}`")]
     Missing(String),
@@ -93,6 +99,14 @@ impl Store {
     /// If it is no uncompressed tar archive, or a file is in it twice.
     pub(crate) fn archive(path: &Path) -> Result<Self, StoreError> {
         Index::read(path).map(Self::Archive)
+    }
+
+    /// The same for an archive that is open already, a regular file.
+    ///
+    /// # Errors
+    /// As [`Store::archive`].
+    pub(crate) fn opened(file: std::fs::File) -> Result<Self, StoreError> {
+        Index::of(file, Path::new("that was given")).map(Self::Archive)
     }
 
     /// The file `name`, `None` if there is none.
@@ -146,6 +160,15 @@ pub struct Part {
 }
 
 impl Part {
+    /// The whole of a file.
+    ///
+    /// # Errors
+    /// If its size cannot be told.
+    pub(crate) fn whole(file: Arc<std::fs::File>) -> io::Result<Self> {
+        let end = file.metadata()?.len();
+        Ok(Self { file, position: 0, end })
+    }
+
     /// How many bytes are left.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -1,3 +1,5 @@
-//! `system COMMAND`: about everything that is kept.
+//! The commands about all that is kept.
 
 pub(crate) mod check;
+pub(crate) mod df;
+pub(crate) mod prune;

@@ -36,14 +36,20 @@ impl Prune {
         }
         let pruned = volume::prune(&engine, |one| (all || one.anonymous) && filters.take(one));
         let pruned = pruned.map_err(|error| Failure::failed(&error))?;
-        if !pruned.names.is_empty() {
-            say::line("Deleted Volumes:")?;
-            for name in &pruned.names {
-                say::line(name.as_str())?;
-            }
-            say::line("")?;
-        }
+        say_pruned(&pruned)?;
         say::line(&format!("Total reclaimed space: {}", size::exact(pruned.reclaimed)))?;
         Ok(SUCCESS)
     }
+}
+
+/// What Docker says of volumes that are gone; nothing if none is.
+pub(crate) fn say_pruned(pruned: &volume::Pruned) -> Result<(), Failure> {
+    if pruned.names.is_empty() {
+        return Ok(());
+    }
+    say::line("Deleted Volumes:")?;
+    for name in &pruned.names {
+        say::line(name.as_str())?;
+    }
+    Ok(say::line("")?)
 }
