@@ -13,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod process;
+mod pull;
 mod refusals;
 mod registry;
 mod storage;
