@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::io::Errno;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::io::{Errno, FdFlags};
 use rustix::process::Signal;
 use rustix::termios::tcsetpgrp;
 
@@ -46,10 +47,38 @@ pub fn die_with_caller(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(tie) }
 }
 
+/// Makes the program that `command` starts inherit `descriptor` and no other besides the three standard ones, and tells its number
+/// there. The descriptor is closed here with `command`.
+pub fn only_with(command: &mut Command, descriptor: OwnedFd) -> RawFd {
+    let number = descriptor.as_raw_fd();
+    let give = move || {
+        // The standard library's own, by which it hears that the program could not be executed, is close-on-exec already.
+        crate::exec::close_on_exec_from(3)?;
+        Ok(rustix::io::fcntl_setfd(&descriptor, FdFlags::empty())?)
+    };
+    // SAFETY: the closure allocates nothing and makes two system calls, which are async-signal-safe.
+    unsafe { command.pre_exec(give) };
+    number
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::signal::Signals;
+
+    #[test]
+    fn a_child_has_one_descriptor_more_than_the_standard_ones() {
+        let given = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        let given = rustix::io::fcntl_dupfd_cloexec(&given, 20).unwrap();
+        let leaked = rustix::io::dup(&given).unwrap();
+        let mut command = Command::new("ls");
+        let number = only_with(command.arg("/proc/self/fd"), given);
+        let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        // 3 is the folder that `ls` reads.
+        let numbers: std::collections::BTreeSet<&str> = said.lines().collect();
+        assert_eq!(numbers, ["0", "1", "2", "3", &number.to_string()].into());
+        drop(leaked);
+    }
 
     #[test]
     fn a_child_has_no_signal_blocked_and_leads_its_group() {

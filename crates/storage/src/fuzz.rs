@@ -6,7 +6,7 @@
 use std::os::fd::BorrowedFd;
 
 use crate::tar::{Archive, Kind, Stream};
-use crate::unpack::{fuzz_meaning, unpack as unpack_archive};
+use crate::unpack::{Umask, fuzz_meaning, set_opaque, unpack as unpack_archive};
 
 /// Entries of an archive: their data is in the archive, and names have no zero bytes.
 pub fn entries(bytes: &[u8]) {
@@ -14,6 +14,13 @@ pub fn entries(bytes: &[u8]) {
     let mut last = 0;
     while let Ok(Some(entry)) = archive.next_entry() {
         assert!(entry.position > last && entry.position <= bytes.len() as u64);
+        if let Some(sparse) = &entry.sparse {
+            let end = sparse.pieces.iter().fold(0, |end, piece| {
+                assert!(piece.offset >= end);
+                piece.offset + piece.length
+            });
+            assert!(end <= sparse.length && entry.size <= sparse.length);
+        }
         assert!(!entry.path.contains(&0) && !entry.link.contains(&0));
         assert!(entry.kind == Kind::File || entry.size == 0);
         assert!(entry.mtime.1 < 1_000_000_000 && entry.uid != u32::MAX && entry.gid != u32::MAX);
@@ -29,5 +36,6 @@ pub fn names(bytes: &[u8]) {
 /// Unpacks into the empty folder `root`; whether all of it could be.
 #[must_use]
 pub fn unpack(bytes: &[u8], root: BorrowedFd<'_>) -> bool {
-    unpack_archive(&mut Archive::new(Stream(bytes)), root).is_ok()
+    let unpacked = unpack_archive(&mut Archive::new(Stream(bytes)), root, Umask::Unknown);
+    unpacked.is_ok_and(|opaque| set_opaque(root, opaque.iter().map(std::path::PathBuf::as_path)).is_ok())
 }

@@ -5,6 +5,7 @@
 //! unpacked in `layer` in there, written through to the disk, and renamed into its place. So a layer has its final name
 //! if and only if it is whole, however a process or the machine ends.
 
+mod child;
 mod remove;
 
 use std::ffi::OsStr;
@@ -15,11 +16,9 @@ use std::path::{Path, PathBuf};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use sha2::Digest as _;
 use stockade_kernel::resolve;
 
-use crate::tar::{Archive, Stream, TarError};
-use crate::unpack::{UnpackError, is_opaque, limits, unpack};
+use crate::unpack::{UnpackError, is_opaque, set_opaque};
 use crate::{Compression, Digest};
 
 /// The layers below one data directory.
@@ -32,7 +31,6 @@ pub struct Layers {
     /// `<data>/layers/unpacking`.
     unpacking: OwnedFd,
     /// The program that unpacks.
-    #[allow(dead_code, reason = "it comes with the program")]
     program: PathBuf,
 }
 
@@ -76,6 +74,42 @@ pub enum EnsureError {
         /// Why not.
         source: UnpackError,
     },
+    /// The blob could not be read to its end.
+    #[error("read the blob of layer {diff_id}")]
+    Blob {
+        /// The layer.
+        diff_id: Digest,
+        /// How reading failed.
+        source: io::Error,
+    },
+    /// The program that unpacks could not be run.
+    #[error("{step} {} for layer {diff_id}", program.display())]
+    Program {
+        /// The layer.
+        diff_id: Digest,
+        /// The program.
+        program: PathBuf,
+        /// What was done.
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The program that unpacks could not confine itself, and read nothing. It needs what root has by default.
+    #[error("stockade-unpack cannot confine itself for layer {diff_id}: {reason}")]
+    Unconfined {
+        /// The layer.
+        diff_id: Digest,
+        /// Which step failed.
+        reason: String,
+    },
+    /// The program that unpacks did not end with a word on how it went, as when it is killed or needs too much memory.
+    #[error("stockade-unpack failed on layer {diff_id}: {how}")]
+    Ended {
+        /// The layer.
+        diff_id: Digest,
+        /// How it ended.
+        how: String,
+    },
     /// The folders of the store failed.
     #[error("{step} of layer {diff_id}")]
     Store {
@@ -88,8 +122,17 @@ pub enum EnsureError {
     },
 }
 
+impl EnsureError {
+    fn ended(diff_id: &Digest, how: impl Into<String>) -> Self {
+        Self::Ended { diff_id: *diff_id, how: how.into() }
+    }
+}
+
 /// The name of the folder that a layer is unpacked in.
 const NEW: &str = "layer";
+
+/// How folders are opened.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Layers {
     /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing, and removes what
@@ -141,7 +184,7 @@ impl Layers {
         let place = place.ok_or(Errno::AGAIN.into()).map_err(store("lock the folder"))?;
         let outcome = match self.find(diff_id) {
             Some(_) => Ok(()),
-            None => self.make(diff_id, &place, compression.read(blob)),
+            None => self.make(diff_id, &place, compression, blob),
         };
         let removed = self.remove_place(name, &place).map_err(store("remove the working folder"));
         outcome.and(removed)?;
@@ -149,23 +192,35 @@ impl Layers {
     }
 
     /// Unpacks in the locked folder `place`, compares, and renames.
-    fn make(&self, diff_id: &Digest, place: &OwnedFd, archive: impl Read) -> Result<(), EnsureError> {
+    fn make(
+        &self,
+        diff_id: &Digest,
+        place: &OwnedFd,
+        compression: Compression,
+        blob: impl Read,
+    ) -> Result<(), EnsureError> {
         let store = |step| move |source: Errno| EnsureError::Store { diff_id: *diff_id, step, source: source.into() };
-        resolve::remove_tree(place, NEW).map_err(|source| EnsureError::Store {
+        remove_new(place).map_err(|source| EnsureError::Store {
             diff_id: *diff_id,
             step: "remove a leftover",
             source,
         })?;
         rustix::fs::mkdirat(place, NEW, Mode::from_raw_mode(0o700)).map_err(store("make the folder"))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(place, NEW, flags, Mode::empty()).map_err(store("open the folder"))?;
+        let root = rustix::fs::openat(place, NEW, DIRECTORY, Mode::empty()).map_err(store("open the folder"))?;
         // What an archive without an entry for its root gets, as in Docker.
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(store("set the mode of the folder"))?;
-        let found =
-            unpack_hashed(archive, &root).map_err(|source| EnsureError::Unpack { diff_id: *diff_id, source })?;
+        // Shared with the process that unpacks: the folder is not removed while that can still write.
+        rustix::fs::flock(&root, FlockOperation::NonBlockingLockShared).map_err(store("lock the folder"))?;
+        let unpacked = child::unpack(&self.program, &root, compression, blob, diff_id)?;
+        let Some(found) = unpacked.digest() else { return Err(EnsureError::ended(diff_id, "no digest in its answer")) };
         if found != *diff_id {
             return Err(EnsureError::Digest { expected: *diff_id, found });
         }
+        set_opaque(root.as_fd(), unpacked.opaque()).map_err(|source| EnsureError::Store {
+            diff_id: *diff_id,
+            step: "hide what is below the folders",
+            source,
+        })?;
         // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
         rustix::fs::syncfs(&root).map_err(store("write the files"))?;
         rustix::fs::renameat(place, NEW, &self.complete, diff_id.hex()).map_err(store("rename the folder"))?;
@@ -184,8 +239,7 @@ impl Layers {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let place = match rustix::fs::openat(&self.unpacking, name, flags, Mode::empty()) {
+            let place = match rustix::fs::openat(&self.unpacking, name, DIRECTORY, Mode::empty()) {
                 Ok(place) => place,
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(error.into()),
@@ -206,7 +260,7 @@ impl Layers {
 
     /// Removes the working folder `place`, which this process has locked.
     fn remove_place(&self, name: &OsStr, place: &OwnedFd) -> io::Result<()> {
-        resolve::remove_tree(place, NEW)?;
+        remove_new(place)?;
         Ok(rustix::fs::unlinkat(&self.unpacking, name, AtFlags::REMOVEDIR)?)
     }
 
@@ -234,34 +288,15 @@ enum Wait {
     Not,
 }
 
-/// Unpacks `archive` into `root` and tells the digest of all of it.
-fn unpack_hashed(archive: impl Read, root: &OwnedFd) -> Result<Digest, UnpackError> {
-    let mut archive = Archive::new(Stream(Hashing { from: archive, hasher: sha2::Sha256::new(), count: 0 }));
-    unpack(&mut archive, root.as_fd())?;
-    let Stream(mut rest) = archive.into_source();
-    let position = rest.count;
-    let most = limits::LARGEST_LAYER.saturating_sub(position).saturating_add(1);
-    let copied = io::copy(&mut (&mut rest).take(most), &mut io::sink());
-    if copied.map_err(|source| TarError::Read { position, source })? == most {
-        return Err(UnpackError::TooLarge);
+/// Removes what was unpacked in the locked folder `place`, once no process can write there any more: the one that unpacks dies with
+/// its parent, but not in the same instant.
+fn remove_new(place: &OwnedFd) -> io::Result<()> {
+    match rustix::fs::openat(place, NEW, DIRECTORY, Mode::empty()) {
+        Ok(root) => rustix::io::retry_on_intr(|| rustix::fs::flock(&root, FlockOperation::LockExclusive))?,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
     }
-    Ok(Digest::finish(rest.hasher))
-}
-
-/// A reader that takes the digest of what passes.
-struct Hashing<R> {
-    from: R,
-    hasher: sha2::Sha256,
-    count: u64,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.from.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.count += count as u64;
-        Ok(count)
-    }
+    resolve::remove_tree(place, NEW)
 }
 
 /// Opens a folder, making it and its parents private to root where they are missing.
@@ -269,8 +304,7 @@ fn open_folder(path: &Path) -> Result<OwnedFd, OpenError> {
     let attempt = || -> io::Result<OwnedFd> {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(rustix::fs::open(path, flags, Mode::empty())?)
+        Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?)
     };
     attempt().map_err(|source| OpenError::Open { path: path.to_owned(), source })
 }

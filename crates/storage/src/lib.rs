@@ -10,6 +10,7 @@
 //! is used only after every byte of it was compared with its digest.
 
 pub mod changes;
+pub mod confined;
 pub mod container_root;
 mod decompress;
 mod digest;
@@ -19,6 +20,7 @@ pub mod layers;
 mod mapped;
 mod overlay;
 pub mod pack;
+mod said;
 pub mod tar;
 #[cfg(test)]
 mod tests;

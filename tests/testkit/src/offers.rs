@@ -60,6 +60,7 @@ pub const NEEDS: &[Need] = &[
     Need { name: "stake", advertised: has_stake, works: has_stake },
     Need { name: "block_device", advertised: has_block_device, works: has_block_device },
     Need { name: "busybox_packed", advertised: busybox_packed, works: busybox_packed },
+    Need { name: "unpacker", advertised: has_unpacker, works: has_unpacker },
     Need { name: "stockade", advertised: has_stockade, works: has_stockade },
     Need { name: "runtime", advertised: has_runtime, works: has_runtime },
     program!("apparmor_parser", &["--version"]),
@@ -133,7 +134,10 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
         "busybox_packed" => {
             ["oci/index.json", "oci.tar", "docker.tar"].iter().all(|name| images.join("busybox").join(name).is_file())
         }
-        "stockade" => ["stockade", "stockade-monitor", "stake"].iter().all(|name| programs.join(name).is_file()),
+        "unpacker" => programs.join("stockade-unpack").is_file(),
+        "stockade" => ["stockade", "stockade-monitor", "stockade-unpack", "stake"]
+            .iter()
+            .all(|name| programs.join(name).is_file()),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         "debian_image" => images.join("debian/rootfs").is_dir(),
         _ => (need.advertised)(),
@@ -221,9 +225,14 @@ fn has_runtime() -> bool {
     is_runtime(&crate::programs::runtime())
 }
 
+/// The program that unpacks layers.
+fn has_unpacker() -> bool {
+    crate::programs::is_built("stockade-unpack")
+}
+
 /// The engine and what it needs beside it.
 fn has_stockade() -> bool {
-    ["stockade", "stockade-monitor", "stake"].iter().all(|name| crate::programs::is_built(name))
+    ["stockade", "stockade-monitor", "stockade-unpack", "stake"].iter().all(|name| crate::programs::is_built(name))
 }
 
 fn has_stake() -> bool {

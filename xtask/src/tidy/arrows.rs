@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stockade-seccomp", &["stockade-kernel"]),
     ("stockade-monitor", &["stockade-kernel"]),
     ("stockade-storage", &["stockade-kernel"]),
+    ("stockade-unpack", &["stockade-capabilities", "stockade-kernel", "stockade-seccomp", "stockade-storage"]),
     ("stockade-images", &["stockade-kernel", "stockade-storage"]),
     ("stockade-policy", &["stockade-apparmor", "stockade-capabilities", "stockade-seccomp", "stockade-spec"]),
     (

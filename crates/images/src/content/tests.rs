@@ -224,7 +224,7 @@ fn many_write_names_at_once_and_every_reader_sees_a_whole_index() {
 
 #[test]
 fn what_nobody_needs_goes_and_nothing_else() {
-    requires!(root);
+    requires!(root, unpacker);
     let data = place();
     let images = Images::open(data.path()).unwrap();
     let layers = layers(data.path());

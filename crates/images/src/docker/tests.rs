@@ -114,7 +114,7 @@ fn old_form() -> Vec<u8> {
 
 #[test]
 fn the_old_form_is_read() {
-    requires!(root);
+    requires!(root, unpacker);
     for tag in [None, Some("x:1"), Some("docker.io/library/x:1")] {
         let (image, _place) = load_bytes(&old_form(), tag).unwrap();
         let names: Vec<PathBuf> = image
@@ -130,7 +130,7 @@ fn the_old_form_is_read() {
 
 #[test]
 fn names_in_the_manifest_are_names_in_the_archive() {
-    requires!(root);
+    requires!(root, unpacker);
     let one = layer("one");
     let outside = tempfile::tempdir().unwrap();
     let path = outside.path().join("layer.tar");
@@ -158,7 +158,7 @@ fn names_in_the_manifest_are_names_in_the_archive() {
 
 #[test]
 fn what_can_be_read_in_two_ways_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let one = layer("one");
     let whole = || Saver::new().json("config.json", &configuration(&[&one])).file("layer.tar", &one);
     let named = manifest("config.json", &["x:1"], &["layer.tar"]);
@@ -180,7 +180,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 
 #[test]
 fn content_that_is_not_what_its_name_says_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let (one, two) = (layer("one"), layer("two"));
     let other = Saver::new()
         .json("config.json", &configuration(&[&one]))
@@ -205,7 +205,7 @@ fn content_that_is_not_what_its_name_says_is_refused() {
 
 #[test]
 fn what_is_no_archive_is_explained() {
-    requires!(root);
+    requires!(root, unpacker);
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name);
     let refused = |name: &str| load_path(&at(name), None, place.path()).unwrap_err();
@@ -227,7 +227,7 @@ fn what_is_no_archive_is_explained() {
 /// Whatever is changed in an archive: an error, or the image that it was.
 #[test]
 fn any_change_of_an_archive_is_refused_or_harmless() {
-    requires!(root);
+    requires!(root, unpacker);
     let whole = old_form();
     let (expected, _place) = load_bytes(&whole, None).unwrap();
     proptest!(ProptestConfig::with_cases(500), |(place in any::<prop::sample::Index>(),

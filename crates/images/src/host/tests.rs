@@ -114,7 +114,7 @@ fn a_machine_that_is_arranged_otherwise_is_refused() {
 
 #[test]
 fn this_machine_s_layer_is_made_once_and_holds_no_secret() {
-    requires!(root);
+    requires!(root, unpacker);
     let data = tempfile::tempdir().unwrap();
     let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     let image = load(&layers).unwrap();
@@ -153,7 +153,7 @@ fn this_machine_s_layer_is_made_once_and_holds_no_secret() {
 
 #[test]
 fn programs_run_in_it() {
-    requires!(root, unshare);
+    requires!(root, unpacker, unshare);
     let data = tempfile::tempdir().unwrap();
     let image = load(&Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap()).unwrap();
     let run = |program: &[&str]| {

@@ -165,7 +165,7 @@ fn assert_read(name: &str, path: &str, forms: &[String]) {
 
 #[test]
 fn what_umoci_and_skopeo_made_is_read_in_all_forms() {
-    requires!(root, busybox_image, skopeo, umoci);
+    requires!(root, unpacker, busybox_image, skopeo, umoci);
     let image = programs::images().join("busybox").display().to_string();
     let mut forms = vec![format!("oci:{image}/oci"), format!("oci:{image}/oci:latest")];
     for name in ["oci.tar", "oci-zstd.tar"] {
@@ -182,7 +182,7 @@ fn what_umoci_and_skopeo_made_is_read_in_all_forms() {
 /// Thousands of files, setuid programs, devices, and links of both kinds.
 #[test]
 fn a_whole_debian_is_unpacked_as_it_was_packed() {
-    requires!(root, debian_image, skopeo, umoci);
+    requires!(root, unpacker, debian_image, skopeo, umoci);
     let image = programs::images().join("debian").display().to_string();
     let forms = ["oci-archive:IMAGE/oci.tar", "oci-archive:IMAGE/oci-zstd.tar", "docker-archive:IMAGE/docker.tar"];
     let forms = forms.map(|form| form.replace("IMAGE", &image));
@@ -191,7 +191,7 @@ fn a_whole_debian_is_unpacked_as_it_was_packed() {
 
 #[test]
 fn a_layer_that_is_there_is_not_read_again() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     layout.with(&[layout.image("a")]);
     let data = in_memory();
@@ -204,7 +204,7 @@ fn a_layer_that_is_there_is_not_read_again() {
 
 #[test]
 fn images_are_found_by_name_and_platform() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let (a, b) = (layout.image("a"), layout.image("b"));
     let cmd = |tag: Option<&str>| layout.load(tag).map(|image| image.config.cmd[0].clone());
@@ -229,7 +229,7 @@ fn images_are_found_by_name_and_platform() {
 
 #[test]
 fn docker_s_media_types_and_gzip_are_read() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let mut manifest = layout.manifest("a");
     manifest["mediaType"] = json!(format!("{DOCKER}.distribution.manifest.v2+json"));
@@ -243,7 +243,7 @@ fn docker_s_media_types_and_gzip_are_read() {
 
 #[test]
 fn an_image_without_layers_has_an_empty_one() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let config = json!({ "architecture": machine(), "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] } });
     let manifest =
@@ -256,7 +256,7 @@ fn an_image_without_layers_has_an_empty_one() {
 
 #[test]
 fn cve_2021_41190_a_document_is_of_one_kind() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let image = layout.image("a");
     let manifest = layout.manifest("a");
@@ -290,7 +290,7 @@ fn cve_2021_41190_a_document_is_of_one_kind() {
 
 #[test]
 fn what_has_no_place_in_an_image_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let manifest_type = format!("{OCI}.manifest.v1+json");
     for (place, media_type) in [
@@ -319,7 +319,7 @@ fn what_has_no_place_in_an_image_is_refused() {
 /// A chain of indexes cannot be a circle, because digests cannot, but it can be long.
 #[test]
 fn nested_indexes_come_to_an_end() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     let index_type = format!("{OCI}.index.v1+json");
     let mut image = layout.image("a");
@@ -334,7 +334,7 @@ fn nested_indexes_come_to_an_end() {
 
 #[test]
 fn no_byte_is_used_that_does_not_have_its_digest() {
-    requires!(root);
+    requires!(root, unpacker);
     let packed = gzip(&layer("a"));
     let make = || {
         let layout = Layout::new();
@@ -379,7 +379,7 @@ fn no_byte_is_used_that_does_not_have_its_digest() {
 
 #[test]
 fn cve_2021_21285_documents_are_bounded() {
-    requires!(root);
+    requires!(root, unpacker);
     let layout = Layout::new();
     layout.with(&[with(layout.image("a"), "size", json!(1_u64 << 40))]);
     assert!(matches!(layout.load(None), Err(ImageError::Size { .. })));
@@ -394,7 +394,7 @@ fn cve_2021_21285_documents_are_bounded() {
 
 #[test]
 fn files_of_a_layout_are_files_of_the_layout() {
-    requires!(root);
+    requires!(root, unpacker);
     use std::os::unix::fs::symlink;
     let layout = Layout::new();
     layout.with(&[layout.image("a")]);
@@ -413,7 +413,7 @@ fn files_of_a_layout_are_files_of_the_layout() {
 /// Whatever is changed in a manifest or index whose digest was made right again: an error or the same image.
 #[test]
 fn any_change_of_a_manifest_is_refused_or_harmless() {
-    requires!(root);
+    requires!(root, unpacker);
     let strategy = (any::<prop::sample::Index>(), "[\\x20-\\x7f]{0,3}", 0..4_usize, any::<bool>());
     proptest!(ProptestConfig::with_cases(400), |((place, with, cut, top) in strategy)| {
         let layout = Layout::new();

@@ -160,7 +160,7 @@ impl Here {
 
 #[test]
 fn an_image_comes_whole_and_once() {
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let source = Memory::image(7, 3000);
     let size: usize = source.blobs.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -182,7 +182,7 @@ fn an_image_comes_whole_and_once() {
 
 #[test]
 fn wherever_the_source_breaks_the_next_pull_goes_on() {
-    requires!(root);
+    requires!(root, unpacker);
     let source = Memory::image(4, 6000);
     let size: usize = source.blobs.iter().map(|(_, bytes)| bytes.len()).sum();
     for breaks in (0..size).step_by(size / 40) {
@@ -203,7 +203,7 @@ fn wherever_the_source_breaks_the_next_pull_goes_on() {
 
 #[test]
 fn what_is_not_what_its_digest_says_is_refused_and_leaves_nothing() {
-    requires!(root);
+    requires!(root, unpacker);
     for place in 0..3 {
         let here = Here::new();
         let mut source = Memory::image(2, 50_000);
@@ -224,7 +224,7 @@ fn what_is_not_what_its_digest_says_is_refused_and_leaves_nothing() {
 
 #[test]
 fn a_blob_with_more_or_less_than_its_size_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     for change in [|bytes: &mut Vec<u8>| bytes.truncate(20), |bytes: &mut Vec<u8>| bytes.clear()] {
         let here = Here::new();
         let mut source = Memory::image(1, 50_000);
@@ -243,7 +243,7 @@ fn a_blob_with_more_or_less_than_its_size_is_refused() {
 
 #[test]
 fn what_an_earlier_attempt_left_damaged_is_fetched_anew() {
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let source = Memory::image(1, 50_000);
     let (digest, bytes) = &source.blobs[0];
@@ -260,7 +260,7 @@ fn what_an_earlier_attempt_left_damaged_is_fetched_anew() {
 
 #[test]
 fn a_layer_that_cannot_be_unpacked_leaves_nothing_of_itself() {
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let mut source = Memory::default();
     // What leads out of the layer, in a blob that is what its digest says.
@@ -285,7 +285,7 @@ fn a_layer_that_cannot_be_unpacked_leaves_nothing_of_itself() {
 
 #[test]
 fn many_pull_the_same_image_and_share_the_work() {
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let source = Memory::image(5, 40_000);
     let config = source.blobs[5].1.len();
@@ -307,7 +307,7 @@ fn many_pull_the_same_image_and_share_the_work() {
 
 #[test]
 fn the_platform_is_chosen_and_what_is_for_none_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let (mut source, other) = (Memory::image(1, 100), Memory::image(2, 100));
     let mut of = |memory: &Memory, os: &str, architecture: &str| {
@@ -344,7 +344,7 @@ fn the_platform_is_chosen_and_what_is_for_none_is_refused() {
 
 #[test]
 fn layouts_are_sources() {
-    requires!(root);
+    requires!(root, unpacker);
     let (here, there) = (Here::new(), Here::new());
     there.pull(&Memory::image(3, 2000), "x:v1").unwrap();
     let folder = there.data.path().join("images");
@@ -366,7 +366,7 @@ fn progress_tells_honest_numbers() {
             self.0.lock().unwrap().push((layer.size, step));
         }
     }
-    requires!(root);
+    requires!(root, unpacker);
     let here = Here::new();
     let source = Memory::image(1, 400_000);
     let size = source.blobs[0].1.len() as u64;

@@ -102,6 +102,8 @@ impl Index {
 fn found(entry: &Entry, name: &str) -> Found {
     let target = std::str::from_utf8(&entry.link).ok().map(Path::new);
     let target = match entry.kind {
+        // No program that makes archives of images makes files with holes in them.
+        Kind::File if entry.sparse.is_some() => None,
         Kind::File => return Found::File { position: entry.position, size: entry.size },
         Kind::HardLink => target.and_then(normal),
         Kind::Symlink => {

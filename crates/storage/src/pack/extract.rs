@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
@@ -18,7 +19,7 @@ use rustix::io::Errno;
 use stockade_kernel::resolve;
 
 use super::{Owners, attributes, shown};
-use crate::tar::{Archive, Entry, Kind, Source, TarError};
+use crate::tar::{Archive, Entry, Kind, Source, Sparse, TarError};
 
 /// How much of a file is copied at once, and how many zeros in a row are not written but left as a hole.
 const CHUNK: usize = 128 << 10;
@@ -313,6 +314,9 @@ impl Extraction<'_> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
         let opened = resolve::open_no_links(parent, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = std::fs::File::from(opened.map_err(failed(entry, "make the file"))?);
+        if let Some(sparse) = &entry.sparse {
+            self.pieces(archive, &file, sparse, entry)?;
+        }
         let mut ends_in_hole = false;
         loop {
             // Whole chunks, so that what is a hole does not depend on how the archive arrives.
@@ -340,6 +344,27 @@ impl Extraction<'_> {
         }
         self.set_attributes(file.as_fd(), entry)?;
         set_time(file.as_fd(), entry.mtime).map_err(failed(entry, "set the time of"))
+    }
+
+    /// Writes the data of a file with holes to where it goes.
+    fn pieces<S: Source>(
+        &mut self,
+        archive: &mut Archive<S>,
+        file: &std::fs::File,
+        sparse: &Sparse,
+        entry: &Entry,
+    ) -> Result<(), ExtractError> {
+        for piece in &sparse.pieces {
+            let mut done = 0;
+            while done < piece.length {
+                let most = usize::try_from(piece.length - done).unwrap_or(usize::MAX).min(self.buffer.len());
+                let count = archive.read_data(&mut self.buffer[..most])?;
+                let written = file.write_all_at(&self.buffer[..count], piece.offset + done);
+                written.map_err(failed(entry, "write the file"))?;
+                done += count as u64;
+            }
+        }
+        file.set_len(sparse.length).map_err(failed(entry, "write the file"))
     }
 
     /// The target is an earlier entry, or what was there; it is found as an entry's place is, and never a directory.

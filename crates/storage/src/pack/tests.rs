@@ -80,6 +80,13 @@ fn everything(root: &Path) {
     set_time(root, 77, 1);
 }
 
+/// By what unpacks layers.
+fn unpacked_as_layer(bytes: &[u8], folder: std::os::fd::BorrowedFd<'_>) {
+    let mut archive = Archive::new(Stream(Cursor::new(bytes)));
+    let opaque = crate::unpack::unpack(&mut archive, folder, crate::unpack::Umask::Unknown).unwrap();
+    crate::unpack::set_opaque(folder, opaque.iter().map(std::path::PathBuf::as_path)).unwrap();
+}
+
 #[test]
 fn a_tree_comes_back_as_it_was() {
     requires!(root);
@@ -92,9 +99,8 @@ fn a_tree_comes_back_as_it_was() {
     drop(std::os::unix::net::UnixListener::bind(path("socket")).unwrap());
     let bytes = packed(&path("one"), b".", Form::Merged).unwrap();
     let before = tree::facts(&path("one")).unwrap();
-    // By what unpacks layers.
     let two = rustix::fs::open(path("two"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    crate::unpack::unpack(&mut Archive::new(Stream(Cursor::new(&bytes))), two.as_fd()).unwrap();
+    unpacked_as_layer(&bytes, two.as_fd());
     assert_eq!(tree::differences(&before, &tree::facts(&path("two")).unwrap()), Vec::<String>::new());
     // By what copies: the root itself stays as it is.
     unpacked(&bytes, &path("three"), Naming::Kept, Keep::Everything).unwrap();
@@ -136,7 +142,7 @@ fn marks_of_overlayfs_become_whiteouts_and_back() {
     rustix::fs::mknodat(CWD, path("one/removed"), FileType::CharacterDevice, Mode::empty(), 0).unwrap();
     let bytes = packed(&path("one"), b".", Form::Layer).unwrap();
     let two = rustix::fs::open(path("two"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    crate::unpack::unpack(&mut Archive::new(Stream(Cursor::new(&bytes))), two.as_fd()).unwrap();
+    unpacked_as_layer(&bytes, two.as_fd());
     let names: Vec<String> = entries(&bytes);
     assert_eq!(names, ["./", "opaque/", "opaque/.wh..wh..opq", ".wh.removed"]);
     let stat = rustix::fs::lstat(path("two/removed")).unwrap();

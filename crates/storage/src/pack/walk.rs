@@ -244,6 +244,7 @@ impl<W: Write> Walker<'_, W> {
             link: Vec::new(),
             kind,
             size: 0,
+            sparse: None,
             mode: stat.st_mode & 0o7777,
             uid: owners.uid(stat.st_uid),
             gid: owners.gid(stat.st_gid),

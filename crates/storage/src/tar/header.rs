@@ -3,7 +3,7 @@
 use tar::EntryType;
 
 use super::pax::Extensions;
-use super::{BLOCK, Entry, Kind, TarError};
+use super::{BLOCK, Entry, Kind, TarError, said};
 
 /// A block as bytes.
 pub(super) type Block = [u8; BLOCK as usize];
@@ -40,6 +40,11 @@ impl<'block> Header<'block> {
             || flag.is_pax_global_extensions()
     }
 
+    /// The whole block.
+    pub(super) fn fields(&self) -> &tar::Header {
+        self.0
+    }
+
     /// The size of the data.
     pub(super) fn size(&self) -> Result<u64, TarError> {
         number(&self.0.as_old().size, self.0.entry_size()).ok_or_else(|| self.malformed("size"))
@@ -57,17 +62,14 @@ impl<'block> Header<'block> {
     }
 
     fn malformed(&self, field: &'static str) -> TarError {
-        TarError::Field { entry: self.name(), field }
+        TarError::field(&self.name(), field)
     }
 
     /// The entry, with what the extensions before it say. Its data starts at `position`.
-    pub(super) fn into_entry(self, extensions: Extensions, position: u64) -> Result<Entry, TarError> {
+    pub(super) fn to_entry(&self, extensions: Extensions, position: u64) -> Result<Entry, TarError> {
         let path = extensions.path.unwrap_or_else(|| self.0.path_bytes().into_owned());
-        let malformed = |field| TarError::Field { entry: path.clone(), field };
+        let malformed = |field| TarError::field(&path, field);
         let kind = kind(self.flag(), &path)?;
-        if extensions.sparse {
-            return Err(TarError::Unsupported { entry: path, kind: "sparse".to_owned() });
-        }
         let own = || self.0.link_name_bytes().map(|name| name.into_owned()).unwrap_or_default();
         let link = extensions.link.unwrap_or_else(own);
         if path.contains(&0) || link.contains(&0) {
@@ -90,7 +92,20 @@ impl<'block> Header<'block> {
         let mtime = extensions.mtime.or_else(own).ok_or_else(|| malformed("mtime"))?;
         let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
         let device = if is_device { self.device().ok_or_else(|| malformed("device number"))? } else { (0, 0) };
-        Ok(Entry { link, kind, size, mode, uid, gid, mtime, device, xattrs: extensions.xattrs, position, path })
+        Ok(Entry {
+            link,
+            kind,
+            size,
+            mode,
+            uid,
+            gid,
+            mtime,
+            device,
+            xattrs: extensions.xattrs,
+            sparse: None,
+            position,
+            path,
+        })
     }
 }
 
@@ -104,19 +119,16 @@ fn number<T: Default>(field: &[u8], parsed: std::io::Result<T>) -> Option<T> {
 fn kind(flag: EntryType, path: &[u8]) -> Result<Kind, TarError> {
     Ok(match flag {
         EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
-        EntryType::Regular | EntryType::Continuous => Kind::File,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
         EntryType::Link => Kind::HardLink,
         EntryType::Symlink => Kind::Symlink,
         EntryType::Char => Kind::CharacterDevice,
         EntryType::Block => Kind::BlockDevice,
         EntryType::Directory => Kind::Directory,
         EntryType::Fifo => Kind::Fifo,
-        EntryType::GNUSparse => {
-            return Err(TarError::Unsupported { entry: path.to_owned(), kind: "sparse".to_owned() });
-        }
         other => {
             let kind = format!("type {}", [other.as_byte()].escape_ascii());
-            return Err(TarError::Unsupported { entry: path.to_owned(), kind });
+            return Err(TarError::Unsupported { entry: said(path), kind });
         }
     })
 }

@@ -3,17 +3,24 @@
 //! The crate `tar` parses the fields of a header here and no more: its own iterator reads a pax header or a long name of
 //! any announced size into memory, and knows nothing of `size` in pax headers when it is told not to (CVE-2017-14992,
 //! CVE-2021-21285 are that class). What is read: ustar, pax (POSIX.1-2001: `path`, `linkpath`, `size`, `uid`, `gid`,
-//! `mtime`, `SCHILY.xattr.*`), GNU long names and base-256 numbers. Sparse files and everything else are refused. Where
+//! `mtime`, `SCHILY.xattr.*`), GNU long names, sparse files and base-256 numbers. Everything else is refused. Where
 //! readers disagree (sizes of entries without data, the end of the archive) this one does as Go's `archive/tar`, by which
 //! images are made and judged elsewhere.
 
 mod header;
 mod pax;
+mod sparse;
 
+use std::borrow::Cow;
 use std::io::{self, Read, Seek, SeekFrom};
+
+use serde::{Deserialize, Serialize};
 
 use header::{Block, Header};
 use pax::Extensions;
+use sparse::{MOST_PIECES, Places, Text};
+
+pub use sparse::{Piece, Sparse};
 
 /// The size of a block: every header is one, data is padded to them.
 const BLOCK: u64 = 512;
@@ -52,6 +59,8 @@ pub struct Entry {
     pub kind: Kind,
     /// The bytes of data that follow, 0 for all but files.
     pub size: u64,
+    /// Where the data goes in a file that has holes; `None` for others.
+    pub sparse: Option<Sparse>,
     /// The permission bits, with set-user-id, set-group-id and sticky.
     pub mode: u32,
     /// The owner.
@@ -68,8 +77,16 @@ pub struct Entry {
     pub position: u64,
 }
 
+impl Entry {
+    /// The length of the file, with its holes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.sparse.as_ref().map_or(self.size, |sparse| sparse.length)
+    }
+}
+
 /// Why an archive cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum TarError {
     /// Its source failed.
     #[error("read the archive at byte {position}")]
@@ -77,6 +94,7 @@ pub enum TarError {
         /// Where.
         position: u64,
         /// How.
+        #[serde(with = "crate::said")]
         source: io::Error,
     },
     /// It ends within an entry.
@@ -91,7 +109,7 @@ pub enum TarError {
         /// The entry.
         entry: Vec<u8>,
         /// The field.
-        field: &'static str,
+        field: Cow<'static, str>,
     },
     /// A kind of entry that has no place in an image.
     #[error("entry `{}` of the archive is of an unsupported kind ({kind})", entry.escape_ascii())]
@@ -107,6 +125,18 @@ pub enum TarError {
     /// Extension headers without an entry.
     #[error("more than {MOST_EXTENSIONS} extension headers before one entry, at byte {0} of the archive")]
     ManyExtensions(u64),
+}
+
+impl TarError {
+    /// A malformed field of the entry called `name`, of which not more than any path is said.
+    fn field(name: &[u8], field: &'static str) -> Self {
+        Self::Field { entry: said(name), field: field.into() }
+    }
+}
+
+/// As much of a name as a path can have.
+fn said(name: &[u8]) -> Vec<u8> {
+    name[..name.len().min(4096)].to_owned()
 }
 
 /// What an archive is read from.
@@ -186,9 +216,7 @@ impl<S: Source> Archive<S> {
             }
             let header = Header::parse(&block).ok_or(TarError::NoHeader(start))?;
             if !header.is_extension() {
-                let entry = header.into_entry(extensions, self.position)?;
-                self.expect_data(entry.size)?;
-                return Ok(Some(entry));
+                return self.entry(&header, extensions).map(Some);
             }
             let size = header.size()?;
             if size > LARGEST_EXTENSION {
@@ -199,6 +227,73 @@ impl<S: Source> Archive<S> {
             extensions.take(&header, bytes)?;
         }
         Err(TarError::ManyExtensions(self.position))
+    }
+
+    /// The entry of `header`, which was read last.
+    fn entry(&mut self, header: &Header<'_>, mut extensions: Extensions) -> Result<Entry, TarError> {
+        let records = extensions.sparse.take();
+        let malformed = |entry: &Entry| TarError::field(&entry.path, "the places of its data");
+        let name = records.as_ref().and_then(|records| records.name.clone());
+        extensions.path = name.or(extensions.path);
+        let mut entry = header.to_entry(extensions, self.position)?;
+        let old = header.flag().is_gnu_sparse();
+        if records.is_some() && (old || entry.kind != Kind::File) {
+            return Err(malformed(&entry));
+        }
+        if old {
+            let (numbers, length) = self.old_places(header)?.ok_or_else(|| malformed(&entry))?;
+            entry.position = self.position;
+            self.expect_data(entry.size)?;
+            entry.sparse = Some(Sparse::new(&numbers, length, entry.size).ok_or_else(|| malformed(&entry))?);
+            return Ok(entry);
+        }
+        self.expect_data(entry.size)?;
+        if let Some((places, length)) =
+            records.map(|records| records.places().ok_or_else(|| malformed(&entry))).transpose()?
+        {
+            let numbers = match places {
+                Places::Here(numbers) => numbers,
+                Places::InData => self.places_in_data()?.ok_or_else(|| malformed(&entry))?,
+            };
+            (entry.position, entry.size) = (self.position, self.data);
+            entry.sparse = Some(Sparse::new(&numbers, length, entry.size).ok_or_else(|| malformed(&entry))?);
+        }
+        Ok(entry)
+    }
+
+    /// The places of the data of a file of type `S`, and its length; `None` if they are malformed.
+    fn old_places(&mut self, header: &Header<'_>) -> Result<Option<(Vec<u64>, u64)>, TarError> {
+        let Some((mut numbers, length, mut more)) = sparse::of_header(header.fields()) else { return Ok(None) };
+        while more && numbers.len() <= 2 * MOST_PIECES {
+            let block = self.block()?.ok_or(TarError::Truncated(self.position))?;
+            let Some((next, goes_on)) = sparse::of_block(&block) else { return Ok(None) };
+            // A block that is not full is the last one.
+            if goes_on && next.len() < 42 {
+                return Ok(None);
+            }
+            numbers.extend(next);
+            more = goes_on;
+        }
+        Ok(Some((numbers, length)))
+    }
+
+    /// The places that stand before the data, in blocks of their own.
+    fn places_in_data(&mut self) -> Result<Option<Vec<u64>>, TarError> {
+        let mut text = Text::default();
+        loop {
+            let mut block = [0; BLOCK as usize];
+            let mut filled = 0;
+            while filled < block.len() {
+                match self.read_data(&mut block[filled..])? {
+                    0 => return Ok(None),
+                    count => filled += count,
+                }
+            }
+            match text.take(&block) {
+                Some(false) => {}
+                all => return Ok(all.map(|_| text.numbers)),
+            }
+        }
     }
 
     /// The whole data of an extension header, whose size was checked.

@@ -2,9 +2,13 @@
 
 use super::TarError;
 use super::header::Header;
+use super::sparse::Records;
 
 /// The prefix of records that hold extended attributes.
 const XATTR: &[u8] = b"SCHILY.xattr.";
+
+/// The prefix of records of sparse files.
+const SPARSE: &[u8] = b"GNU.sparse.";
 
 /// The most extended attributes of one entry: a handful is in use, and the kernel's file systems have room for some hundred. Each
 /// is compared with all others.
@@ -20,8 +24,8 @@ pub(super) struct Extensions {
     pub(super) gid: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether the entry is a sparse file, whose data is not what its size says.
-    pub(super) sparse: bool,
+    /// What makes the entry a sparse file, of which the archive has pieces only.
+    pub(super) sparse: Option<Records>,
     /// Whether there was a pax header.
     pax: bool,
 }
@@ -34,7 +38,7 @@ impl Extensions {
             return Ok(());
         }
         // What is said twice is read in different ways by different readers, so it is refused.
-        let twice = |field| TarError::Field { entry: header.name(), field };
+        let twice = |field| TarError::field(&header.name(), field);
         if flag.is_pax_local_extensions() {
             if std::mem::replace(&mut self.pax, true) || self.path.is_some() || self.link.is_some() {
                 return Err(twice("a second extension header"));
@@ -53,7 +57,7 @@ impl Extensions {
 
     /// Records of the form `LENGTH KEY=VALUE\n`, of which the last with a key is the one that counts.
     fn records(&mut self, mut rest: &[u8]) -> Result<(), TarError> {
-        let malformed = |key: &[u8]| TarError::Field { entry: key.to_owned(), field: "a pax record" };
+        let malformed = |key: &[u8]| TarError::field(key, "a pax record");
         while !rest.is_empty() {
             let (key, value, after) = record(rest).ok_or_else(|| malformed(&rest[..rest.len().min(64)]))?;
             rest = after;
@@ -64,15 +68,29 @@ impl Extensions {
                 b"uid" => keep(&mut self.uid, number(value)),
                 b"gid" => keep(&mut self.gid, number(value)),
                 b"mtime" => keep(&mut self.mtime, time(value)),
-                _ if key.starts_with(b"GNU.sparse.") => {
-                    self.sparse = true;
-                    Some(())
-                }
+                _ if key.starts_with(SPARSE) => self.sparse(&key[SPARSE.len()..], value),
                 _ => key.strip_prefix(XATTR).map_or(Some(()), |name| self.xattr(name, value)),
             };
             known.ok_or_else(|| malformed(key))?;
         }
         Ok(())
+    }
+
+    /// A record of a sparse file. One that is not known could say that the data is not what it seems.
+    fn sparse(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        let records = self.sparse.get_or_insert_default();
+        match key {
+            b"major" => keep(&mut records.major, number(value)),
+            b"minor" => keep(&mut records.minor, number(value)),
+            b"name" => keep(&mut records.name, text(value)),
+            b"size" | b"realsize" => keep(&mut records.length, number(value)),
+            b"numblocks" => keep(&mut records.count, number(value)),
+            b"offset" => records.push(0, number(value)),
+            b"numbytes" => records.push(1, number(value)),
+            b"map" if value.is_empty() => records.map(std::iter::empty()),
+            b"map" => records.map(value.split(|byte| *byte == b',').map(number)),
+            _ => None,
+        }
     }
 
     fn xattr(&mut self, name: &[u8], value: &[u8]) -> Option<()> {

@@ -89,7 +89,7 @@ fn blank_numbers_are_zero_and_others_are_read() {
     assert_eq!((entry.uid, entry.gid, entry.mtime, entry.size), (0, 0, (0, 0), 0));
     let wrong = |header: &mut Header| header.as_old_mut().uid = *b"12x4567\0";
     let archive = Pack::default().entry(EntryType::Regular, "a", b"", wrong).finish();
-    assert!(matches!(read(&archive), Err(TarError::Field { field: "uid", .. })));
+    assert!(matches!(read(&archive), Err(TarError::Field { field, .. }) if field == "uid"));
 }
 
 #[test]
@@ -107,14 +107,30 @@ fn what_is_out_of_form_is_refused() {
     assert!(matches!(read(&damaged), Err(TarError::NoHeader(0))), "the checksum is wrong");
     let hole = [&[0; 512][..], &whole].concat();
     assert!(matches!(read(&hole), Err(TarError::NoHeader(0))), "data after one block of zeros");
-    for (name, pack) in [
-        ("sparse", Pack::default().entry(EntryType::GNUSparse, "a", b"", |_| {})),
-        ("pax sparse", Pack::default().pax(&[("GNU.sparse.major", b"1")]).file("a", "")),
-        ("multi-volume", Pack::default().entry(EntryType::new(b'M'), "a", b"", |_| {})),
-    ] {
+    for (name, pack) in [("multi-volume", Pack::default().entry(EntryType::new(b'M'), "a", b"", |_| {}))] {
         assert!(matches!(read(&pack.finish()), Err(TarError::Unsupported { .. })), "{name}");
     }
     for (name, pack) in [
+        ("sparse without GNU's header", Pack::default().entry(EntryType::GNUSparse, "a", b"", |_| {})),
+        ("pax sparse", Pack::default().pax(&[("GNU.sparse.major", b"1")]).file("a", "")),
+        ("unknown sparse", Pack::default().pax(&[("GNU.sparse.major", b"2"), ("GNU.sparse.size", b"1")]).file("a", "")),
+        ("sparse folder", Pack::default().pax(&[("GNU.sparse.size", b"1"), ("GNU.sparse.map", b"")]).folder("a")),
+        ("overlap", Pack::default().pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"0,2,1,1")]).file("a", "abc")),
+        ("beyond", Pack::default().pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"7,3")]).file("a", "abc")),
+        ("odd", Pack::default().pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"0,3,5")]).file("a", "abc")),
+        ("less data", Pack::default().pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"0,4")]).file("a", "abc")),
+        (
+            "sum",
+            Pack::default()
+                .pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"0,18446744073709551615,1,4")])
+                .file("a", "abc"),
+        ),
+        (
+            "no end of places",
+            Pack::default()
+                .pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"9")])
+                .file("a", "9999999999999999999\n"),
+        ),
         ("uid", Pack::default().pax(&[("uid", b"4294967295")]).file("a", "")),
         ("wide uid", Pack::default().pax(&[("uid", b"4294967296")]).file("a", "")),
         ("signed size", Pack::default().pax(&[("size", b"-1")]).file("a", "")),

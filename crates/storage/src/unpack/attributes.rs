@@ -1,15 +1,20 @@
 //! Owner, mode, time and extended attributes of what was made, through its descriptor.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use stockade_kernel::resolve;
 
-use super::{UnpackError, failed, shown};
+use super::{UnpackError, failed, is_no_directory, shown};
 use crate::tar::Entry;
 
 /// How overlayfs marks a directory that hides what is below it.
 const OPAQUE: &str = "trusted.overlay.opaque";
+
+/// The access control list that what is made in a directory gets.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// What becomes of an extended attribute of an entry.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,11 +61,22 @@ pub(super) fn set_owner(fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
     Ok(rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
 }
 
-/// Sets the mode of what was opened with `O_PATH`, for which the kernel has a call since 6.6 only; procfs's name for the
-/// descriptor leads to it and nothing else. It must not be a link.
-pub(super) fn set_mode_of_path(fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
-    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(rustix::fs::chmod(name, Mode::from_raw_mode(entry.mode))?)
+/// Whether nothing of `entry` is left to set on what this process just made with its mode.
+pub(super) fn is_plain(entry: &Entry) -> bool {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    entry.xattrs.is_empty() && (entry.uid, entry.gid) == own
+}
+
+/// Whether what is made in the directory will get an access control list.
+pub(super) fn sets_default_acl(entry: &Entry) -> bool {
+    entry.xattrs.iter().any(|(name, _)| name == DEFAULT_ACL.as_bytes())
+}
+
+/// Whether what is made in `directory` gets an access control list, or might.
+pub(super) fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
+    let mut nothing = [0; 0];
+    let answer = rustix::fs::fgetxattr(directory, DEFAULT_ACL, &mut nothing);
+    !matches!(answer, Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP))
 }
 
 /// Sets the time of the last change, and the same as time of the last access.
@@ -70,10 +86,21 @@ pub(super) fn set_time(fd: BorrowedFd<'_>, (seconds, nanoseconds): (i64, u32)) -
     Ok(rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH)?)
 }
 
-/// Makes a directory hide what the layers below have in it.
-pub(super) fn set_opaque(directory: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackError> {
-    rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
-        .map_err(failed(entry, "make the directory opaque"))
+/// Makes the directories at these paths in the layer `root` hide what the layers below have in them. One that is not there has
+/// nothing to hide.
+///
+/// # Errors
+/// As `openat2(2)` and `fsetxattr(2)`; the first ones may be set.
+pub(crate) fn set_opaque<'a>(root: BorrowedFd<'_>, paths: impl Iterator<Item = &'a Path>) -> io::Result<()> {
+    for path in paths {
+        match resolve::open_in_root(root, Path::new("/").join(path), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+        {
+            Ok(directory) => rustix::fs::fsetxattr(&directory, OPAQUE, b"y", XattrFlags::empty())?,
+            Err(error) if is_no_directory(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether `directory` was made to hide everything below it.

@@ -1,13 +1,16 @@
 //! Why a layer cannot be unpacked.
 
+use std::borrow::Cow;
 use std::io;
+
+use serde::{Deserialize, Serialize};
 
 use crate::tar::TarError;
 
 use super::limits;
 
 /// Why a layer cannot be unpacked. Everything that was unpacked of it is removed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum UnpackError {
     /// The archive.
     #[error("read the layer's archive")]
@@ -18,7 +21,7 @@ pub enum UnpackError {
         /// The entry.
         entry: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// The target of a hard link, which must be an earlier entry of the same layer.
     #[error("entry `{entry}` of the layer is a hard link to `{target}`: {reason}")]
@@ -28,7 +31,7 @@ pub enum UnpackError {
         /// What it links to.
         target: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// An extended attribute that is not an image's to set.
     #[error("entry `{entry}` of the layer sets the extended attribute `{name}`, which images must not set")]
@@ -56,8 +59,9 @@ pub enum UnpackError {
         /// The entry.
         entry: String,
         /// What was done.
-        step: &'static str,
+        step: Cow<'static, str>,
         /// What the kernel said.
+        #[serde(with = "crate::said")]
         source: io::Error,
     },
 }

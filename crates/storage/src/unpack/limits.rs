@@ -5,8 +5,11 @@
 /// an inode of the host's file system, of which ext4 makes one per 16 KiB by default.
 pub(crate) const MOST_ENTRIES: u64 = 2 << 20;
 
-/// The most bytes of the names of a layer's directories together, which are kept until its end. A million files are in some
-/// hundred thousand directories with names of some sixty bytes.
+/// The most bytes of the names of a layer's opaque directories together, which are told to another process.
+pub(crate) const MOST_OPAQUE_NAMES: usize = 1 << 20;
+
+/// The most bytes that the names of a layer's directories take together, which are kept until its end. A million files are in
+/// some hundred thousand directories with names of some sixty bytes.
 pub(crate) const MOST_DIRECTORY_NAMES: usize = 64 << 20;
 
 /// The most bytes of a layer's archive: registries take layers of some 10 GB compressed; images with machine learning

@@ -11,17 +11,20 @@
 //! for `security.capability`) and the extended attributes of links and devices are left out.
 
 mod attributes;
+mod content;
 mod error;
 pub(crate) mod limits;
 mod name;
+mod parents;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -30,33 +33,58 @@ use stockade_kernel::resolve;
 
 use crate::tar::{Archive, Entry, Kind, Source};
 use name::{Meaning, Name};
+use parents::{Parent, Parents};
 
-pub(crate) use attributes::is_opaque;
+pub(crate) use attributes::{is_opaque, set_opaque};
 pub use error::UnpackError;
 
 /// The mode of a directory that no entry describes, as in Docker.
 const IMPLIED: Mode = Mode::from_raw_mode(0o755);
 /// How much of a file is copied at once.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 256 << 10;
 
-/// Unpacks `archive` into the empty folder `root`, and reads it to the end.
+/// What the file mode creation mask of this process is (`umask(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Umask {
+    /// Nothing is masked: what is made has its mode at once.
+    Zero,
+    /// Somebody else's matter.
+    #[cfg(any(test, fuzzing))]
+    Unknown,
+}
+
+/// Unpacks `archive` into the empty folder `root`, and reads it to the end. The directories that are to hide what is below them
+/// ([`set_opaque`]) are told: that takes more power than unpacking.
 ///
 /// # Errors
 /// See [`UnpackError`]; what was unpacked so far stays in the folder, for the caller to remove.
-pub(crate) fn unpack<S: Source>(archive: &mut Archive<S>, root: BorrowedFd<'_>) -> Result<(), UnpackError> {
-    let mut unpacker = Unpacker { root, parent: None, times: BTreeMap::new(), names: 0, buffer: vec![0; CHUNK] };
+pub(crate) fn unpack<S: Source>(
+    archive: &mut Archive<S>,
+    root: BorrowedFd<'_>,
+    umask: Umask,
+) -> Result<BTreeSet<PathBuf>, UnpackError> {
+    let mut unpacker = Unpacker {
+        root,
+        umask,
+        parents: Parents::new(attributes::has_default_acl(root)),
+        times: BTreeMap::new(),
+        opaque: BTreeSet::new(),
+        names: 0,
+        buffer: vec![0; CHUNK],
+    };
     let mut count = 0;
     while let Some(entry) = archive.next_entry()? {
         count += 1;
         if count > limits::MOST_ENTRIES {
             return Err(UnpackError::TooManyEntries);
         }
-        if entry.position.saturating_add(entry.size) > limits::LARGEST_LAYER {
+        if entry.position.saturating_add(entry.size).max(entry.length()) > limits::LARGEST_LAYER {
             return Err(UnpackError::TooLarge);
         }
         unpacker.entry(archive, &entry)?;
     }
-    unpacker.set_times()
+    unpacker.set_times()?;
+    Ok(unpacker.opaque)
 }
 
 /// What stood where an entry is to be.
@@ -71,33 +99,42 @@ enum Before {
 
 struct Unpacker<'fd> {
     root: BorrowedFd<'fd>,
-    /// The directory that the last entry went to, as most go to the same one in a row.
-    parent: Option<(PathBuf, OwnedFd)>,
+    umask: Umask,
+    /// The directories that the last entries went to, as most go to the same ones.
+    parents: Parents,
     /// The times of directories: set last, because every entry in a directory changes them.
     times: BTreeMap<PathBuf, (i64, u32)>,
-    /// The bytes of the names in `times`.
+    /// The directories that hide what is below them.
+    opaque: BTreeSet<PathBuf>,
+    /// The memory that `times` and `opaque` take.
     names: usize,
     buffer: Vec<u8>,
 }
 
+/// What a name takes beside its bytes where it is kept.
+const NAME_COST: usize = 96;
+
+/// The longest part of a name that is said in a message.
+const SHOWN: usize = 4096;
+
 /// A failed step with an entry.
 fn failed<E: Into<io::Error>>(entry: &Entry, step: &'static str) -> impl Fn(E) -> UnpackError {
-    move |error| UnpackError::Entry { entry: shown(&entry.path), step, source: error.into() }
+    move |error| UnpackError::Entry { entry: shown(&entry.path), step: step.into(), source: error.into() }
 }
 
 /// A name for messages.
 fn shown(name: &[u8]) -> String {
-    name.escape_ascii().to_string()
+    name[..name.len().min(SHOWN)].escape_ascii().to_string()
 }
 
 impl Unpacker<'_> {
     fn entry<S: Source>(&mut self, archive: &mut Archive<S>, entry: &Entry) -> Result<(), UnpackError> {
-        let wrong = |reason| UnpackError::Name { entry: shown(&entry.path), reason };
+        let wrong = |reason: &'static str| UnpackError::Name { entry: shown(&entry.path), reason: reason.into() };
         match name::meaning(&entry.path).map_err(wrong)? {
             Meaning::Ignored => Ok(()),
             Meaning::Root if entry.kind == Kind::Directory => {
                 attributes::set_all(self.root, entry)?;
-                self.remember_time(Path::new(""), entry)
+                self.changed_directory(Path::new(""), entry)
             }
             Meaning::Root => Err(wrong("is that of the layer's root, which must be a directory")),
             Meaning::Opaque(directory) => self.opaque(directory.as_ref(), entry),
@@ -113,72 +150,116 @@ impl Unpacker<'_> {
     }
 
     /// The directory at `path`, made where it is missing.
-    fn parent(&mut self, path: &Path, entry: &Entry) -> Result<BorrowedFd<'_>, UnpackError> {
-        let known = self.parent.take_if(|(known, _)| known == path);
-        let found = match known {
-            Some(found) => found,
-            None => {
-                let made = resolve::make_directories(self.root, path, IMPLIED);
-                (path.to_owned(), made.map_err(failed(entry, "open the directory that it is in"))?)
+    fn parent(&mut self, path: &Path, entry: &Entry) -> Result<Rc<Parent>, UnpackError> {
+        if let Some(known) = self.parents.find(path) {
+            return Ok(known);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let opened = match resolve::open_in_root(self.root, Path::new("/").join(path), flags, Mode::empty()) {
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
+                resolve::make_directories(self.root, path, IMPLIED)
             }
+            opened => opened,
         };
-        Ok(self.parent.insert(found).1.as_fd())
+        let opened = opened.map_err(failed(entry, "open the directory that it is in"))?;
+        self.parents.remember(path, opened).map_err(failed(entry, "look at the directory that it is in"))
     }
 
-    /// Opens the parent of `name` and makes room in it: a later entry takes the place of an earlier one.
-    fn room(&mut self, name: &Name, entry: &Entry) -> Result<(OwnedFd, Before), UnpackError> {
-        let parent = self.parent(name.parent(), entry)?.try_clone_to_owned();
-        let parent = parent.map_err(failed(entry, "keep the directory that it is in"))?;
-        let stat = match rustix::fs::statat(&parent, name.last(), AtFlags::SYMLINK_NOFOLLOW) {
+    /// Makes room for `name` in `parent`: a later entry takes the place of an earlier one.
+    fn room(&mut self, parent: &Parent, name: &Name, entry: &Entry) -> Result<Before, UnpackError> {
+        let stat = match rustix::fs::statat(parent, name.last(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok((parent, Before::Nothing)),
+            Err(Errno::NOENT) => return Ok(Before::Nothing),
             Err(error) => return Err(failed(entry, "look at its place")(error)),
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory && entry.kind == Kind::Directory {
-            return Ok((parent, Before::Directory));
+            return Ok(Before::Directory);
         }
-        // What is removed may be, or hold, the directory that is remembered.
-        self.parent = None;
-        resolve::remove_tree(&parent, name.last()).map_err(failed(entry, "remove an earlier entry of that name"))?;
-        Ok((parent, if is_whiteout(kind, stat.st_rdev) { Before::Whiteout } else { Before::Nothing }))
+        // What is removed may be, hold, or lead to the directories that are remembered.
+        self.parents.forget();
+        if kind == FileType::Directory {
+            let below = self.opaque.range(name.path().to_owned()..).take_while(|path| path.starts_with(name.path()));
+            let below: Vec<PathBuf> = below.cloned().collect();
+            below.iter().for_each(|path| drop(self.opaque.take(path)));
+        }
+        resolve::remove_tree(parent, name.last()).map_err(failed(entry, "remove an earlier entry of that name"))?;
+        Ok(if is_whiteout(kind, stat.st_rdev) { Before::Whiteout } else { Before::Nothing })
+    }
+
+    /// Makes `name` by `make`, first as if nothing were there, as is nearly always the case.
+    fn place<T, E: Into<io::Error>>(
+        &mut self,
+        name: &Name,
+        entry: &Entry,
+        step: &'static str,
+        make: impl Fn(&Parent) -> Result<T, E>,
+    ) -> Result<(Rc<Parent>, T), UnpackError> {
+        let parent = self.parent(name.parent(), entry)?;
+        let made = match make(&parent).map_err(Into::into) {
+            Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
+                self.room(&parent, name, entry)?;
+                make(&parent).map_err(Into::into)
+            }
+            made => made,
+        };
+        Ok((parent, made.map_err(failed(entry, step))?))
+    }
+
+    /// Whether what is made in `parent` with a mode has that mode and this process's owner and group, and nothing else.
+    fn is_exact(&self, parent: &Parent) -> bool {
+        self.umask == Umask::Zero && !parent.passes_on
     }
 
     fn directory(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
-        let (parent, before) = self.room(name, entry)?;
-        if before != Before::Directory {
-            let private = Mode::from_raw_mode(0o700);
-            rustix::fs::mkdirat(&parent, name.last(), private).map_err(failed(entry, "make the directory"))?;
-        }
+        let parent = self.parent(name.parent(), entry)?;
+        // Set-user-id and the like are not for mkdirat.
+        let exact = self.is_exact(&parent) && entry.mode & 0o6000 == 0 && attributes::is_plain(entry);
+        let mode = Mode::from_raw_mode(if exact { entry.mode } else { 0o700 });
+        let before = match rustix::fs::mkdirat(&parent, name.last(), mode) {
+            Ok(()) if exact => return self.changed_directory(name.path(), entry),
+            Ok(()) => Before::Nothing,
+            Err(Errno::EXIST) => {
+                let before = self.room(&parent, name, entry)?;
+                if before != Before::Directory {
+                    rustix::fs::mkdirat(&parent, name.last(), Mode::from_raw_mode(0o700))
+                        .map_err(failed(entry, "make the directory"))?;
+                }
+                before
+            }
+            Err(error) => return Err(failed(entry, "make the directory")(error)),
+        };
         let directory = open_directory(&parent, name.last()).map_err(failed(entry, "open the directory"))?;
         attributes::set_all(directory.as_fd(), entry)?;
         if before == Before::Whiteout {
             // It was removed and made anew: nothing below shows through.
-            attributes::set_opaque(directory.as_fd(), entry)?;
+            self.hide(name.path())?;
         }
-        self.remember_time(name.path(), entry)
+        self.changed_directory(name.path(), entry)
     }
 
     fn file<S: Source>(&mut self, archive: &mut Archive<S>, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
-        let (parent, _) = self.room(name, entry)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
-        let opened = resolve::open_no_links(&parent, name.last(), flags, Mode::from_raw_mode(0o600));
-        let mut file = std::fs::File::from(opened.map_err(failed(entry, "make the file"))?);
-        loop {
-            let count = archive.read_data(&mut self.buffer)?;
-            if count == 0 {
-                break;
-            }
-            file.write_all(&self.buffer[..count]).map_err(failed(entry, "write the file"))?;
+        // A change of owner would take set-user-id away again, and nobody is to run it before.
+        let mode = Mode::from_raw_mode(entry.mode & 0o1777);
+        let (parent, opened) = self
+            .place(name, entry, "make the file", |parent| resolve::open_no_links(parent, name.last(), flags, mode))?;
+        let file = std::fs::File::from(opened);
+        content::write(archive, &file, entry, &mut self.buffer)?;
+        if !self.is_exact(&parent) || entry.mode & 0o6000 != 0 || !attributes::is_plain(entry) {
+            attributes::set_all(file.as_fd(), entry)?;
         }
-        attributes::set_all(file.as_fd(), entry)?;
         attributes::set_time(file.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
     }
 
     /// The target is an earlier entry: a hard link to anything else cannot be told from an escape.
     fn hard_link(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
         let target = shown(&entry.link);
-        let wrong = |reason| UnpackError::HardLink { entry: shown(&entry.path), target: target.clone(), reason };
+        let wrong = |reason: &'static str| UnpackError::HardLink {
+            entry: shown(&entry.path),
+            target: target.clone(),
+            reason: reason.into(),
+        };
         let place = name::place(&entry.link).map_err(wrong)?.ok_or_else(|| wrong("which is the layer's root"))?;
         let directory = OFlags::PATH | OFlags::DIRECTORY;
         let holder = resolve::open_in_root(self.root, Path::new("/").join(place.parent()), directory, Mode::empty());
@@ -192,14 +273,13 @@ impl Unpacker<'_> {
         if is_whiteout(kind, stat.st_rdev) {
             return Err(wrong("which is a whiteout"));
         }
-        let (parent, _) = self.room(name, entry)?;
-        rustix::fs::linkat(&holder, place.last(), &parent, name.last(), AtFlags::empty())
-            .map_err(failed(entry, "make the hard link"))
+        let link = |parent: &Parent| rustix::fs::linkat(&holder, place.last(), parent, name.last(), AtFlags::empty());
+        self.place(name, entry, "make the hard link", link).map(drop)
     }
 
     fn symlink(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
-        let (parent, _) = self.room(name, entry)?;
-        rustix::fs::symlinkat(&entry.link[..], &parent, name.last()).map_err(failed(entry, "make the link"))?;
+        let make = |parent: &Parent| rustix::fs::symlinkat(&entry.link[..], parent, name.last());
+        let (parent, ()) = self.place(name, entry, "make the link", make)?;
         let link = open_itself(&parent, name.last()).map_err(failed(entry, "open the link"))?;
         attributes::set_owner(link.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
         attributes::set_time(link.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
@@ -216,12 +296,15 @@ impl Unpacker<'_> {
         if is_whiteout(kind, number) {
             return Err(UnpackError::WhiteoutDevice(shown(&entry.path)));
         }
-        let (parent, _) = self.room(name, entry)?;
-        rustix::fs::mknodat(&parent, name.last(), kind, Mode::from_raw_mode(0o600), number)
-            .map_err(failed(entry, "make the device or FIFO"))?;
+        let mode = Mode::from_raw_mode(entry.mode & 0o1777);
+        let make = |parent: &Parent| rustix::fs::mknodat(parent, name.last(), kind, mode, number);
+        let (parent, ()) = self.place(name, entry, "make the device or FIFO", make)?;
         let node = open_itself(&parent, name.last()).map_err(failed(entry, "open the device or FIFO"))?;
         attributes::set_owner(node.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
-        attributes::set_mode_of_path(node.as_fd(), entry).map_err(failed(entry, "set its mode"))?;
+        if !self.is_exact(&parent) || entry.mode & 0o6000 != 0 {
+            let mode = Mode::from_raw_mode(entry.mode);
+            resolve::change_mode(&node, mode).map_err(failed(entry, "set its mode"))?;
+        }
         attributes::set_time(node.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
     }
 
@@ -229,10 +312,10 @@ impl Unpacker<'_> {
     /// layers below only), whether it comes before or after.
     fn whiteout(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
         let parent = self.parent(name.parent(), entry)?;
-        match rustix::fs::mknodat(parent, name.last(), FileType::CharacterDevice, Mode::empty(), 0) {
+        match rustix::fs::mknodat(&parent, name.last(), FileType::CharacterDevice, Mode::empty(), 0) {
             Ok(()) => Ok(()),
-            Err(Errno::EXIST) => match open_directory(parent, name.last()) {
-                Ok(directory) => attributes::set_opaque(directory.as_fd(), entry),
+            Err(Errno::EXIST) => match open_directory(&parent, name.last()) {
+                Ok(_directory) => self.hide(name.path()),
                 // Whatever else it is hides what is below by itself.
                 Err(error) if is_no_directory(&error) => Ok(()),
                 Err(error) => Err(failed(entry, "open what it removes")(error)),
@@ -243,15 +326,25 @@ impl Unpacker<'_> {
 
     fn opaque(&mut self, directory: Option<&Name>, entry: &Entry) -> Result<(), UnpackError> {
         let path = directory.map_or(Path::new(""), Name::path);
-        let place = self.parent(path, entry)?;
-        // The descriptor at hand is of the kind that attributes cannot be set through.
-        let opened = open_directory(place, OsStr::new("."));
-        attributes::set_opaque(opened.map_err(failed(entry, "open the directory"))?.as_fd(), entry)
+        self.parent(path, entry)?;
+        self.hide(path)
     }
 
-    fn remember_time(&mut self, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
+    /// Notes that the directory at `path` hides what the layers below have in it.
+    fn hide(&mut self, path: &Path) -> Result<(), UnpackError> {
+        if self.opaque.insert(path.to_owned()) {
+            self.names += path.as_os_str().len() + NAME_COST;
+        }
+        let told: usize = self.opaque.iter().map(|path| path.as_os_str().len()).sum();
+        let many = told > limits::MOST_OPAQUE_NAMES || self.names > limits::MOST_DIRECTORY_NAMES;
+        if many { Err(UnpackError::TooManyNames) } else { Ok(()) }
+    }
+
+    /// Notes the time of a directory, and that its mode may be another one than before.
+    fn changed_directory(&mut self, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
+        self.parents.changed(path, attributes::sets_default_acl(entry));
         if self.times.insert(path.to_owned(), entry.mtime).is_none() {
-            self.names += path.as_os_str().len() + 1;
+            self.names += path.as_os_str().len() + NAME_COST;
         }
         if self.names > limits::MOST_DIRECTORY_NAMES { Err(UnpackError::TooManyNames) } else { Ok(()) }
     }
@@ -262,7 +355,7 @@ impl Unpacker<'_> {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let failed = |source| UnpackError::Entry {
                 entry: shown(path.as_os_str().as_encoded_bytes()),
-                step: "set its time",
+                step: "set its time".into(),
                 source,
             };
             match resolve::open_in_root(self.root, Path::new("/").join(path), flags, Mode::empty()) {

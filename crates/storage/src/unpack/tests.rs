@@ -50,7 +50,7 @@ const NET_RAW: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[test]
 fn every_kind_of_entry_is_made_as_it_is() {
-    requires!(root);
+    requires!(root, unpacker);
     let pack = Pack::default()
         .entry(EntryType::Directory, "./", b"", |header| {
             header.set_mode(0o1751);
@@ -94,7 +94,7 @@ fn every_kind_of_entry_is_made_as_it_is() {
 
 #[test]
 fn whiteouts_take_overlayfs_s_form() {
-    requires!(root);
+    requires!(root, unpacker);
     let pack = Pack::default()
         .file("dir/.wh.gone", "")
         .file("opaque/.wh..wh..opq", "")
@@ -125,7 +125,7 @@ fn whiteouts_take_overlayfs_s_form() {
 
 #[test]
 fn an_opaque_root_hides_all_layers_below() {
-    requires!(root);
+    requires!(root, unpacker);
     let data = tempfile::tempdir().unwrap();
     let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
     for (name, hides) in [(".wh..wh..opq", true), ("file", false)] {
@@ -139,7 +139,7 @@ fn an_opaque_root_hides_all_layers_below() {
 
 #[test]
 fn a_later_entry_takes_the_place_of_an_earlier_one() {
-    requires!(root);
+    requires!(root, unpacker);
     let pack = Pack::default()
         .file("a/x", "1")
         .folder("a")
@@ -162,7 +162,7 @@ fn a_later_entry_takes_the_place_of_an_earlier_one() {
 
 #[test]
 fn links_are_followed_inside_the_layer_only() {
-    requires!(root);
+    requires!(root, unpacker);
     let pack = Pack::default()
         .folder("usr/lib")
         .symlink("lib", "usr/lib")
@@ -178,4 +178,82 @@ fn links_are_followed_inside_the_layer_only() {
     }
     assert_eq!(std::fs::read_to_string(layer.join("d")).unwrap(), "a");
     assert!(layer.join("lib").is_symlink());
+}
+
+/// Every form in which GNU tar writes files with holes.
+#[test]
+fn sparse_files_have_holes_again() {
+    requires!(root, unpacker);
+    let place = tempfile::tempdir().unwrap();
+    let (length, path) = (3_u64 << 30, place.path().join("holes"));
+    let file = std::fs::File::create(&path).unwrap();
+    // More pieces than a header and one block after it have room for.
+    for piece in 0..40_u64 {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[piece as u8 + 1; 5000], piece * (64 << 20) + 4096).unwrap();
+    }
+    file.set_len(length).unwrap();
+    for form in [
+        &["--format=gnu"][..],
+        &["--format=pax", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse-version=0.1"],
+        &["--format=pax", "--sparse-version=1.0"],
+    ] {
+        let mut tar = std::process::Command::new("tar");
+        let output =
+            tar.args(form).args(["--sparse", "--hole-detection=seek", "-c", "holes"]).current_dir(place.path());
+        let archive = output.output().unwrap().stdout;
+        assert!(archive.len() < 4 << 20, "{form:?}");
+        let data = tempfile::tempdir().unwrap();
+        let layers = Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
+        let layer = layers.ensure(&Digest::of(&archive), Compression::None, archive.as_slice()).unwrap();
+        let made = std::fs::File::open(layer.join("holes")).unwrap();
+        let facts = made.metadata().unwrap();
+        assert_eq!(facts.len(), length, "{form:?}");
+        assert!(facts.blocks() * 512 < 4 << 20, "{form:?}: {} blocks", facts.blocks());
+        for piece in 0..40_u64 {
+            let mut read = [0; 5002];
+            std::os::unix::fs::FileExt::read_exact_at(&made, &mut read, piece * (64 << 20) + 4095).unwrap();
+            let expected = [&[0][..], &[piece as u8 + 1; 5000], &[0]].concat();
+            assert!(read[..] == expected, "{form:?}: piece {piece}");
+        }
+        assert_eq!(std::fs::read_dir(&layer).unwrap().count(), 1);
+    }
+}
+
+/// A directory that passes its group or its access control list on does so to containers' files, not to those of the layer.
+#[test]
+fn what_a_directory_passes_on_is_not_the_layer_s() {
+    requires!(root, unpacker);
+    // `u::rwx,u:1000:rwx,g::rwx,m::rwx,o::rwx` as the kernel takes it (linux/posix_acl_xattr.h).
+    let entry = |tag: u16, permissions: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let none = u32::MAX;
+    let parts =
+        [entry(1, 7, none), entry(2, 7, 1000), entry(4, 7, none), entry(16, 7, none), entry(32, 7, none)].concat();
+    let list = [&2_u32.to_le_bytes()[..], &parts].concat();
+    let group = |header: &mut tar::Header| {
+        header.set_mode(0o2775);
+        header.set_gid(50);
+    };
+    let pack = Pack::default()
+        .entry(EntryType::Directory, "group", b"", group)
+        .file("group/file", "x")
+        .folder("group/folder")
+        .symlink("group/link", "x")
+        .folder("later")
+        .file("later/before", "x")
+        .entry(EntryType::Directory, "later", b"", group)
+        .file("later/after", "x")
+        .pax(&[("SCHILY.xattr.system.posix_acl_default", &list)])
+        .folder("list")
+        .entry(EntryType::Regular, "list/file", b"", |header| header.set_mode(0o640));
+    let (_data, layer) = unpacked(pack).unwrap();
+    let of = |name: &str| layer.join(name).symlink_metadata().unwrap();
+    assert_eq!((of("group").mode() & 0o7777, of("group").gid()), (0o2775, 50));
+    for name in ["group/file", "group/folder", "group/link", "later/before", "later/after"] {
+        assert_eq!(of(name).gid(), 0, "{name}");
+    }
+    assert_eq!(of("group/folder").mode() & 0o7777, 0o755);
+    assert_eq!(of("list/file").mode() & 0o7777, 0o640);
 }

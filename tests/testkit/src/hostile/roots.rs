@@ -102,8 +102,19 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     kind("programs that the engine could call", "2026-84042, 2022-1227, 2026-41567", Harmless, |image| {
         let script = format!("#!/bin/busybox sh\ntouch {}\n", image.outside("called"));
-        let names =
-            ["xz", "unpigz", "gzip", "zstd", "mount", "ps", "newuidmap", "newgidmap", "stake", "stockade-monitor"];
+        let names = [
+            "xz",
+            "unpigz",
+            "gzip",
+            "zstd",
+            "mount",
+            "ps",
+            "newuidmap",
+            "newgidmap",
+            "stake",
+            "stockade-monitor",
+            "stockade-unpack",
+        ];
         let folders = ["bin", "sbin", "usr/sbin", "usr/local/bin", "usr/libexec/stockade"];
         let each = folders.iter().flat_map(|folder| names.map(|name| format!("{folder}/{name}")));
         let members: Vec<Member> = each.map(|name| Member::file(name, &script).mode(0o755)).collect();

@@ -35,7 +35,7 @@ impl Outside {
 
 #[test]
 fn cve_2026_17106_names_that_lead_out_are_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let outside = Outside::new();
     let up = format!("../../../../../..{}/new", outside.path());
     for path in ["../new", "a/../../new", "..", "a/..", &up] {
@@ -54,7 +54,7 @@ fn cve_2026_17106_names_that_lead_out_are_refused() {
 
 #[test]
 fn cve_2026_17106_hard_links_to_outside_are_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     let outside = Outside::new();
     let victim = format!("{}/victim", outside.path());
     let up = format!("../../../../../../..{victim}");
@@ -80,7 +80,7 @@ fn cve_2026_17106_hard_links_to_outside_are_refused() {
 
 #[test]
 fn cve_2026_17106_files_through_links_stay_inside_or_fail() {
-    requires!(root);
+    requires!(root, unpacker);
     let outside = Outside::new();
     let victim = format!("{}/victim", outside.path());
     // The link's folder does not exist inside, so there is nothing to write to.
@@ -108,7 +108,7 @@ fn cve_2026_17106_files_through_links_stay_inside_or_fail() {
 
 #[test]
 fn cve_2021_32760_no_mode_is_changed_through_a_link() {
-    requires!(root);
+    requires!(root, unpacker);
     let outside = Outside::new();
     let victim = format!("{}/victim", outside.path());
     let open = |header: &mut tar::Header| {
@@ -139,7 +139,7 @@ fn cve_2021_32760_no_mode_is_changed_through_a_link() {
 /// in that directory is unpacked.
 #[test]
 fn cve_2025_47290_swapped_links_lead_nowhere() {
-    requires!(root);
+    requires!(root, unpacker);
     let outside = Outside::new();
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("root");
@@ -179,7 +179,7 @@ fn cve_2025_47290_swapped_links_lead_nowhere() {
             let folder = rustix::fs::open(&root, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
             let mut archive = Archive::new(crate::tar::Stream(archive.as_slice()));
             // Either way is fine: the folder is not what it was thought to be.
-            finished += u32::from(unpack(&mut archive, folder.as_fd()).is_ok());
+            finished += u32::from(unpack(&mut archive, folder.as_fd(), Umask::Unknown).is_ok());
             outside.untouched();
         }
         stop.store(true, Ordering::Relaxed);
@@ -192,7 +192,7 @@ fn cve_2025_47290_swapped_links_lead_nowhere() {
 
 #[test]
 fn images_do_not_steer_overlayfs() {
-    requires!(root);
+    requires!(root, unpacker);
     for name in ["trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.metacopy", "trusted.x"] {
         let key = format!("SCHILY.xattr.{name}");
         for pack in
@@ -206,7 +206,7 @@ fn images_do_not_steer_overlayfs() {
 
 #[test]
 fn a_root_that_is_no_directory_is_refused() {
-    requires!(root);
+    requires!(root, unpacker);
     for pack in [
         Pack::default().symlink("./", "/etc"),
         Pack::default().file(".", "x"),
@@ -221,7 +221,7 @@ fn a_root_that_is_no_directory_is_refused() {
 /// A tree that is deeper than its names are long, by way of links, and must be removable when the layer is refused.
 #[test]
 fn a_tree_without_a_bottom_leaves_nothing() {
-    requires!(root);
+    requires!(root, unpacker);
     // The kernel follows at most 40 links, and counts some of them twice where it looks a path up again.
     let deep = "d/".repeat(47);
     let mut pack = Pack::default().folder(&deep).symlink("l0", &deep);
@@ -255,7 +255,7 @@ fn entries() -> impl Strategy<Value = Vec<(EntryType, String, String)>> {
 /// Whatever is in a layer, nothing outside changes, and a layer that is refused leaves nothing.
 #[test]
 fn any_entries_stay_inside() {
-    requires!(root);
+    requires!(root, unpacker);
     proptest!(ProptestConfig::with_cases(300), |(entries in entries())| {
         let outside = Outside::new();
         let mut pack = Pack::default();
