@@ -166,29 +166,29 @@ impl Proxy {
                     return;
                 }
                 // One after the other is enough, and a client that goes away is no finding.
-                drop(forward(stream.unwrap(), &server, &kept));
+                drop(forward(&stream.unwrap(), &server, &kept));
             }
         });
         Self { address, asked, over, thread: Some(thread) }
     }
 }
 
-fn forward(client: TcpStream, server: &str, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn forward(mut client: &TcpStream, server: &str, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && (&client).read(&mut byte)? == 1 {
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte)? == 1 {
         head.push(byte[0]);
     }
     asked.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
     let server = TcpStream::connect(server)?;
-    (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     let pump = |from: &TcpStream, to: &TcpStream| {
         let copied = std::io::copy(&mut { from }, &mut { to });
         copied.and_then(|_| to.shutdown(Shutdown::Write))
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| drop(pump(&client, &server)));
-        pump(&server, &client)
+        scope.spawn(|| drop(pump(client, &server)));
+        pump(&server, client)
     })
 }
 

@@ -109,8 +109,10 @@ impl Repository {
         self.first(|endpoint| {
             let sketch = self.manifest_sketch(Method::HEAD, version);
             endpoint.ask(&what, &sketch, |answer| {
-                if answer.status != 200 {
-                    return Err(refusal(&what, endpoint.name(), answer));
+                match answer.status.as_u16() {
+                    200 => {}
+                    405 | 501 => return Ok(None),
+                    _ => return Err(refusal(&what, endpoint.name(), answer)),
                 }
                 let digest = answer.header(&CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
                 let size = answer.header(&CONTENT_LENGTH).and_then(|size| size.parse().ok());

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
-use ureq::{Agent, BodyReader, SendBody};
+use ureq::{Agent, AsSendBody, BodyReader, SendBody};
 
 use super::certificates::{CertificateError, Certificates, Check, Own};
 use super::host::{Origin, join};
@@ -21,6 +21,8 @@ const MOST_REDIRECTIONS: usize = 10;
 /// The most bytes of all headers of an answer.
 const LARGEST_HEADERS: usize = 64 << 10;
 
+/// So many times as long as for others is waited for the answer to what was sent.
+const SLOWER: u32 = 5;
 /// The most bytes that are read of an answer that nobody looks at.
 const SHORT: u64 = 16 << 10;
 
@@ -215,16 +217,22 @@ impl Web {
         }
         let answered = match content {
             Content::None => agent.run(request),
-            Content::Bytes(bytes) => agent.run(request.map(|()| bytes)),
+            Content::Bytes(bytes) => agent.run(self.slowly_answered(&agent, request.map(|()| bytes))),
             Content::Stream(reader, length) => {
                 request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-                agent.run(request.map(|()| SendBody::from_reader(reader)))
+                agent.run(self.slowly_answered(&agent, request.map(|()| SendBody::from_reader(reader))))
             }
         };
         let broken = |error| WebError::Broken { origin: origin.to_string(), source: Box::new(error) };
         let (parts, body) = answered.map_err(broken)?.into_parts();
         let body = body.into_with_config().limit(u64::MAX).reader();
         Ok(Answer { status: parts.status, headers: parts.headers, body, uri })
+    }
+
+    /// A request that sends something. Registries look at all of it, and may copy it elsewhere, before they answer.
+    fn slowly_answered<S: AsSendBody>(&self, agent: &Agent, request: Request<S>) -> Request<S> {
+        let idle = self.patience.idle.saturating_mul(SLOWER);
+        agent.configure_request(request).timeout_per_read(Some(idle)).build()
     }
 
     /// Whoever keeps the connections to `origin`.
