@@ -52,14 +52,24 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     if packed.len() > MOST_LAYERS {
         return Err(ImageError::ManyLayers(packed.len()));
     }
-    let mut lowers = Vec::new();
+    let diff_ids: Vec<_> = packed.iter().map(|layer| layer.diff_id).collect();
     for layer in packed {
-        let diff_id = layer.diff_id;
-        let folder = one(layers, &layer)?;
+        one(layers, &layer)?;
+    }
+    layers.commit(&diff_ids)?;
+    stacked(layers, &diff_ids)
+}
+
+/// The folders of complete layers (lowest first), topmost first.
+fn stacked(layers: &Layers, diff_ids: &[Digest]) -> Result<Vec<PathBuf>, ImageError> {
+    let mut lowers = Vec::new();
+    for diff_id in diff_ids {
+        let missing = || ImageError::Read { name: diff_id.to_string(), source: io::ErrorKind::NotFound.into() };
+        let folder = layers.find(diff_id).ok_or_else(missing)?;
         // Overlayfs takes no folder twice; a layer that comes once more says again all that it said before.
         lowers.retain(|lower| *lower != folder);
         lowers.insert(0, folder);
-        let hides = layers.hides_below(&diff_id);
+        let hides = layers.hides_below(diff_id);
         if hides.map_err(|source| ImageError::Read { name: diff_id.to_string(), source })? {
             lowers.truncate(1);
         }
@@ -72,10 +82,10 @@ pub(crate) fn ensure(layers: &Layers, packed: Vec<Packed>) -> Result<Vec<PathBuf
     Ok(lowers)
 }
 
-/// Unpacks one layer where it was not before.
-pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<PathBuf, ImageError> {
-    if let Some(folder) = layers.find(&layer.diff_id) {
-        return Ok(folder);
+/// Unpacks one layer where it was not before; it is to be committed.
+pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<(), ImageError> {
+    if layers.find(&layer.diff_id).is_some() {
+        return Ok(());
     }
     if let Some(expected) = layer.blob {
         // First all of it is compared, so that neither the decompression nor the unpacking sees a byte that was not.
@@ -85,15 +95,15 @@ pub(crate) fn one(layers: &Layers, layer: &Packed) -> Result<PathBuf, ImageError
             return Err(ImageError::Digest { expected, found });
         }
     }
-    Ok(layers.ensure(&layer.diff_id, layer.compression, layer.part.clone())?)
+    Ok(layers.unpack(&layer.diff_id, layer.compression, layer.part.clone())?)
 }
 
-/// Unpacks the layer from its blob while that arrives, if it was not unpacked before.
+/// Unpacks the layer from its blob while that arrives, if it was not unpacked before; it is to be committed.
 ///
 /// # Errors
 /// If it is not what it should be, or `blob` cannot be read to its end.
 pub(crate) fn unpack(layers: &Layers, layer: &StoredLayer, blob: &mut dyn Read) -> Result<(), EnsureError> {
-    layers.ensure(&layer.diff_id, layer.compression, blob).map(drop)
+    layers.unpack(&layer.diff_id, layer.compression, blob)
 }
 
 fn digest(mut part: Part) -> io::Result<Digest> {

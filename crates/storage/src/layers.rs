@@ -2,10 +2,13 @@
 //!
 //! `<data>/layers/sha256/<hex>` is a layer that is complete. `<data>/layers/unpacking/<hex>` is the work of whoever holds
 //! the lock (`flock(2)`) on that folder, or the leftover of a process that died, which the next one removes: the layer is
-//! unpacked in `layer` in there, written through to the disk, and renamed into its place. So a layer has its final name
-//! if and only if it is whole, however a process or the machine ends.
+//! unpacked in `layer` in there by a confined program ([`crate::confined`]) and, when every byte was compared, renamed to
+//! `<data>/layers/pending/<boot id>/<hex>`. There it is whole for as long as the machine runs, whoever dies; after a crash of the
+//! machine it may not be, and is thrown away. [`Layers::commit`] writes any number of layers through to the disk at once and gives
+//! them their final names. So a layer has its final name if and only if it is whole, however a process or the machine ends.
 
 mod child;
+mod pending;
 mod remove;
 
 use std::ffi::OsStr;
@@ -30,6 +33,8 @@ pub struct Layers {
     complete: OwnedFd,
     /// `<data>/layers/unpacking`.
     unpacking: OwnedFd,
+    /// `<data>/layers/pending/<boot id>`.
+    pending: OwnedFd,
     /// The program that unpacks.
     program: PathBuf,
 }
@@ -136,7 +141,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 
 impl Layers {
     /// Opens the layers below `data_dir`, making the folders (mode 0700) where they are missing, and removes what
-    /// processes that died left half-unpacked. `programs` is the folder of our programs, of which `stockade-unpack` is needed
+    /// processes that died left half-unpacked, and the machine when it crashed. `programs` is the folder of our programs, of which `stockade-unpack` is needed
     /// to unpack more.
     ///
     /// # Errors
@@ -145,8 +150,11 @@ impl Layers {
         let path = data_dir.join("layers");
         let complete = open_folder(&path.join("sha256"))?;
         let unpacking = open_folder(&path.join("unpacking"))?;
-        let layers = Self { path, complete, unpacking, program: programs.join("stockade-unpack") };
+        let boot = pending::boot_id()?;
+        let pending = open_folder(&path.join("pending").join(&boot))?;
+        let layers = Self { path, complete, unpacking, pending, program: programs.join("stockade-unpack") };
         layers.sweep().map_err(|source| OpenError::Sweep { path: layers.path.join("unpacking"), source })?;
+        pending::sweep(&layers.path.join("pending"), &boot)?;
         Ok(layers)
     }
 
@@ -169,26 +177,62 @@ impl Layers {
         is_opaque(layer.as_fd())
     }
 
-    /// The folder of the layer with this diff id, unpacked now from its `blob`, an archive with `compression`, if it was not
-    /// before. Where another process is unpacking the same layer, this one waits for it and unpacks only if that one failed.
-    /// Every byte of the archive, also behind its end, is part of the digest, and the layer gets its name only if that is
-    /// right and `blob` was read to its end without an error.
+    /// The folder of the layer with this diff id: [`Layers::unpack`] and [`Layers::commit`] of one.
+    ///
+    /// # Errors
+    /// See [`EnsureError`].
+    pub fn ensure(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<PathBuf, EnsureError> {
+        self.unpack(diff_id, compression, blob)?;
+        self.commit(&[*diff_id])?;
+        Ok(self.path.join("sha256").join(diff_id.hex()))
+    }
+
+    /// Unpacks the layer with this diff id from its `blob`, an archive with `compression`, if it was not unpacked before; it can
+    /// be used after [`Layers::commit`]. Where another process is unpacking the same layer, this one waits for it and unpacks
+    /// only if that one failed. Every byte of the archive, also behind its end, is part of the digest, and the layer is kept
+    /// only if that is right and `blob` was read to its end without an error. Many threads may unpack at once.
     ///
     /// # Errors
     /// See [`EnsureError`]; nothing is left behind.
-    pub fn ensure(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<PathBuf, EnsureError> {
+    pub fn unpack(&self, diff_id: &Digest, compression: Compression, blob: impl Read) -> Result<(), EnsureError> {
         let store = |step| move |source| EnsureError::Store { diff_id: *diff_id, step, source };
         let hex = diff_id.hex();
         let name = OsStr::new(&hex);
         let place = self.lock(name, Wait::Forever).map_err(store("lock the folder"))?;
         let place = place.ok_or(Errno::AGAIN.into()).map_err(store("lock the folder"))?;
-        let outcome = match self.find(diff_id) {
-            Some(_) => Ok(()),
-            None => self.make(diff_id, &place, compression, blob),
+        let outcome = match self.find(diff_id).is_some() || self.is_pending(&hex) {
+            true => Ok(()),
+            false => self.make(diff_id, &place, compression, blob),
         };
         let removed = self.remove_place(name, &place).map_err(store("remove the working folder"));
-        outcome.and(removed)?;
-        Ok(self.path.join("sha256").join(hex))
+        outcome.and(removed)
+    }
+
+    /// Writes the layers with these diff ids, all of which were unpacked by some process since the machine was started, through
+    /// to the disk together, and gives them their names. Without any that is not yet complete it does nothing.
+    ///
+    /// # Errors
+    /// [`EnsureError::Store`]; those that are not complete stay pending.
+    pub fn commit(&self, diff_ids: &[Digest]) -> Result<(), EnsureError> {
+        let pending: Vec<_> = diff_ids.iter().filter(|diff_id| self.find(diff_id).is_none()).collect();
+        let Some(first) = pending.first() else { return Ok(()) };
+        let store =
+            |diff_id: Digest, step| move |source: Errno| EnsureError::Store { diff_id, step, source: source.into() };
+        // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
+        rustix::fs::syncfs(&self.pending).map_err(store(**first, "write the files"))?;
+        for diff_id in &pending {
+            let hex = diff_id.hex();
+            match rustix::fs::renameat(&self.pending, &hex, &self.complete, &hex) {
+                // Another process may be committing it too, or it is among `diff_ids` twice.
+                Err(Errno::NOENT) if self.find(diff_id).is_some() => {}
+                renamed => renamed.map_err(store(**diff_id, "rename the folder"))?,
+            }
+        }
+        rustix::fs::fsync(&self.complete).map_err(store(**first, "write the name"))
+    }
+
+    fn is_pending(&self, hex: &str) -> bool {
+        rustix::fs::statat(&self.pending, hex, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Unpacks in the locked folder `place`, compares, and renames.
@@ -221,10 +265,7 @@ impl Layers {
             step: "hide what is below the folders",
             source,
         })?;
-        // One call for all files; without it a crash of the machine could leave a complete layer of empty files.
-        rustix::fs::syncfs(&root).map_err(store("write the files"))?;
-        rustix::fs::renameat(place, NEW, &self.complete, diff_id.hex()).map_err(store("rename the folder"))?;
-        rustix::fs::fsync(&self.complete).map_err(store("write the name"))
+        rustix::fs::renameat(place, NEW, &self.pending, diff_id.hex()).map_err(store("rename the folder"))
     }
 
     /// The working folder of the layer `name`, made and locked by this process; `None` if another one has it and `wait`

@@ -224,7 +224,7 @@ impl Images {
     /// # Errors
     /// As [`Images::load`].
     pub(crate) fn unpack(&self, layer: &StoredLayer, layers: &Layers) -> Result<(), ImageError> {
-        layers::one(layers, &self.packed(layer, layer.diff_id)?).map(drop)
+        layers::one(layers, &self.packed(layer, layer.diff_id)?)
     }
 
     /// Removes a blob that is damaged, so that it is fetched anew.

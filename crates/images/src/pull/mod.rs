@@ -134,6 +134,8 @@ impl Pull<'_> {
         let blobs: Vec<Descriptor> = layers.iter().map(|layer| layer.blob.clone()).collect();
         self.progress.begun(&blobs);
         self.fetch_layers(&layers)?;
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+        self.layers.commit(&diff_ids)?;
         let led = asked.map(|name| self.images.leads_to(name)).transpose()?.flatten();
         let is_same = |(before, chosen): (Descriptor, Option<Digest>)| {
             before == target && chosen.is_none_or(|one| one == manifest.digest)

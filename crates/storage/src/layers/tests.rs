@@ -49,7 +49,7 @@ fn a_layer_is_unpacked_once_and_private() {
     // What is there is not read again, not even the archive.
     assert_eq!(layers.ensure(&diff_id, Compression::None, &b"not read"[..]).unwrap(), layer);
     assert_eq!(Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap().find(&diff_id), Some(layer));
-    for folder in ["layers", "layers/sha256", "layers/unpacking"] {
+    for folder in ["layers", "layers/sha256", "layers/unpacking", "layers/pending"] {
         let mode = data.path().join(folder).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o700, "{folder}");
     }
@@ -191,4 +191,44 @@ fn a_kill_at_any_instant_leaves_a_sound_store() {
         assert_eq!(count(&unpacking), 0);
     }
     eprintln!("{halfway} of 30 were killed at work");
+}
+
+#[test]
+fn layers_become_usable_together_and_not_after_a_crash_of_the_machine() {
+    requires!(root, unpacker);
+    let data = place();
+    let open = || Layers::open(data.path(), &stockade_testkit::programs::folder()).unwrap();
+    let archives = ["one", "two"].map(|text| Pack::default().file("file", text).finish());
+    let diff_ids = archives.each_ref().map(|archive| Digest::of(archive));
+    let layers = open();
+    let unpack = |number: usize| {
+        let archive: &[u8] = &archives[number];
+        layers.unpack(&diff_ids[number], Compression::None, archive).unwrap();
+    };
+    [0, 1].into_iter().for_each(unpack);
+    assert_eq!(diff_ids.map(|diff_id| layers.find(&diff_id)), [None, None]);
+    let mut listed = layers.list().unwrap();
+    listed.sort();
+    let mut expected = diff_ids.to_vec();
+    expected.sort();
+    assert_eq!(listed, expected, "what is pending is garbage too, if nobody needs it");
+    // Another command of the same start of the machine has them too, and does not read the blob.
+    open().unpack(&diff_ids[0], Compression::None, &b"not read"[..]).unwrap();
+    open().commit(&[diff_ids[0], diff_ids[1], diff_ids[0]]).unwrap();
+    for (diff_id, text) in diff_ids.iter().zip(["one", "two"]) {
+        assert_eq!(std::fs::read_to_string(layers.find(diff_id).unwrap().join("file")).unwrap(), text);
+        layers.remove(diff_id).unwrap();
+    }
+    assert!(layers.commit(&diff_ids).is_err(), "none of them was unpacked");
+    // As if they were of an earlier start.
+    unpack(0);
+    let pending = data.path().join("layers/pending");
+    let boot = std::fs::read_dir(&pending).unwrap().next().unwrap().unwrap().path();
+    std::fs::rename(&boot, pending.join("earlier")).unwrap();
+    let layers = open();
+    assert_eq!((layers.list().unwrap(), count(&pending)), (Vec::new(), 1));
+    assert!(layers.commit(&diff_ids[..1]).is_err());
+    layers.ensure(&diff_ids[0], Compression::None, archives[0].as_slice()).unwrap();
+    layers.remove(&diff_ids[0]).unwrap();
+    assert_eq!(layers.list().unwrap(), []);
 }
