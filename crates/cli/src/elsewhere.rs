@@ -74,7 +74,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("plugin", "there are no plugins"),
     ("port", NETWORK),
     ("prune", "remove containers by rm"),
-    ("push", PULL),
     ("rename", LATER),
     ("restart", "use stop and start"),
     ("search", PULL),

@@ -30,6 +30,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
     Pull(verb::pull::Pull),
+    Push(verb::image::push::Push),
     Images(verb::image::ls::Ls),
     Rmi(verb::image::rm::Rm),
     Tag(verb::image::tag::Tag),
@@ -112,6 +113,7 @@ pub(crate) enum ImageCommand {
     #[command(visible_alias = "list")]
     Ls(verb::image::ls::Ls),
     Pull(verb::pull::Pull),
+    Push(verb::image::push::Push),
     #[command(visible_alias = "remove")]
     Rm(verb::image::rm::Rm),
     Tag(verb::image::tag::Tag),
@@ -164,6 +166,7 @@ impl Line {
             Command::System(command) => command.run(global),
             Command::Volume(command) => command.run(global),
             Command::Pull(pull) => pull.run(global),
+            Command::Push(push) => push.run(global),
             Command::Info(info) => info.run(global),
             Command::Login(login) => login.run(global),
             Command::Logout(logout) => logout.run(global),
@@ -211,6 +214,7 @@ impl ImageCommand {
         match self {
             Self::Ls(ls) => ls.run(global),
             Self::Pull(pull) => pull.run(global),
+            Self::Push(push) => push.run(global),
             Self::Rm(rm) => rm.run(global),
             Self::Tag(tag) => tag.run(global),
             Self::Inspect(inspect) => inspect.run(global),

@@ -49,6 +49,7 @@ pub mod prune;
 pub mod ps;
 pub mod pull;
 mod pump;
+pub mod push;
 mod ranges;
 mod record;
 pub mod request;

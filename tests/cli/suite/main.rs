@@ -14,6 +14,7 @@ mod limits;
 mod login;
 mod process;
 mod pull;
+mod push;
 mod refusals;
 mod registry;
 mod storage;

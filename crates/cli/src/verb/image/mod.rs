@@ -5,6 +5,7 @@ pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod prune;
+pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod save;
 pub(crate) mod tag;
