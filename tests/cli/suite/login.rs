@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 use stockade_testkit::registry::{LOGIN, Registry};
-use stockade_testkit::{Call, Pty, Stockade, requires};
+use stockade_testkit::{Call, Pty, Stockade, programs, requires};
 
 /// `stockade` with a home of its own.
 fn call(stockade: &Stockade, arguments: &[&str]) -> Call {
@@ -52,6 +52,23 @@ fn a_password_is_tried_before_it_is_kept() {
     call(&stockade, &["login", server]).run().exits(1).refuses(&["non TTY", "--password-stdin"]);
     let done = call(&stockade, &["logout"]).run().ok();
     assert_eq!(done.out(), "Removing login credentials for https://index.docker.io/v1/");
+    stockade.assert_gone();
+}
+
+#[test]
+fn images_that_are_not_for_everybody() {
+    requires!(root, stockade, docker_registry, openssl, htpasswd, skopeo, busybox_packed);
+    let stockade = Stockade::new();
+    let registry = Registry::with_login();
+    let layout = programs::images().join("busybox/oci");
+    let name = registry.put(&format!("oci:{}:latest", layout.display()), "private/busybox:1");
+    let login = format!("stockade login {}", registry.address());
+    call(&stockade, &["pull", &name]).run().exits(1).refuses(&["denies it", &login]);
+    let (user, password) = LOGIN;
+    let done = call(&stockade, &["login", "-u", user, "--password-stdin", registry.address()]);
+    done.stdin(password.as_bytes()).run().ok();
+    let done = call(&stockade, &["run", "--rm", &name, "echo", "hello"]).run().ok();
+    assert_eq!(done.out(), "hello");
     stockade.assert_gone();
 }
 
