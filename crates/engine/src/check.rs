@@ -1,14 +1,14 @@
 //! `system check`: whether what is kept on this machine is what it should be.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use stockade_images::{ContentError, Digest, Finding, Images, Repair};
+use stockade_images::{ContentError, Finding, Images, Repair};
 use stockade_kernel::chain::chain;
 use stockade_storage::Layers;
 
 use crate::container::ContainerError;
 use crate::files::FileError;
+use crate::garbage::layer;
 use crate::{ContainerId, Engine};
 
 /// Something that is not as it should be.
@@ -94,9 +94,4 @@ pub fn check(engine: &Engine, repair: Repair) -> Result<Vec<Fault>, CheckError> 
     let findings = images.check(&layers, &used, repair)?;
     faults.extend(findings.into_iter().map(Fault::from));
     Ok(faults)
-}
-
-/// The layer whose folder this is; `None` for a root file system that is somebody else's.
-fn layer(folder: &Path) -> Option<Digest> {
-    format!("sha256:{}", folder.file_name()?.to_str()?).parse().ok()
 }

@@ -66,6 +66,6 @@ fn layers_in_use(engine: &Engine) -> Result<BTreeSet<Digest>, GarbageError> {
 }
 
 /// The layer whose folder this is; `None` for a root file system that is somebody else's.
-fn layer(folder: &Path) -> Option<Digest> {
+pub(crate) fn layer(folder: &Path) -> Option<Digest> {
     format!("sha256:{}", folder.file_name()?.to_str()?).parse().ok()
 }

@@ -57,7 +57,11 @@ pub fn stored(reference: &Reference, platform: Option<&Platform>, images: &Image
         other => other.to_string(),
     };
     let suits = |image: &StoredImage| platform.is_none_or(|wanted| wanted.rank(&image.platform).is_some());
-    match images.find(&reference.familiar()) {
+    let quick = match reference {
+        Reference::Named(name) => images.by_name(name).map_err(FindImageError::from),
+        _ => Ok(None),
+    };
+    match quick.and_then(|found| found.map_or_else(|| images.find(&reference.familiar()), Ok)) {
         Ok(image) if suits(&image) => Ok(image),
         Ok(_) | Err(FindImageError::Missing(_)) => Err(LoadError::NotStored(shown)),
         Err(source) => Err(LoadError::Find { name: shown, source: Box::new(source) }),

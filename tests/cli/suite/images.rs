@@ -68,7 +68,7 @@ fn what_is_no_image() {
         ("host:latest", "host"),
         ("", "empty"),
     ] {
-        stockade.ask(&["run", "--rm", image, "true"]).exits(125).refuses(&[word]);
+        stockade.ask(&["run", "--rm", "--pull", "never", image, "true"]).exits(125).refuses(&[word]);
     }
     stockade.assert_gone();
 }

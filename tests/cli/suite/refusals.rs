@@ -115,7 +115,8 @@ fn commands_that_cannot_be() {
     let stockade = Stockade::new();
     for (words, code, word) in [
         (&["inspct"][..], 1, "did you mean inspect"),
-        (&["pull", "alpine"], 1, "skopeo"),
+        (&["pull", "host"], 1, "nothing is pulled for it"),
+        (&["pull", "Alpine"], 1, "must be lowercase"),
         (&["network", "ls"], 1, "network"),
         (&["run"], 1, "requires at least 1 argument"),
         (&["rm"], 1, "requires at least 1 argument"),

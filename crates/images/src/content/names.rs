@@ -78,6 +78,14 @@ impl Images {
         }
     }
 
+    /// The image with exactly this name, without the names that it has besides: quicker than [`Images::find`] where there are
+    /// many images.
+    pub(crate) fn by_name(&self, name: &Name) -> Result<Option<StoredImage>, ContentError> {
+        let Some((target, chosen)) = self.leads_to(name)? else { return Ok(None) };
+        let read = self.image(&target, chosen);
+        read.map(Some).map_err(ContentError::document(target.digest.to_string()))
+    }
+
     /// The image with exactly this name. One with a digest may have a tag as well, which then does not count.
     fn named(&self, images: &[StoredImage], name: &Name) -> Result<Option<StoredImage>, ContentError> {
         let wanted = key(name);

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use stockade_engine::Summary;
+use stockade_engine::images::Reference;
 
 use crate::grammar::{Invalid, invalid};
 
@@ -24,7 +25,7 @@ pub(super) enum Condition {
     Exited(u8),
     /// A label, and perhaps its value.
     Label(String, Option<String>),
-    /// The image's name, with or without its tag.
+    /// The image's name, with or without its tag, or its id, or the beginning of that.
     Ancestor(String),
 }
 
@@ -69,11 +70,23 @@ impl Condition {
             Self::Exited(code) => one.state == stockade_engine::State::Exited && one.exit_code == Some(*code),
             Self::Label(key, None) => one.labels.contains_key(key),
             Self::Label(key, Some(value)) => one.labels.get(key) == Some(value),
-            Self::Ancestor(image) => {
-                one.image == *image || one.image.rsplit_once(':').is_some_and(|(untagged, _)| untagged == image)
-            }
+            Self::Ancestor(image) => is_of(image, one),
         }
     }
+}
+
+/// Whether the container was made from the image that `text` means.
+fn is_of(text: &str, one: &Summary) -> bool {
+    let name = |text: &str| match Reference::parse(text) {
+        Ok(Reference::Named(name)) => Some(name.tag_or_latest()),
+        _ => None,
+    };
+    let bare = text.strip_prefix("sha256:").unwrap_or(text);
+    let id = one.image_id.as_deref().and_then(|id| id.strip_prefix("sha256:"));
+    one.image == text
+        || one.image.rsplit_once(':').is_some_and(|(untagged, _)| untagged == text)
+        || name(text).is_some_and(|wanted| name(&one.image) == Some(wanted))
+        || !bare.is_empty() && id.is_some_and(|id| id.starts_with(bare))
 }
 
 /// Docker's names have a slash before them, which patterns may begin with.
@@ -119,6 +132,21 @@ mod tests {
     use super::super::tests::container;
     use super::*;
     use stockade_engine::State;
+
+    #[test]
+    fn images_are_told_by_name_and_by_id() {
+        let of = |image: &str, text: &str| {
+            let id = Some(format!("sha256:{}", "0123456789abcdef".repeat(4)));
+            is_of(text, &Summary { image: image.to_owned(), image_id: id, ..container("web-1", State::Exited) })
+        };
+        for text in ["alpine", "alpine:latest", "docker.io/library/alpine", "0123456789ab", "sha256:0123"] {
+            assert!(of("alpine", text), "{text}");
+        }
+        for text in ["alpine:3", "library", "sha256:", "", "123", "localhost/alpine"] {
+            assert!(!of("alpine", text), "{text}");
+        }
+        assert!(of("alpine:3.20", "alpine") && of("localhost:5000/a:1", "localhost:5000/a"));
+    }
 
     fn taken(filters: &[&str]) -> bool {
         let conditions = filters.iter().map(|text| text.parse().unwrap()).collect();
