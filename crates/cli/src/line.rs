@@ -37,6 +37,7 @@ pub(crate) enum Command {
     History(verb::image::history::History),
     Save(verb::image::save::Save),
     Load(verb::image::load::Load),
+    Import(verb::import::Import),
     Info(verb::info::Info),
     Login(verb::login::Login),
     Logout(verb::logout::Logout),
@@ -82,6 +83,7 @@ pub(crate) enum ContainerCommand {
     Stop(verb::stop::Stop),
     #[command(visible_alias = "remove")]
     Rm(verb::rm::Rm),
+    Commit(verb::commit::Commit),
     Cp(verb::cp::Cp),
     Diff(verb::diff::Diff),
     Export(verb::export::Export),
@@ -121,6 +123,7 @@ pub(crate) enum ImageCommand {
     History(verb::image::history::History),
     Save(verb::image::save::Save),
     Load(verb::image::load::Load),
+    Import(verb::import::Import),
     Prune(verb::image::prune::Prune),
 }
 
@@ -167,6 +170,7 @@ impl Line {
             Command::Volume(command) => command.run(global),
             Command::Pull(pull) => pull.run(global),
             Command::Push(push) => push.run(global),
+            Command::Import(import) => import.run(global),
             Command::Info(info) => info.run(global),
             Command::Login(login) => login.run(global),
             Command::Logout(logout) => logout.run(global),
@@ -190,6 +194,7 @@ impl ContainerCommand {
             Self::Kill(kill) => kill.run(global),
             Self::Stop(stop) => stop.run(global),
             Self::Rm(rm) => rm.run(global),
+            Self::Commit(commit) => commit.run(global),
             Self::Cp(cp) => cp.run(global),
             Self::Diff(diff) => diff.run(global),
             Self::Export(export) => export.run(global),
@@ -221,6 +226,7 @@ impl ImageCommand {
             Self::History(history) => history.run(global),
             Self::Save(save) => save.run(global),
             Self::Load(load) => load.run(global),
+            Self::Import(import) => import.run(global),
             Self::Prune(prune) => prune.run(global),
         }
     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
+use stockade_images::make::decompressed;
 use stockade_kernel::chain::chain;
 use stockade_kernel::procfs::Procfs;
 use stockade_storage::pack::{
@@ -233,7 +234,7 @@ pub fn copy_into(engine: &Engine, id: &ContainerId, copy: &Copy, from: &Path) ->
     })
 }
 
-/// Puts a tar archive into a directory of the container.
+/// Puts a tar archive, plain or compressed by gzip or zstd, into a directory of the container.
 ///
 /// # Errors
 /// See [`CopyError`].
@@ -241,7 +242,9 @@ pub fn stream_into(engine: &Engine, id: &ContainerId, copy: &Copy, from: &mut im
     let inside = Given::read(&copy.inside, Path::new("/"));
     let receive = |here: &Here<'_>, stream: File| {
         let directory = cp_place::directory(here.root, &inside).map_err(|error| chain(&error))?;
-        extract_inside(here, copy.ids, directory.as_fd(), Naming::Kept, stream)
+        // By this process, with what is compiled into it (CVE-2026-41567).
+        let archive = decompressed(stream).map_err(|error| format!("cannot read the archive: {error}"))?;
+        extract_inside(here, copy.ids, directory.as_fd(), Naming::Kept, archive)
     };
     receiving(engine, id, receive, |stream| {
         io::copy(from, stream).and_then(|_count| stream.flush()).map_err(PackError::Write)
@@ -292,7 +295,7 @@ fn extract_inside(
     ids: Ids,
     directory: rustix::fd::BorrowedFd<'_>,
     naming: Naming<'_>,
-    stream: File,
+    stream: impl Read,
 ) -> Result<u64, String> {
     let ownership = match ids {
         Ids::Kept => Ownership::Archive(here.owners),

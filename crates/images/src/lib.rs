@@ -7,6 +7,7 @@
 //! decompressed, and a layer's folder gets its name only when all of its archive was right.
 
 mod archive;
+pub mod change;
 mod config;
 mod content;
 mod docker;
@@ -16,8 +17,10 @@ mod facts;
 pub mod fuzz;
 mod host;
 mod image;
+pub mod import;
 mod layers;
 mod load;
+pub mod make;
 mod oci;
 mod platform;
 pub mod pull;

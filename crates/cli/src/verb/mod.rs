@@ -1,6 +1,7 @@
 //! One file per command: its flags, and what it does with the engine.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod container_exited;
 pub(crate) mod cp;
 pub(crate) mod create;
@@ -8,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod each;
 pub(crate) mod export;
 pub(crate) mod image;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod kill;

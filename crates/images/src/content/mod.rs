@@ -123,6 +123,11 @@ impl Images {
         Ok(images)
     }
 
+    /// Where the store is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
+    }
+
     /// Keeps everything that is in the store and among the layers there, until the returned value is dropped: to be held from
     /// before an image is looked up until the record of what uses it is written.
     ///
