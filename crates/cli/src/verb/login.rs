@@ -121,11 +121,11 @@ fn asked(question: &str, echo: Echo) -> Result<String, Failure> {
         ));
     }
     let mut out = io::stdout().lock();
-    write!(out, "{question}")?;
-    out.flush()?;
-    // Raw, so that Ctrl-C comes here: a signal would end this process and leave a terminal that shows nothing.
+    // Raw, so that Ctrl-C comes here: a signal would end this process and leave a terminal that shows nothing. And before the
+    // question, because who types at once must not see his password.
     let raw = RawMode::enter(io::stdin())?;
-    let typed = typed(&mut out, echo);
+    let asked = write!(out, "{question}").and_then(|()| out.flush());
+    let typed = asked.and_then(|()| typed(&mut out, echo));
     if let Some(raw) = raw {
         raw.leave()?;
     }
