@@ -12,7 +12,7 @@ use stockade_testkit::{hostile, programs};
 use crate::command::{folder, metadata, run as run_program};
 
 /// Every fuzzer.
-const TARGETS: [&str; 6] = ["references", "documents", "entries", "names", "unpack", "templates"];
+const TARGETS: [&str; 7] = ["references", "registries", "documents", "entries", "names", "unpack", "templates"];
 
 /// The counters that libFuzzer follows.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -26,7 +26,7 @@ pub(crate) const SECONDS: &str = "60";
 const LARGEST: usize = 16 << 10;
 
 /// What the readers of text begin with.
-const TEXTS: [(&str, &[&str]); 2] = [
+const TEXTS: [(&str, &[&str]); 3] = [
     (
         "references",
         &[
@@ -38,6 +38,15 @@ const TEXTS: [(&str, &[&str]); 2] = [
             "docker-archive:/file.tar:a/b:c",
             "linux/arm64/v8",
             "windows(10.0.17763)/amd64",
+        ],
+    ),
+    (
+        "registries",
+        &[
+            "Basic realm=\"x\", Bearer realm=\"https://a/token\",service=\"b\",scope=\"repository:c:pull,push\"",
+            "Bearer realm=\"a\\\"b\" , error=invalid_token,Negotiate abc==",
+            r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi"},"localhost:5000":{"username":"a","password":"b"}}}"#,
+            r#"{"auths":{"registry.example":{"identitytoken":"t","registrytoken":"r"}},"credHelpers":{}}"#,
         ],
     ),
     (

@@ -38,3 +38,14 @@ pub fn documents(bytes: &[u8]) {
     }
     crate::docker::fuzz(bytes);
 }
+
+/// What a registry asks for, and what Docker's `config.json` in `folder`, which is made of `text` too, says to that.
+pub fn registries(text: &str, folder: &std::path::Path) {
+    crate::registry::challenge::fuzz(text);
+    if std::fs::write(folder.join("config.json"), text).is_ok() {
+        let store = crate::registry::CredentialStore::within(folder);
+        for server in ["docker.io", "localhost:5000", "registry.example"] {
+            store.find(server).map(drop).unwrap_or_default();
+        }
+    }
+}

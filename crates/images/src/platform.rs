@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest platform that is read.
+/// The longest word of a platform that is read.
 const LONGEST: usize = 64;
 
 /// `OS/ARCHITECTURE[/VARIANT]`, normalised: `linux/amd64`, `linux/arm/v7`. Where a variant is the architecture's usual one
@@ -125,10 +125,10 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let word = |word: &str| {
             let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-            !word.is_empty() && word.bytes().all(fine)
+            !word.is_empty() && word.len() <= LONGEST && word.bytes().all(fine)
         };
         let words: Vec<&str> = text.split('/').collect();
-        if text.len() > LONGEST || !words.iter().all(|one| word(one)) {
+        if !words.iter().all(|one| word(one)) {
             return Err(PlatformError::Form(text.chars().take(LONGEST).collect()));
         }
         match words[..] {
@@ -146,7 +146,7 @@ impl FromStr for Platform {
             }
             [os, architecture] => Ok(Self::new(os, architecture, "")),
             [os, architecture, variant] => Ok(Self::new(os, architecture, variant)),
-            _ => Err(PlatformError::Form(text.to_owned())),
+            _ => Err(PlatformError::Form(text.chars().take(LONGEST).collect())),
         }
     }
 }

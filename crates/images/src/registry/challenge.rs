@@ -53,6 +53,20 @@ fn challenges(text: &str) -> Vec<Challenge> {
     found.into_iter().filter_map(|(scheme, parameters)| known(&scheme, &parameters)).collect()
 }
 
+/// Reads any text as `WWW-Authenticate`.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    for challenge in challenges(text) {
+        let bytes = match challenge {
+            Challenge::Basic => 0,
+            Challenge::Bearer { realm, service, scope } => {
+                realm.len() + service.map_or(0, |text| text.len()) + scope.map_or(0, |text| text.len())
+            }
+        };
+        assert!(bytes <= text.len());
+    }
+}
+
 fn known(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge> {
     let parameter = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     match scheme {

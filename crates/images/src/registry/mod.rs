@@ -10,6 +10,9 @@
 mod authorize;
 mod blob;
 mod certificates;
+#[cfg(fuzzing)]
+pub(crate) mod challenge;
+#[cfg(not(fuzzing))]
 mod challenge;
 mod credentials;
 mod endpoint;
