@@ -16,6 +16,7 @@ mod login;
 mod process;
 mod pull;
 mod push;
+mod pulls;
 mod refusals;
 mod registry;
 mod storage;

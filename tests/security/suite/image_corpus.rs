@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stockade_testkit::hostile::{CLASSES, Expected, Kind, Layout};
+use stockade_testkit::hostile::{CLASSES, Expected, Kind, Layout, Server};
 use stockade_testkit::tree::{Facts, differences, stamps};
 use stockade_testkit::walls::{Walls, around};
 use stockade_testkit::{Call, Finished, Stockade, cgroup, programs, requires};
@@ -28,6 +28,9 @@ const HOST: [&str; 12] = [
     "/usr/bin/env",
     "/var/spool/cron",
 ];
+
+/// Of which a layout has two and a registry the one that is asked for.
+const ONE_OF_TWO: [&str; 1] = ["two images with one name"];
 
 /// The engine, a memory group around it, and a folder that nobody may touch.
 struct Range {
@@ -132,11 +135,39 @@ impl Range {
         };
         wrong.extend(differences(&before, &self.outside()).into_iter().map(|line| format!("changed outside: {line}")));
         wrong.extend(self.left(kind, &layout));
+        wrong.extend(self.judge_pulled(kind, &layout, &before));
         std::fs::remove_dir_all(&folder).unwrap();
         for id in self.stockade.ids() {
             self.stockade.ask(&["rm", "-f", &id]).ok();
         }
         wrong
+    }
+
+    /// The same image from a registry. What is refused there may be refused for another reason, by the pull or by the run.
+    fn judge_pulled(&self, kind: &Kind, layout: &Layout, before: &Facts) -> Vec<String> {
+        let server = Server::of(layout.folder());
+        let image = format!("{}/hostile:latest", server.address());
+        let pulled = self.call(&["pull", "-q"], &[], &image, &[]);
+        let mut wrong = match kind.expected {
+            _ if pulled.code() == 0 => self.judge_stored(kind, layout, &image),
+            Expected::Harmless | Expected::Says(..) => vec![format!("is harmless and not pulled: {pulled:?}")],
+            _ if pulled.code() == 1 => unprintable(&pulled),
+            _ => vec![format!("does not end with an error: {pulled:?}")],
+        };
+        wrong.extend(differences(before, &self.outside()).into_iter().map(|line| format!("changed outside: {line}")));
+        wrong.extend(self.left(kind, layout));
+        wrong.into_iter().map(|wrong| format!("pulled: {wrong}")).collect()
+    }
+
+    /// The image that was pulled.
+    fn judge_stored(&self, kind: &Kind, layout: &Layout, image: &str) -> Vec<String> {
+        match kind.expected {
+            Expected::Harmless | Expected::Says(..) => self.harmless(kind, layout, image),
+            Expected::Contained => self.contained(kind, image),
+            _ if ONE_OF_TWO.contains(&kind.name) => self.contained(kind, image),
+            Expected::NotUnpacked(_) => vec!["was pulled".to_owned()],
+            Expected::Refused(words) => self.refused(kind, image, words),
+        }
     }
 
     fn refused(&self, kind: &Kind, image: &str, words: &[&str]) -> Vec<String> {
@@ -149,9 +180,7 @@ impl Range {
         if !words.iter().any(|word| said.contains(&word.to_lowercase())) {
             wrong.push(format!("names none of {words:?}: {done:?}"));
         }
-        if done.stderr.lines().count() > 4 || done.stderr.contains(|c: char| c.is_control() && c != '\n') {
-            wrong.push(format!("is no line that can be printed: {done:?} {:?}", done.stderr));
-        }
+        wrong.extend(unprintable(&done));
         if !self.stockade.ids().is_empty() {
             wrong.push("a container is left".to_owned());
         }
@@ -202,6 +231,14 @@ impl Drop for Range {
         let removed = std::fs::remove_dir(&self.group);
         assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", self.group.display());
     }
+}
+
+/// What is wrong with the message of an error.
+fn unprintable(done: &Finished) -> Vec<String> {
+    let said = &done.stderr;
+    let long = said.lines().count() > 4 || said.contains("panicked at");
+    let bad = long || said.contains(|letter: char| letter.is_control() && letter != '\n');
+    if bad { vec![format!("is no line that can be printed: {done:?} {said:?}")] } else { Vec::new() }
 }
 
 /// Judges all kinds of a class.

@@ -126,6 +126,15 @@ impl Proxy {
         self.shared.served.lock().expect("nobody panics with it").clone()
     }
 
+    /// How many requests there were: the next one has this number.
+    ///
+    /// # Panics
+    /// As [`Self::served`].
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        *self.shared.count.lock().expect("nobody panics with it")
+    }
+
     /// How many bytes of each blob went through.
     #[must_use]
     pub fn blob_bytes(&self) -> BTreeMap<String, u64> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Expected::{Harmless, Refused};
 use super::{Kind, Layout, kind};
 use crate::layout::{CONFIG, INDEX, LAYER, MANIFEST, blob, digest, gzip};
-use crate::tarball::Tarball;
+use crate::tarball::{Member, Tarball};
 
 const AMBIGUOUS: &str = "2021-41190";
 const FORGED: &str = "what is not what its digest says";
@@ -48,10 +48,12 @@ fn instead(image: &mut Layout, media_type: &'static str, bytes: impl Fn(&Value) 
     });
 }
 
-/// Lets `change` do something with the file of the topmost layer, which is an empty one.
+/// Lets `change` do something with the file of the topmost layer.
 fn with_blob(image: &mut Layout, change: fn(&Layout, &std::path::Path)) {
-    image.layer(Tarball::default());
-    change(image, &blob(image.folder(), &digest(&gzip(&empty()))));
+    // What no other image has, or it would be there already.
+    let own = || Tarball::of([Member::file("blob", "x")]);
+    image.layer(own());
+    change(image, &blob(image.folder(), &digest(&gzip(&own().end()))));
 }
 
 pub(super) const KINDS: &[Kind] = &[
