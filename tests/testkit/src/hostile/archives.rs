@@ -109,7 +109,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind("pax records that lie about their length", PAX, NotUnpacked(&["pax record", "malformed"]), |image| {
         image.layer(Tarball::default().extension(b'x', b"9999 path=a\n").member(Member::file("f", "x")));
     }),
-    kind("a sparse file of 1 PiB", BOMB, NotUnpacked(&["sparse", "more than", "large"]), |image| {
+    kind("a sparse file of 1 PiB", BOMB, NotUnpacked(&["sparse", "more than", "large", "malformed"]), |image| {
         let map = Member::file("f", "0\n").pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0");
         image.layer(Tarball::of([map.pax("GNU.sparse.name", "f").pax("GNU.sparse.realsize", "1125899906842624")]));
     }),
