@@ -297,3 +297,29 @@ fn system_check_finds_what_is_damaged_and_the_next_pull_mends_it() {
     stockade.ask(&["pull", "-q", &name]).ok();
     assert_runs(&stockade, &name, 2);
 }
+
+#[test]
+fn what_a_container_is_being_made_of_is_no_garbage() {
+    requires!(root, stockade, busybox_packed, docker_registry, skopeo);
+    let (stockade, registry) = (Stockade::new(), Registry::plain());
+    let name = registry.put(&busybox(), "busybox:latest");
+    for _ in 0..12 {
+        let create = stockade.call(&["create", "-q", &name, "true"]).start();
+        let others = [&["rmi", "-f", &name][..], &["image", "prune", "-af"]].map(|words| stockade.call(words).start());
+        let create = create.wait();
+        others.into_iter().for_each(|other| other.wait().either_way());
+        if create.code() == 0 {
+            let id = stockade.know(create.out());
+            // Its layers are there whoever removed the image.
+            stockade.ask(&["start", "-a", &id]).ok();
+            stockade.ask(&["rm", &id]).ok();
+        } else {
+            // It was removed between the pull and the lookup: nothing else may go wrong.
+            assert!(create.stderr.contains("No such image"), "{create:?}");
+        }
+    }
+    // Undisturbed it goes well.
+    let id = stockade.ask(&["create", "-q", &name, "true"]).ok().out().to_owned();
+    stockade.ask(&["rm", &id]).ok();
+    stockade.ask(&["system", "check"]).ok();
+}
