@@ -19,7 +19,7 @@ use crate::{ContainerId, Places};
 /// Below the data folder, besides the layers:
 /// - `containers/ID`: a container, whole;
 /// - `names/NAME`: a symbolic link whose text is the id of the container with that name;
-/// - `ids/...`: a symbolic link whose text is the id of the container that has those ids of the host;
+/// - `ids/...`: an empty file whose name says which container has which ids of the host;
 /// - `unfinished/ID`: a container that is being made or removed, or was when its command was killed.
 #[derive(Clone, Debug)]
 pub struct Engine {

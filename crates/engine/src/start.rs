@@ -30,6 +30,7 @@ use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
 use crate::socket;
 use crate::volume_parts::VolumeStartError;
+use crate::userns::UsersError;
 use crate::walls::{self, WallsError, kind_word};
 use crate::{ContainerId, Engine, OwnVolumes, finish};
 
@@ -139,6 +140,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let starting = view.life.starting();
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
     walls::reload(engine, &view.record.apparmor)?;
+    engine.keep_ids(&view.record).map_err(|error| WallsError::from(UsersError::from(error)))?;
     join(engine, &folder, &view.record.joined)?;
     engine.check_volumes(&view.record)?;
     let lock = lock(&folder)?;

@@ -66,6 +66,11 @@ pub enum RangeError {
     /// `uidmapping` or `gidmapping`.
     #[error("the ids that --userns auto is given by {0} are in each other's way")]
     Overlap(&'static str),
+    /// What said that ids are this container's was lost, and they are another's now.
+    #[error(
+        "its user ids have become another container's, because the machine stopped while it was made: remove it, and make it again"
+    )]
+    Lost,
     /// The container whose ids are shared has gone meanwhile.
     #[error("the container whose user ids are shared is being removed")]
     Gone,
@@ -96,6 +101,11 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
+    /// What a range of a container's ids stands for.
+    pub(crate) fn of_host(range: &IdMapping) -> Self {
+        Self { first: range.host_id, count: range.size }
+    }
+
     fn end(self) -> u64 {
         u64::from(self.first) + u64::from(self.count)
     }

@@ -300,9 +300,8 @@ fn mapping(ids: Ids, given: &[IdMapping], option: &'static str) -> Result<Vec<Id
         mapping.push(range);
     }
     mapping.extend(own_until(ids.count, next));
-    let of_host = |range: &IdMapping| Ids { first: range.host_id, count: range.size };
     let overlap = |(number, range): (usize, &IdMapping)| {
-        mapping[..number].iter().any(|other| of_host(other).overlaps(of_host(range)))
+        mapping[..number].iter().any(|other| Ids::of_host(other).overlaps(Ids::of_host(range)))
     };
     if mapping.iter().enumerate().any(overlap) { Err(RangeError::Overlap(option)) } else { Ok(mapping) }
 }
