@@ -22,8 +22,9 @@ use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
 use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
+use crate::userns::{self, Settled};
 use crate::walls::{self, Walls, WallsError};
-use crate::{ContainerId, ContainerName, Engine, Request, devices, userns};
+use crate::{ContainerId, ContainerName, Engine, Request, devices};
 
 /// A container that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +205,11 @@ impl<'a> Making<'a> {
         let mappings = Mappings { uids: &options.uid_mappings, gids: &options.gid_mappings };
         let identity = identity::identify(&root, &image.lowers, mappings, &payload.user, &request.groups);
         let identity = identity.map_err(|source| CreateError::Identity { user: payload.user.clone(), source })?;
-        userns::check(&identity, mappings).map_err(WallsError::from)?;
+        let settled = userns::settle(self.engine, &self.id, &request.options.user, &identity, &mut options);
+        if settled.map_err(WallsError::from)? == Settled::Hosts {
+            ContainerRoot::remove(&self.path)?;
+            ContainerRoot::create(&self.path)?;
+        }
         options.uid = identity.uid;
         options.hostname = request.hostname.is_some();
         let mut walls = Walls::plan(self.engine, options)?;

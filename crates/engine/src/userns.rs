@@ -18,7 +18,7 @@ use crate::subids::{FEWEST, Ids, Kind, RangeError, shared};
 use crate::{ContainerId, Engine};
 
 /// The user namespace of a container that asks for none, and for nothing of the host's.
-const DEFAULT: UserMode = UserMode::Host;
+const DEFAULT: UserMode = UserMode::Auto(AutoIds { size: None, uids: Vec::new(), gids: Vec::new() });
 
 /// Why a container cannot have the user namespace that it is to have. Nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -145,9 +145,6 @@ fn by_default(
         return share_with(engine, options, partners);
     }
     options.user = UserMode::Host;
-    if DEFAULT == UserMode::Host {
-        return Ok(());
-    }
     let shared = |why: String| format!("the container's user ids are the host's: {why}");
     let notice = match HostUsers::of(options) {
         // It says so itself.
@@ -161,10 +158,16 @@ fn by_default(
                 Notice::Degraded(shared(format!("{} has no id-mapped mounts", path.display())))
             }
             Some(path) => Notice::Shared(shared(format!("{} has no id-mapped mounts", path.display()))),
-            None => {
-                options.user = DEFAULT;
-                return Ok(());
-            }
+            None => match binds.iter().find(|bind| is_beyond(&bind.source)) {
+                Some(bind) => {
+                    let why = format!("the owner of {} is not among {FEWEST} ids", bind.source.display());
+                    Notice::Shared(shared(why))
+                }
+                None => {
+                    options.user = DEFAULT;
+                    return Ok(());
+                }
+            },
         },
     };
     options.security.notices.push(notice);
@@ -230,6 +233,12 @@ fn unshowable(engine: &Engine, binds: &[Bind]) -> Result<Option<PathBuf>, UsersE
         }
     }
     Ok(None)
+}
+
+/// Whether the folder belongs to somebody whom a container with the usual number of ids does not know. One that is missing will be
+/// root's.
+fn is_beyond(path: &Path) -> bool {
+    rustix::fs::stat(path).is_ok_and(|found| found.st_uid >= FEWEST || found.st_gid >= FEWEST)
 }
 
 /// Whether the layers can be shown with other ids. That they can is asked once a boot: an empty file in the exec folder says so.
@@ -306,8 +315,40 @@ fn mapping(ids: Ids, given: &[IdMapping], option: &'static str) -> Result<Vec<Id
     if mapping.iter().enumerate().any(overlap) { Err(RangeError::Overlap(option)) } else { Ok(mapping) }
 }
 
-/// Refuses a process whose ids the container does not have: its runtime could not start it.
-pub(crate) fn check(identity: &Identity, mappings: Mappings<'_>) -> Result<(), UsersError> {
+/// What [`settle`] decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It stays as it was.
+    Kept,
+    /// The container has the host's ids instead, and what was mounted for it with others is to be made anew.
+    Hosts,
+}
+
+/// Refuses a process whose ids the container does not have, because its runtime could not start it. Where nobody `asked` for ids of its
+/// own it gets the host's instead, and that is said.
+pub(crate) fn settle(
+    engine: &Engine,
+    id: &ContainerId,
+    asked: &UserMode,
+    identity: &Identity,
+    options: &mut Options,
+) -> Result<Settled, UsersError> {
+    let checked = check(identity, Mappings { uids: &options.uid_mappings, gids: &options.gid_mappings });
+    match checked {
+        Err(UsersError::NotMapped { what, id: number }) if *asked == UserMode::Unset && options.user.is_new() => {
+            engine.release_ids(id)?;
+            options.user = UserMode::Host;
+            options.uid_mappings.clear();
+            options.gid_mappings.clear();
+            let why = format!("the container's user ids are the host's: {what} {number} is not among {FEWEST} ids");
+            options.security.notices.push(Notice::Shared(why));
+            Ok(Settled::Hosts)
+        }
+        checked => checked.map(|()| Settled::Kept),
+    }
+}
+
+fn check(identity: &Identity, mappings: Mappings<'_>) -> Result<(), UsersError> {
     if mappings.uids.is_empty() {
         return Ok(());
     }

@@ -380,6 +380,60 @@ fn keep_id_is_a_namespace_with_the_ids_that_there_are() {
     assert_eq!(lines[2], "0");
 }
 
+/// Whether the container runs in a user namespace of its own, and what was said.
+fn by_default(stockade: &Stockade, flags: &[&str]) -> (bool, String) {
+    let done = stockade.run(flags, &["readlink", "/proc/self/ns/user"]).ok();
+    (done.out() != read_link("/proc/self/ns/user").unwrap().to_str().unwrap(), done.stderr.trim().to_owned())
+}
+
+#[test]
+fn without_being_told_a_container_has_ids_of_its_own() {
+    requires!(root, stockade, busybox_packed, user_namespaces);
+    let stockade = Stockade::new();
+    let folder = shared_folder(&stockade);
+    let volume = format!("{}:/data", folder.display());
+    for flags in [&[][..], &["-v", &volume], &["--device", "/dev/zero:/dev/nothing"], &["--cap-add", "NET_ADMIN"]] {
+        assert_eq!(by_default(&stockade, flags), (true, String::new()), "{flags:?}");
+    }
+    // What says itself that it shares with the host.
+    for flags in [["--privileged"], ["--pid=host"], ["--network=host"], ["--ipc=host"], ["--userns=host"]] {
+        let (own, said) = by_default(&stockade, &flags);
+        assert!(!own && !said.contains("user ids"), "{flags:?}: {said}");
+    }
+    // What does not, and would not work.
+    let other = stockade.folder().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::os::unix::fs::chown(&other, Some(100_000), None).unwrap();
+    let others = format!("{}:/data", other.display());
+    for (flags, why) in [
+        (["--cap-add", "sys_time"], "--cap-add is of no use"),
+        (["--device-cgroup-rule", "c 1:11 rwm"], "--device-cgroup-rule is of no use"),
+        (["--sysctl", "kernel.domainname=x"], "kernel.hostname is of no use"),
+        (["-v", "/proc:/data"], "/proc has no id-mapped mounts"),
+        (["-v", &others], "is not among 65536 ids"),
+        (["-u", "70000"], "user 70000 is not among 65536 ids"),
+        (["--group-add", "70000"], "group 70000 is not among 65536 ids"),
+    ] {
+        let (own, said) = by_default(&stockade, &flags);
+        let expected = said.contains("WARNING: the container's user ids are the host's: ") && said.contains(why);
+        assert!(!own && expected && said.lines().count() == 1, "{flags:?}: {said}");
+    }
+    assert_eq!(reserved(&stockade), 0);
+}
+
+#[test]
+fn a_user_can_open_the_streams() {
+    requires!(root, stockade, busybox_packed, user_namespaces);
+    let stockade = Stockade::new();
+    // As servers do whose image has links to these for their logs.
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr; cat /dev/stdin; stat -L -c %u /proc/self/fd/1";
+    for user in ["0", "1000"] {
+        let call = stockade.run_call(&["-i", "--userns", "auto", "-u", user], &["sh", "-c", script]);
+        let done = call.stdin(b"in\n").run().ok();
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (&*format!("out\nin\n{user}\n"), "err\n"), "{user}");
+    }
+}
+
 #[test]
 fn private_is_one_range_for_all() {
     requires!(root, stockade, busybox_packed, unshare, user_namespaces);

@@ -70,7 +70,7 @@ pub fn join(joining: &Joining<'_>) -> Result<(Pid, OwnedFd), JoinError> {
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(far);
-    let started = accompany(joining, &host, pid, &ours);
+    let started = accompany(joining, kinds, &host, pid, &ours);
     match started {
         Ok(()) => Ok((pid, pidfd)),
         Err(error) => {
@@ -81,10 +81,19 @@ pub fn join(joining: &Joining<'_>) -> Result<(Pid, OwnedFd), JoinError> {
 }
 
 /// The runtime's side until the program was executed.
-fn accompany(joining: &Joining<'_>, procfs: &Procfs, pid: Pid, channel: &Channel) -> Result<(), JoinError> {
+fn accompany(
+    joining: &Joining<'_>,
+    kinds: Namespaces,
+    procfs: &Procfs,
+    pid: Pid,
+    channel: &Channel,
+) -> Result<(), JoinError> {
     hear(channel, &Report::Ready)?;
     outside::verify_group(joining.group, procfs, pid)?;
     outside::limits(&joining.payload.process, procfs, pid)?;
+    if kinds.contains(Namespaces::USER) {
+        outside::streams(&joining.payload.process, procfs, pid)?;
+    }
     // The seccomp agent is told the id that the host knows.
     step("speak with the process", || channel.send(&Order::Continue(pid.as_raw_nonzero().get())))?;
     match step("hear from the process", || channel.receive::<Report>())? {

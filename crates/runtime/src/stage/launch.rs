@@ -121,6 +121,9 @@ fn accompany(prepared: &Prepared, pid: Pid, channel: &Channel, witness: &mut dyn
     outside::verify_group(&prepared.group, &procfs, pid)?;
     if let Some(payload) = &prepared.payload {
         outside::limits(&payload.process, &procfs, pid)?;
+        if prepared.in_other_user_namespace() {
+            outside::streams(&payload.process, &procfs, pid)?;
+        }
     }
     Ok(start_time)
 }

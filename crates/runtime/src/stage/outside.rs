@@ -10,6 +10,7 @@ use stockade_kernel::procfs::{Procfs, Subject};
 
 use super::failure::{Failure, step};
 use super::prepare::Prepared;
+use super::stdio;
 use crate::hook;
 use crate::plan::model::ProcessPlan;
 
@@ -70,6 +71,20 @@ pub(super) fn limits(process: &ProcessPlan, procfs: &Procfs, pid: Pid) -> Result
         }
     }
     Ok(())
+}
+
+/// Hands the pipes among this process's standard streams, which the process in another user namespace has too, over to the payload's
+/// user: inside nobody could, because there they belong to nobody.
+pub(super) fn streams(process: &ProcessPlan, procfs: &Procfs, pid: Pid) -> Result<(), Failure> {
+    step("hand standard input and output over", || {
+        let map = procfs.read(Subject::Pid(pid.as_raw_nonzero().get()), "uid_map")?;
+        let map = stockade_namespaces::IdMap::from_text(&String::from_utf8_lossy(&map));
+        let map = map.ok_or_else(|| io::Error::from(rustix::io::Errno::BADMSG))?;
+        match map.outside(process.uid) {
+            Some(uid) => stdio::give_pipes(uid),
+            None => Ok(()),
+        }
+    })
 }
 
 fn set_oom_score(procfs: &Procfs, pid: Pid, score: i32) -> Result<(), Differs> {

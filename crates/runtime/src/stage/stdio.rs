@@ -32,9 +32,16 @@ pub(super) fn hand_over(procfs: &Procfs, root: impl AsFd, uid: u32) -> io::Resul
     if is_null(rustix::stdio::stderr())? {
         rustix::stdio::dup2_stderr(get_or_open(&mut null, procfs, &root)?)?;
     }
-    [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
-        .into_iter()
-        .try_for_each(|stream| give_pipe(stream, uid))
+    give_pipes(uid)
+}
+
+/// Makes `uid` the owner of those of this process's streams that are pipes.
+///
+/// # Errors
+/// As `fstat(2)` and `fchown(2)`, except where the caller has no right to.
+pub(super) fn give_pipes(uid: u32) -> io::Result<()> {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    streams.into_iter().try_for_each(|stream| give_pipe(stream, uid))
 }
 
 /// Whether `stream` is the null device (1:3 of `Documentation/admin-guide/devices.txt`).
@@ -66,7 +73,7 @@ fn give_pipe(stream: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
         return Ok(());
     }
     match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None::<Gid>) {
-        // The pipe belongs to a user whom the container's user namespace does not know: it works by its descriptor only.
+        // The pipe belongs to a user whom the container's user namespace does not know: the runtime may hand it over from outside.
         Err(Errno::PERM | Errno::INVAL) => Ok(()),
         result => Ok(result?),
     }
