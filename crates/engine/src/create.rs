@@ -21,8 +21,8 @@ use crate::naming::Taken;
 use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
-use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
 use crate::userns::{self, Settled};
+use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
 use crate::walls::{self, Walls, WallsError};
 use crate::{ContainerId, ContainerName, Engine, Request, devices};
 

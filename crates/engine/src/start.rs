@@ -29,8 +29,8 @@ use crate::record::{Joined, Record};
 use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
 use crate::socket;
-use crate::volume_parts::VolumeStartError;
 use crate::userns::UsersError;
+use crate::volume_parts::VolumeStartError;
 use crate::walls::{self, WallsError, kind_word};
 use crate::{ContainerId, Engine, OwnVolumes, finish};
 

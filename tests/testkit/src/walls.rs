@@ -40,8 +40,11 @@ pub fn around(pid: i32, id: &str) -> Walls {
     let status = read("status");
     let status = status.lines().filter(|line| STATUS.iter().any(|key| line.starts_with(key)));
     say("status", status.collect::<Vec<_>>().join("\n"));
-    for name in ["uid_map", "gid_map", "setgroups", "oom_score_adj", "limits", "cgroup"] {
+    for name in ["setgroups", "oom_score_adj", "limits", "cgroup"] {
         say(name, read(name));
+    }
+    for name in ["uid_map", "gid_map"] {
+        say(name, map(&read(name)));
     }
     say("label", std::fs::read_to_string(proc.join("attr/current")).unwrap_or_default());
     say("namespaces", namespaces(&proc));
@@ -53,6 +56,16 @@ pub fn around(pid: i32, id: &str) -> Walls {
     say("masks", MASKED.map(|name| node(&proc.join("root").join(name))).join("\n"));
     say("device rules", device_rules(&read("cgroup").replace("ID", id)));
     walls
+}
+
+/// Which ids there are, how many, and whether they are the host's. Whose they are on the host is each container's own.
+fn map(text: &str) -> String {
+    let line = |line: &str| {
+        let numbers: Vec<&str> = line.split_whitespace().collect();
+        let same = numbers.first() == numbers.get(1);
+        format!("{} {} the host's: {same}", numbers.first().unwrap_or(&""), numbers.last().unwrap_or(&""))
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Those that are the host's.
