@@ -173,6 +173,10 @@ fn enter(
         .map_err(cannot("enter the container's root"))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty()).map_err(cannot("open the container's root"))?;
+    let mappings = Mappings { uids: &view.record.uid_mappings, gids: &view.record.gid_mappings };
+    if let (Rights::Write, Some(ids)) = (rights, mappings.root()) {
+        become_root_of(ids).map_err(cannot("become root of the container"))?;
+    }
     give_up(rights).map_err(cannot("give up rights"))?;
     Ok((root, procfs))
 }
@@ -221,6 +225,16 @@ fn mounted(engine: &Engine, folder: &Locked, view: &View, seen: Seen) -> Result<
 fn open_merged(folder: &Locked) -> Result<OwnedFd, String> {
     let root = ContainerRoot::at(&folder.0.path);
     files::open_folder(&root.merged).map_err(cannot("open the container's root"))
+}
+
+/// Makes files as the root of a user namespace makes them, which is `uid` and `gid` here: mounts that show other ids take none from
+/// anybody that they do not show. The capabilities stay permitted.
+fn become_root_of((uid, gid): (u32, u32)) -> Result<(), Errno> {
+    use rustix::process::{Gid, Uid};
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::from_raw(gid), Gid::ROOT)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(uid), Uid::ROOT)?;
+    // The kernel forgets it with the ids.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
 /// Leaves no capability but those that the work takes, and no way to new ones.

@@ -5,7 +5,7 @@ use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, NetworkMode, PidM
 
 use crate::grammar::{Invalid, invalid};
 
-/// Each namespace's mode; without the flag the container has one of its own (but for the user namespace, as in Docker).
+/// Each namespace's mode; without the flag the container has one of its own (the user namespace where that can be).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Namespaces")]
 pub(crate) struct NamespaceFlags {
@@ -21,7 +21,7 @@ pub(crate) struct NamespaceFlags {
     /// Host name: private or host
     #[arg(long, value_name = "MODE")]
     pub(crate) uts: Option<UtsMode>,
-    /// User ids: host (the default), auto[:size=COUNT] (the container's own), private (shared by all such), keep-id or container:NAME
+    /// User ids: auto[:size=COUNT] (its own, the default where that can be), host, private (shared by all such), keep-id or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) userns: Option<UserMode>,
     /// Control groups: private or host
