@@ -10,6 +10,9 @@ use stockade_testkit::layout::Layout;
 use stockade_testkit::tarball::{Member, Tarball};
 use stockade_testkit::{Call, Stockade, eventually, requires};
 
+/// `cap_net_raw+ep` as the kernel stores it (`struct vfs_ns_cap_data`, version 2).
+const CAPABLE: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// The busybox image with more layers, volumes at `volumes`, and content in `/srv/data`.
 fn with_content(stockade: &Stockade, volumes: &[&str]) -> String {
     let canary = stockade.folder().join("canary");
@@ -20,6 +23,7 @@ fn with_content(stockade: &Stockade, volumes: &[&str]) -> String {
         Member::file("srv/data/one", "first").owner(13, 14).mode(0o4755).mtime(981_173_107),
         Member::link("srv/data/again", "srv/data/one"),
         Member::file("srv/data/hidden", "not to be seen"),
+        Member::file("srv/data/capable", "").mode(0o755).xattr("security.capability", &CAPABLE),
         Member::directory("srv/data/sub").owner(15, 16).mode(0o1777),
         Member::device(b'3', "srv/data/null", 1, 3),
     ]));
@@ -137,6 +141,9 @@ fn an_empty_volume_gets_what_the_image_has() {
     let filled = sh(&stockade, &image, &["-v", "data:/srv/data:ro"], look).run().ok().stdout;
     let changed = std::fs::metadata(stockade.volume("data")).unwrap().mtime();
     assert_eq!(changed, 981_173_106);
+    let mut value = [0; 32];
+    let length = rustix::fs::getxattr(stockade.volume("data").join("capable"), "security.capability", &mut value[..]);
+    assert_eq!(value[..length.unwrap()], CAPABLE);
     assert_eq!(filled, expected.replace("null\n", ""), "all but device nodes");
     assert!(!filled.contains("hidden") && filled.contains("one 4755 13 14 2 regular file 981173107"), "{filled}");
     // Only once, and only if it is empty.
@@ -463,7 +470,7 @@ fn a_command_that_is_killed_leaves_volumes_that_are_sound() {
         let seen = sh(&stockade, &image, &flags, "cd /srv/data; cat one again; readlink link; ls").run().ok();
         assert_eq!(
             seen.out().split_whitespace().collect::<Vec<_>>().join(" "),
-            "firstfirst/etc/passwd again link one pipe sub",
+            "firstfirst/etc/passwd again capable link one pipe sub",
             "{round}"
         );
         let volume = stockade.data().join("volumes").join(&name);
