@@ -37,6 +37,14 @@ pub enum VolumesError {
     },
 }
 
+impl VolumesError {
+    /// Whether it says that there is no such volume.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Volume(VolumeError::Missing(_)))
+    }
+}
+
 /// A volume in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSummary {

@@ -214,6 +214,9 @@ fn the_commands_say_what_dockers_say() {
     let missing = ask(&["inspect", "nobody", "data"]).exits(1);
     assert!(missing.stderr.contains("no such volume: nobody") && missing.json()[0]["Name"] == "data", "{missing:?}");
     assert_eq!(ask(&["inspect", "nobody"]).exits(1).out(), "[]");
+    assert_eq!(stockade.ask(&["inspect", "data"]).ok().json()[0]["Mountpoint"].as_str(), Some(mountpoint.as_str()));
+    assert_eq!(stockade.ask(&["inspect", "--type", "volume", "-f", "{{.Scope}}", "data"]).ok().out(), "local");
+    stockade.ask(&["inspect", "--type", "container", "data"]).exits(1).refuses(&["no such container: data"]);
     ask(&["rm", "nobody"]).exits(1).refuses(&["no such volume: nobody"]);
     assert_eq!(ask(&["rm", "-f", "nobody"]).ok().out(), "nobody");
     for name in ["../x", "..", ".", "a/b", "/etc", "-x", ""] {

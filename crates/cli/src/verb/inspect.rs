@@ -1,7 +1,8 @@
-//! `inspect`: all that is known of containers and images, as JSON.
+//! `inspect`: all that is known of containers, images and volumes, as JSON.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stockade_engine::volume::{self, VolumeInspection};
 use stockade_engine::{Engine, FindError, ImageInspection, Inspection};
 use stockade_kernel::chain::chain;
 
@@ -10,13 +11,13 @@ use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
 
-/// Print all that is known of one or more containers or images
+/// Print all that is known of one or more containers, images or volumes
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A Go template, such as '{{.State.Status}}' or '{{json .Stockade}}', or json
     #[arg(long, short, value_name = "TEMPLATE")]
     format: Option<String>,
-    /// What is inspected; without it, a container of that name, or else an image
+    /// What is inspected; without it, a container of that name, or else an image, or else a volume
     #[arg(long, value_name = "TYPE", value_enum)]
     r#type: Option<Kind>,
     /// Names, ids, or beginnings of ids
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     Container,
     /// An image.
     Image,
+    /// A volume.
+    Volume,
 }
 
 /// All that is known of one.
@@ -50,6 +53,7 @@ pub(crate) enum Kind {
 enum Inspected {
     Container(Box<Inspection>),
     Image(Box<ImageInspection>),
+    Volume(VolumeInspection),
 }
 
 impl Inspect {
@@ -66,7 +70,11 @@ impl InspectImage {
     }
 }
 
-fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
+/// Prints what is known of `names`, as an array, or each by the template that was `asked` for.
+///
+/// # Errors
+/// A template that is none, or output that cannot be written.
+pub(crate) fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
     let format = asked.filter(|format| !matches!(*format, "" | "json"));
     let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(REFUSED, &error))?;
     let engine = global.engine()?;
@@ -97,7 +105,7 @@ fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[Stri
 
 /// The one that `name` means, or why there is none.
 fn inspected(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspected, String> {
-    if kind != Some(Kind::Image) {
+    if matches!(kind, None | Some(Kind::Container)) {
         match engine.find(name) {
             Ok(id) => {
                 let found = stockade_engine::inspect(engine, &id).map_err(|error| chain(&error))?;
@@ -107,10 +115,20 @@ fn inspected(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspecte
             Err(error) => return Err(chain(&error)),
         }
     }
-    match stockade_engine::inspect_image(engine, name) {
-        Ok(found) => Ok(Inspected::Image(Box::new(found))),
-        Err(error) if kind.is_none() && error.is_missing() => Err(format!("no such object: {name}")),
-        Err(error) => Err(chain(&error)),
+    if kind != Some(Kind::Volume) {
+        match stockade_engine::inspect_image(engine, name) {
+            Ok(found) => return Ok(Inspected::Image(Box::new(found))),
+            Err(error) if kind.is_none() && error.is_missing() => {}
+            Err(error) => return Err(chain(&error)),
+        }
+    }
+    // What cannot be a volume's name is no volume's.
+    let found = name.parse().ok().map(|name| volume::inspect(engine, &name));
+    match found {
+        Some(Ok(found)) => Ok(Inspected::Volume(found)),
+        Some(Err(error)) if !error.is_missing() => Err(chain(&error)),
+        _ if kind.is_none() => Err(format!("no such object: {name}")),
+        _ => Err(format!("no such volume: {}", name.escape_debug())),
     }
 }
 
