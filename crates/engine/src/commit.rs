@@ -115,8 +115,11 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
         return Err(CommitError::Host);
     }
     let mut draft = Draft { config: config_of(&view), on_build: Vec::new() };
-    apply(&commit.changes, &mut draft)?;
     let base = base(&images, &view)?;
+    if let Some(base) = &base {
+        draft.config.exposed_ports = ports(&images.read(&base.config)?);
+    }
+    apply(&commit.changes, &mut draft)?;
     let mut layers = Vec::new();
     if base.is_none() {
         for lower in view.record.image.lowers.iter().rev() {
@@ -154,6 +157,13 @@ fn base(images: &Images, view: &View) -> Result<Option<StoredImage>, CommitError
         }
     }
     Ok(Some(found))
+}
+
+/// The ports that the configuration of an image names, which a container's record does not have.
+fn ports(config: &[u8]) -> BTreeSet<String> {
+    let document: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    let ports = document["config"]["ExposedPorts"].as_object();
+    ports.into_iter().flat_map(|ports| ports.keys().cloned()).collect()
 }
 
 /// What the container asks for, without what it was given for being this container.

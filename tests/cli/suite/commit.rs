@@ -34,7 +34,7 @@ fn a_commit_is_an_image_that_runs() {
         let id = stockade.detached(flags, &["sh", "-c", &format!("{script}{end}")]);
         let ready = || stockade.ask(&["cp", &format!("{id}:/ready"), "-"]).code() == 0;
         stockade_testkit::eventually("the container to be ready", std::time::Duration::from_secs(30), ready);
-        let changes = ["-c", "ENV A=b", "--change", "CMD [\"cat\", \"/new\"]", "-c", "LABEL x=y"];
+        let changes = ["-c", "ENV A=b", "--change", "CMD [\"cat\", \"/new\"]", "-c", "LABEL x=y", "-c", "EXPOSE 80"];
         let done = stockade.call(&["commit", "-a", "me", "-m", "why"]).args(changes).args([&id, "made:one"]).run().ok();
         let image = done.out().to_owned();
         assert!(image.starts_with("sha256:") && image.len() == 71, "{image}");
@@ -59,7 +59,8 @@ fn a_commit_is_an_image_that_runs() {
         let done = stockade.ask(&["create", "made:one", "true"]).ok();
         let child = stockade.know(done.out());
         let again = stockade.ask(&["commit", &child]).ok().out().to_owned();
-        let (_, grown) = documents(&stockade, &again);
+        let (config, grown) = documents(&stockade, &again);
+        assert!(config["config"]["ExposedPorts"]["80/tcp"].is_object(), "{config}");
         assert_eq!(grown["layers"].as_array().unwrap()[..layers.len()], layers[..]);
         assert_eq!(grown["layers"].as_array().unwrap().len(), layers.len() + 1);
     }
