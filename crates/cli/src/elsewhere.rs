@@ -85,7 +85,8 @@ const BUILD: &str = "images are built by other tools, such as buildah";
 const IMAGES: &str =
     "images are named where they are: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, host";
 const LATER: &str = "it is not supported yet";
-const PULL: &str = "registries are not supported yet; fetch images by skopeo copy docker://NAME oci:DIR";
+const PULL: &str =
+    "registries are not searched; look for the image on the web page of its registry, and pull it by its name";
 
 /// What to do instead of Docker's flag `name` (with its dashes) of `run` and `create`, if it is one.
 pub(crate) fn flag(name: &str) -> Option<&'static str> {
