@@ -33,6 +33,11 @@ fn in_container(stockade: &Stockade, image: &str, folder: &str) -> Facts {
     found
 }
 
+/// The digest of the manifest that `registry` has under that name, by skopeo.
+fn digest(image: &str) -> String {
+    tool(&["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{image}")])
+}
+
 #[track_caller]
 fn assert_same(what: &str, left: &Facts, right: &Facts) {
     assert!(left.len() > 3, "{what}: only {left:?}");
@@ -79,4 +84,62 @@ fn many_layers_and_many_files_are_as_umoci_makes_them() {
         let theirs = facts(&by_umoci(&stockade.folder().join("theirs").join(name), &image).join(name)).unwrap();
         assert_same(name, &theirs, &in_container(&stockade, &image, name));
     }
+}
+
+#[test]
+fn what_is_committed_and_pushed_is_what_others_pull() {
+    requires!(root, stockade, busybox_packed, docker_registry, skopeo, umoci, podman);
+    let (registry, stockade) = (Registry::plain(), Stockade::new());
+    let source = generated::kinds(&stockade.folder().join("image"));
+    let image = registry.put(&source, "kinds:1");
+    stockade.ask(&["pull", "-q", &image]).ok();
+    let script = "cd /kinds; rm dropped file 2>/dev/null; mkdir made; echo new > made/file; chmod 4711 made/file; \
+                  ln made/file made/hard; ln -s file made/link; mkfifo made/fifo; rm -r hidden; mkdir hidden; chown 12:34 noise";
+    let run = ["run", "--name", "changed", "--userns", "host", "--pull", "never", &image, "sh", "-c", script];
+    stockade.ask(&run).ok();
+    stockade.know(&stockade.ids()[0]);
+    let pushed = format!("{}/changed:1", registry.address());
+    stockade.ask(&["commit", "changed", &pushed]).ok();
+    let ours = in_container(&stockade, &pushed, "kinds");
+    stockade.ask(&["push", &pushed]).ok();
+    // By skopeo and umoci.
+    let theirs = facts(&by_umoci(&stockade.folder().join("theirs"), &pushed).join("kinds")).unwrap();
+    assert_same("pushed and unpacked by umoci", &ours, &theirs);
+    // By ourselves, into another store.
+    let other = Stockade::new();
+    let answer = other.ask(&["pull", &pushed]).ok();
+    assert!(answer.stdout.contains(&digest(&pushed)), "{answer:?}");
+    assert_same("pulled back", &ours, &in_container(&other, &pushed, "kinds"));
+    // By another engine, from a file.
+    let archive = stockade.folder().join("saved.tar").display().to_string();
+    stockade.ask(&["save", "-o", &archive, &pushed]).ok();
+    // So deep that its folders are not taken for containers of ours.
+    let at = |name: &str| stockade.folder().join("other/engine/of/podman").join(name).display().to_string();
+    let (root, run) = (at("root"), stockade.folder().join("r").display().to_string());
+    let podman = |line: &[&str]| {
+        tool(&[&["podman", "--root", &root, "--runroot", &run, "--storage-driver", "vfs"], line].concat())
+    };
+    podman(&["load", "-q", "-i", &archive]);
+    assert_eq!(podman(&["image", "inspect", "--format", "{{.Id}}", &pushed]), id(&stockade, &pushed));
+    let mounted = PathBuf::from(podman(&["image", "mount", &pushed]));
+    // Podman knows no time before 1970 and no second name of a link.
+    let mut loaded = facts(&mounted.join("kinds")).unwrap();
+    let mut expected = ours.clone();
+    for name in ["before", "link", "hard-to-link"] {
+        assert!(loaded.remove(Path::new(name)).is_some() && expected.remove(Path::new(name)).is_some(), "{name}");
+    }
+    assert_same("saved and loaded by podman", &expected, &loaded);
+    podman(&["image", "unmount", &pushed]);
+    // And back from what podman saves.
+    let back = stockade.folder().join("back.tar").display().to_string();
+    podman(&["save", "-q", "--format", "oci-archive", "-o", &back, &pushed]);
+    let third = Stockade::new();
+    third.ask(&["load", "-i", &back]).ok();
+    assert_same("saved by podman", &ours, &in_container(&third, &pushed, "kinds"));
+}
+
+/// The image's id without its algorithm.
+fn id(stockade: &Stockade, image: &str) -> String {
+    let id = stockade.ask(&["image", "inspect", "--format", "{{.Id}}", image]).ok();
+    id.out().trim_start_matches("sha256:").to_owned()
 }
