@@ -160,7 +160,8 @@ fn cve_2021_41091_2021_21284_nobody_else_reaches_a_volume() {
     let stockade = Stockade::new();
     let script =
         "cp /bin/busybox /data/su; chmod 4755 /data/su; chmod 777 /data; mknod /data/null c 1 3; chmod 666 /data/null";
-    stockade.sh(&["-v", "data:/data"], script).ok();
+    // With the host's ids, or there would be no device.
+    stockade.sh(&["--userns", "host", "-v", "data:/data"], script).ok();
     let volume = stockade.volume("data");
     assert_eq!(std::fs::metadata(volume.join("su")).unwrap().permissions().mode() & 0o7777, 0o4755);
     let nobody = |script: &str| {
