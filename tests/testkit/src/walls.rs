@@ -36,7 +36,8 @@ pub fn around(pid: i32, id: &str) -> Walls {
         text.unwrap_or_else(|error| panic!("/proc/{pid}/{name}: {error}")).replace(id, "ID")
     };
     let mut walls = Walls::new();
-    let mut say = |name: &str, value: String| walls.insert(name.to_owned(), value);
+    let ids = read("uid_map");
+    let mut say = |name: &str, value: String| walls.insert(name.to_owned(), as_inside(&value, &ids));
     let status = read("status");
     let status = status.lines().filter(|line| STATUS.iter().any(|key| line.starts_with(key)));
     say("status", status.collect::<Vec<_>>().join("\n"));
@@ -56,6 +57,26 @@ pub fn around(pid: i32, id: &str) -> Walls {
     say("masks", MASKED.map(|name| node(&proc.join("root").join(name))).join("\n"));
     say("device rules", device_rules(&read("cgroup").replace("ID", id)));
     walls
+}
+
+/// The text with the ids that the container has in place of those that stand for them on the host, which are its own.
+fn as_inside(text: &str, map: &str) -> String {
+    let numbers: Vec<u64> = map.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let [0, first @ (1..), count] = numbers[..] else { return text.to_owned() };
+    let number = |word: &str| match word.parse::<u64>() {
+        Ok(id) if (first..first + count).contains(&id) => (id - first).to_string(),
+        _ => word.to_owned(),
+    };
+    let mut found = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let digits = &rest[start..];
+        let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+        found.push_str(&rest[..start]);
+        found.push_str(&number(&digits[..end]));
+        rest = &digits[end..];
+    }
+    found + rest
 }
 
 /// Which ids there are, how many, and whether they are the host's. Whose they are on the host is each container's own.

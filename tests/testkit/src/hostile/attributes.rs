@@ -56,7 +56,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind("access lists that are none", FOREIGN, NotUnpacked(&["extended attribute"]), |image| {
         image.layer(Tarball::of([Member::file("f", "x").xattr("system.posix_acl_access", b"rubbish")]));
     }),
-    kind("an owner of 2^31", NUMBERS, Says("stat -c %u /f", "2147483648"), |image| {
+    kind("an owner of 2^31, which a container has no id for", NUMBERS, Says("stat -c %u /f", "65534"), |image| {
         image.layer(Tarball::of([Member::file("f", "x").owner(1 << 31, 1 << 31)]));
     }),
     kind("an owner of 2^32 - 1, which means none", NUMBERS, NotUnpacked(MALFORMED), |image| {
