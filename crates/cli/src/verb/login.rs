@@ -130,7 +130,7 @@ fn asked(question: &str, echo: Echo) -> Result<String, Failure> {
         raw.leave()?;
     }
     writeln!(out)?;
-    typed?.ok_or_else(|| Failure { code: 130, message: None })
+    typed?.ok_or(Failure { code: 130, message: None })
 }
 
 /// A line that is typed; `None` if the user changes his mind.
