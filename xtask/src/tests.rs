@@ -68,7 +68,9 @@ fn counted(filter: Option<&str>) -> Result<Tally, String> {
 /// Runs them with what the black-box suites read from the environment.
 fn cargo_test(filter: Option<&str>, target: &Path, skips: &Path) -> Result<(Tally, bool), String> {
     let say = |error: std::io::Error| format!("cargo test: {error}");
-    let mut command = Command::new("cargo");
+    let mut command = Command::new("env");
+    // A shell's background has the interrupt ignored, which tests that send one would inherit.
+    command.args(["--default-signal=HUP,INT,QUIT", "cargo"]);
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).stdout(Stdio::piped());
     command.env(programs::BIN_DIR, target.join(programs::TARGET).join("release"));
     command.env(programs::IMAGES, target.join("images")).env(offers::SKIPS, skips);

@@ -12,7 +12,7 @@ use stockade_images::make::{History, MakeError, Making};
 use stockade_images::{ContentError, Digest, ImageConfig, Images, Name, Platform, StoredImage, StoredLayer};
 use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::exec::exit_now;
-use stockade_kernel::procfs::Procfs;
+use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_storage::changes::{ChangesError, made_for_mounts};
 use stockade_storage::pack::{self, Form, Owners, PackError, RootEntry, Tree};
 
@@ -128,7 +128,11 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
         }
     }
     let paused = match (view.pid, commit.meanwhile) {
-        (Some(_), Meanwhile::Paused) => Some(Paused::begin(engine, id)?),
+        (Some(pid), Meanwhile::Paused) => match Paused::begin(engine, id) {
+            // There is nobody to pause who writes: it has ended since it was looked at.
+            Err(CommitError::Pause(_)) if is_gone(pid)? => None,
+            paused => Some(paused?),
+        },
         _ => None,
     };
     let written = layer_of_container(&images, &folder, &view);
@@ -145,6 +149,12 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
     };
     let image = images.make(&making, commit.name.as_ref())?;
     resumed.map(|()| image.id)
+}
+
+/// Whether the process, which was there a moment ago, has ended and was waited for.
+fn is_gone(pid: i32) -> Result<bool, CommitError> {
+    let procfs = Procfs::host().map_err(doing("open /proc"))?;
+    Ok(procfs.status(Subject::Pid(pid)).is_err())
 }
 
 /// The image that the container was made from, if the store has all of it.
