@@ -232,7 +232,7 @@ impl<S: Source> Archive<S> {
     /// The entry of `header`, which was read last.
     fn entry(&mut self, header: &Header<'_>, mut extensions: Extensions) -> Result<Entry, TarError> {
         let records = extensions.sparse.take();
-        let malformed = |entry: &Entry| TarError::field(&entry.path, "the places of its data");
+        let malformed = |entry: &Entry| TarError::field(&entry.path, "the map of a sparse file");
         let name = records.as_ref().and_then(|records| records.name.clone());
         extensions.path = name.or(extensions.path);
         let mut entry = header.to_entry(extensions, self.position)?;
