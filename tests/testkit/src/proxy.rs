@@ -231,6 +231,8 @@ impl Shared {
             }
             _ => head,
         };
+        // Written down before it is sent: who has it all may ask at once.
+        let place = self.note(request, fault, 0);
         client.write_all(format!("{head}\r\n\r\n").as_bytes())?;
         let (mut sent, mut result) = (0, Ok(()));
         let most = match fault {
@@ -245,8 +247,9 @@ impl Shared {
             {
                 *byte ^= 0x20;
             }
-            result = result.and(client.write_all(part));
             sent += allowed as u64;
+            self.served.lock().expect("nobody panics with it")[place].bytes = sent;
+            result = result.and(client.write_all(part));
             chunk.resize(16 << 10, 0);
             if sent == most || result.is_err() {
                 break;
@@ -257,13 +260,14 @@ impl Shared {
                 count => chunk.truncate(count),
             }
         }
-        self.note(request, fault, sent);
         result
     }
 
-    fn note(&self, request: &Request, fault: Fault, bytes: u64) {
-        let served = Served { request: request.clone(), fault, bytes };
-        self.served.lock().expect("nobody panics with it").push(served);
+    /// Writes down what is served; its place in the list.
+    fn note(&self, request: &Request, fault: Fault, bytes: u64) -> usize {
+        let mut all = self.served.lock().expect("nobody panics with it");
+        all.push(Served { request: request.clone(), fault, bytes });
+        all.len() - 1
     }
 }
 
