@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: what reads a stranger's bytes, fed with bytes that look for every branch of it.
 //!
-//! The fuzzers (`fuzz/targets`) are built with libFuzzer and the compiler's coverage counters, which takes no nightly compiler. The corpus
-//! of each is kept in `fuzz/corpus/NAME`, beside the seeds of `fuzz/seeds/NAME`, which are made of the hostile images; a finding is left in
-//! `fuzz/artifacts`.
+//! The fuzzers (`fuzz/targets`) are built with libFuzzer and the compiler's coverage counters, which takes no nightly compiler. Each begins
+//! with what long runs have found (`fuzz/kept/NAME.tar.zst`) and with the seeds of `fuzz/seeds/NAME`, which are made of the hostile images.
+//! What is new goes to `fuzz/corpus/NAME`; a finding is left in `fuzz/artifacts`.
 
 use std::path::Path;
 use std::process::Command;
@@ -133,6 +133,13 @@ fn one(root: &Path, built: &Path, name: &str, seconds: &str) -> Result<(), Strin
         std::fs::create_dir_all(at(kind)).map_err(|error| format!("{}: {error}", at(kind).display()))?;
     }
     let mut arguments = vec![at("corpus").display().to_string()];
+    let kept = root.join("kept").join(format!("{name}.tar.zst"));
+    if kept.exists() {
+        let folder = root.join("target/kept");
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        run_program("tar", &["--zstd", "-C", &folder.display().to_string(), "-xf", &kept.display().to_string()])?;
+        arguments.push(folder.join(name).display().to_string());
+    }
     if at("seeds").is_dir() {
         arguments.push(at("seeds").display().to_string());
     }
