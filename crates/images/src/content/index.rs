@@ -32,6 +32,16 @@ impl Document {
         &self.manifests
     }
 
+    /// Whether the same entries stand in both, in whatever order.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        let sorted = |document: &Self| {
+            let mut entries: Vec<String> = document.manifests.iter().map(Value::to_string).collect();
+            entries.sort_unstable();
+            entries
+        };
+        self.rest == other.rest && sorted(self) == sorted(other)
+    }
+
     /// Removes the entries that `which` says.
     pub(super) fn remove(&mut self, which: impl Fn(&Value) -> bool) {
         self.manifests.retain(|entry| !which(entry));
@@ -79,14 +89,18 @@ impl Images {
         read().map_err(ContentError::document(NAME))
     }
 
-    /// Changes the index under its lock; what `change` returns an error for is not written.
+    /// Changes the index under its lock; what `change` returns an error for is not written, and neither is what says the same as before.
     pub(super) fn change<T, E: From<ContentError>>(
         &self,
         change: impl FnOnce(&mut Document) -> Result<T, E>,
     ) -> Result<T, E> {
         let _locked = self.lock()?;
-        let mut document = self.index()?;
+        let before = self.index()?;
+        let mut document = before.clone();
         let outcome = change(&mut document)?;
+        if document.says_the_same_as(&before) {
+            return Ok(outcome);
+        }
         let bytes = serde_json::to_vec(&document).map_err(|error| ContentError::File {
             action: "write",
             path: self.path.join(NAME),

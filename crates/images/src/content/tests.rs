@@ -1,7 +1,7 @@
 //! The store on a real file system, as other tools see it, and after anything that may happen to a process.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -73,6 +73,11 @@ fn the_store_is_a_private_layout_and_opening_it_changes_nothing() {
     let before = std::fs::read(data.path().join("images/index.json")).unwrap();
     Images::open(data.path()).unwrap();
     assert_eq!(std::fs::read(data.path().join("images/index.json")).unwrap(), before);
+    // Neither does an image that is there under its name already.
+    let inode = || data.path().join("images/index.json").metadata().unwrap().ino();
+    let written = inode();
+    named(&images, "a", "a:1");
+    assert_eq!(inode(), written);
     for folder in ["images", "images/blobs", "images/blobs/sha256", "images/ingest"] {
         let mode = data.path().join(folder).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o700, "{folder}");
