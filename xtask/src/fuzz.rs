@@ -12,7 +12,7 @@ use stockade_testkit::{hostile, programs};
 use crate::command::{folder, metadata, run as run_program};
 
 /// Every fuzzer.
-const TARGETS: [&str; 7] = ["references", "registries", "documents", "entries", "names", "unpack", "templates"];
+const TARGETS: [&str; 8] = ["references", "registries", "documents", "entries", "names", "unpack", "templates", "dns"];
 
 /// The counters that libFuzzer follows.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
