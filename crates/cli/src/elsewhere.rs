@@ -32,7 +32,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("kernel-memory", "the kernel has no such limit any more; use --memory"),
     ("link", NETWORK),
     ("link-local-ip", NETWORK),
-    ("log-opt", "log drivers take no options here; the log is kept whole until the container is removed"),
     ("mac-address", NETWORK),
     ("net-alias", NETWORK),
     ("network-alias", NETWORK),

@@ -192,6 +192,13 @@ impl Folder {
         Ok(View { record, life, pid, monitor, lost })
     }
 
+    /// What its monitors have noted, line by line.
+    pub(crate) fn troubles(&self) -> Result<Vec<String>, ContainerError> {
+        let path = self.path.join(stockade_monitor::TROUBLES);
+        let text = files::read(self.fd.as_fd(), stockade_monitor::TROUBLES).map_err(FileError::at("read", path))?;
+        Ok(String::from_utf8_lossy(&text.unwrap_or_default()).lines().map(str::to_owned).collect())
+    }
+
     /// What its monitor has written.
     pub(crate) fn told(&self) -> Result<Option<Told>, ContainerError> {
         self.read(stockade_monitor::STATE)

@@ -9,10 +9,9 @@ use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMo
 
 use crate::Engine;
 use crate::Request;
-use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, LogConfig, Nothing};
+use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, Nothing};
 use crate::process::Payload;
-use crate::record::JSON_FILE;
-use crate::request::{Given, LogDriver};
+use crate::request::Given;
 use crate::spec::Parts;
 use crate::walls::{Walls, kind_word};
 
@@ -40,7 +39,7 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
             .map(crate::request::Bind::text)
             .chain(request.volumes.iter().filter_map(crate::request::VolumeMount::text))
             .collect(),
-        log_config: log_config(request.log),
+        log_config: request.logging.config(),
         network_mode: network_word(&options.network),
         auto_remove: request.remove,
         cap_add: options.cap_add.clone(),
@@ -77,14 +76,6 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
         masked_paths: paths(&posture.masked_paths),
         readonly_paths: paths(&posture.readonly_paths),
     }
-}
-
-fn log_config(driver: LogDriver) -> LogConfig {
-    let kind = match driver {
-        LogDriver::JsonFile => JSON_FILE,
-        LogDriver::None => "none",
-    };
-    LogConfig { kind: kind.into(), config: BTreeMap::new() }
 }
 
 fn network_word(mode: &NetworkMode) -> String {
@@ -186,5 +177,6 @@ pub(crate) fn confinement(walls: &Walls, cgroup: &str) -> Confinement {
         namespaces: new.chain(joined).collect(),
         cgroup: cgroup.to_owned(),
         monitor: 0,
+        troubles: Vec::new(),
     }
 }

@@ -252,6 +252,9 @@ pub struct Confinement {
     pub cgroup: String,
     /// The host's id of the monitor; 0 if none lives.
     pub monitor: i32,
+    /// What went wrong without stopping the container, such as output that is lost to its log: a time and a sentence each.
+    #[serde(default)]
+    pub troubles: Vec<String>,
 }
 
 /// Why a container could not be looked at.
@@ -271,6 +274,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// See [`InspectError`].
 pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectError> {
     let view = engine.view(id)?;
+    let troubles = engine.folder(id)?.troubles()?;
     let state = state(&view);
     let record = view.record;
     let folder = engine.containers().join(id.as_str());
@@ -294,7 +298,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         host_config: record.host_config,
         config: record.config,
         mounts: record.mounts,
-        stockade: Confinement { monitor: view.monitor.unwrap_or_default(), ..record.confinement },
+        stockade: Confinement { monitor: view.monitor.unwrap_or_default(), troubles, ..record.confinement },
     })
 }
 

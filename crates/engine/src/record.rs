@@ -40,17 +40,14 @@ pub(crate) struct Record {
 }
 
 /// The log's file.
-const LOG: &str = "container-json.log";
+pub(crate) const LOG: &str = "container-json.log";
 
 impl Record {
     /// Where the container's log is, if it keeps one.
     pub(crate) fn log_path(&self, folder: &Path) -> Option<PathBuf> {
-        (self.host_config.log_config.kind == JSON_FILE).then(|| folder.join(LOG))
+        (self.host_config.log_config.kind == crate::logging::JSON_FILE).then(|| folder.join(LOG))
     }
 }
-
-/// Docker's name for the log driver that writes a file.
-pub(crate) const JSON_FILE: &str = "json-file";
 
 /// The image that a container was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

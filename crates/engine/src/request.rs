@@ -7,7 +7,7 @@ use stockade_images::{Platform, Reference};
 use stockade_policy::Options;
 use stockade_storage::volumes::VolumeName;
 
-use crate::ContainerName;
+use crate::{ContainerName, Logging};
 
 /// A container to make.
 #[derive(Clone, Debug)]
@@ -50,8 +50,8 @@ pub struct Request {
     pub init: bool,
     /// `--cgroup-parent`; otherwise `/stockade`.
     pub cgroup_parent: Option<String>,
-    /// `--log-driver`.
-    pub log: LogDriver,
+    /// `--log-driver` and `--log-opt`.
+    pub logging: Logging,
     /// What bears on security. `uid`, `hostname` and the id mappings are filled in by the engine.
     pub options: Options,
 }
@@ -80,7 +80,7 @@ impl Request {
             remove: false,
             init: false,
             cgroup_parent: None,
-            log: LogDriver::default(),
+            logging: Logging::default(),
             options: Options::default(),
         }
     }
@@ -176,14 +176,4 @@ pub enum Propagation {
     RecursiveShared,
     /// Both ways for the mount itself.
     Shared,
-}
-
-/// `--log-driver`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogDriver {
-    /// Docker's `json-file`.
-    #[default]
-    JsonFile,
-    /// No log.
-    None,
 }

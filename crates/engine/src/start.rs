@@ -17,7 +17,7 @@ use stockade_kernel::exec::{Strings, execute_with, exit_now};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::reset_for_exec;
 use stockade_monitor::control::{Command, LONGEST, Report};
-use stockade_monitor::order::{Log, Order, Stdin};
+use stockade_monitor::order::{Order, Stdin};
 use stockade_storage::ContainerRoot;
 
 use crate::confine;
@@ -25,14 +25,14 @@ use crate::container::{CONFIG, ContainerError, Locked, View};
 use crate::files::FileError;
 use crate::idmap::Mappings;
 use crate::lifecycle::State;
-use crate::record::{Joined, Record};
+use crate::record::{Joined, LOG, Record};
 use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
 use crate::socket;
 use crate::userns::UsersError;
 use crate::volume_parts::VolumeStartError;
 use crate::walls::{self, WallsError, kind_word};
-use crate::{ContainerId, Engine, OwnVolumes, finish};
+use crate::{ContainerId, Engine, Logging, LoggingError, OwnVolumes, finish};
 
 /// How long a monitor that has said that nothing runs may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,6 +53,9 @@ pub enum StartError {
         /// Its state.
         state: State,
     },
+    /// Its record names a log that is not supported.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
     /// A container whose namespace is joined does not run.
     #[error("cannot share the {} namespace of container {}: it is {state}", kind_word(*kind), other.short())]
     Joined {
@@ -146,7 +149,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let lock = lock(&folder)?;
     engine.remove_leftovers(id)?;
     forget_the_last_run(&folder, &view)?;
-    folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record))?;
+    folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record)?)?;
     let listener = socket::listen(&folder.0).map_err(doing("open the container's socket"))?;
     let (ours, theirs) = pair().map_err(doing("make a pair of sockets"))?;
     folder.0.write_life(&starting)?;
@@ -207,9 +210,9 @@ fn forget_the_last_run(folder: &Locked, view: &View) -> Result<(), StartError> {
 }
 
 /// What the monitor is told.
-fn order(engine: &Engine, folder: &Locked, record: &Record) -> Order {
+fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, LoggingError> {
     let config = &record.config;
-    Order {
+    Ok(Order {
         id: record.id.to_string(),
         runtime: engine.runtime_for(record),
         bundle: folder.0.path.clone(),
@@ -219,9 +222,9 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Order {
             (true, true) => Stdin::UntilFirstClientEnds,
             (true, false) => Stdin::Open,
         },
-        log: record.log_path(&folder.0.path).map_or(Log::None, Log::JsonFile),
+        log: Logging::of(&record.host_config.log_config)?.order(record, folder.0.path.join(LOG))?,
         on_exit: finish::command(engine, &record.id),
-    }
+    })
 }
 
 /// The connected sockets over which the engine and the monitor talk.

@@ -9,11 +9,12 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use crate::console::ConsoleSocket;
 use crate::folder::Folder;
 use crate::input::Input;
-use crate::jsonlog::JsonLog;
 use crate::life::{First, Monitor};
+use crate::log::Log;
 use crate::runtime::{Places, Refusal};
 use crate::streams::{self, Outputs};
 use stockade_kernel::chain::chain;
+use stockade_monitor::order;
 
 /// Name of the file in the container's folder to which the runtime writes the first process' id; removed once it is read.
 const PID_FILE: &str = "pid";
@@ -23,8 +24,8 @@ const PID_FILE: &str = "pid";
 /// # Errors
 /// [`Refusal`]; what there is of the container is to be deleted by the runtime.
 pub(crate) fn create(monitor: &mut Monitor) -> Result<i32, Refusal> {
-    let log = JsonLog::open(&monitor.order.log, &monitor.folder);
-    monitor.log = log.map_err(|error| Refusal::new(format!("cannot open the log {:?}: {error}", monitor.order.log)))?;
+    let log = Log::open(&monitor.order.log, &monitor.folder);
+    monitor.log = log.map_err(|error| no_log(&monitor.order.log, &error))?;
     let removed = monitor.folder.remove(PID_FILE);
     removed.map_err(|error| Refusal::new(format!("cannot remove the old file {PID_FILE}: {error}")))?;
     let (outputs, input) = if monitor.order.terminal { with_terminal(monitor)? } else { with_pipes(monitor)? };
@@ -34,6 +35,16 @@ pub(crate) fn create(monitor: &mut Monitor) -> Result<i32, Refusal> {
     let pid = first.pid.as_raw_nonzero().get();
     monitor.first = Some(first);
     Ok(pid)
+}
+
+fn no_log(log: &order::Log, error: &std::io::Error) -> Refusal {
+    Refusal::new(match log {
+        order::Log::None => format!("cannot keep no log: {error}"),
+        order::Log::JsonFile(file) => format!("cannot open the log {}: {error}", file.path.display()),
+        order::Log::Journald(journal) => {
+            format!("the journal does not answer at {}: {error}", journal.socket.display())
+        }
+    })
 }
 
 fn with_pipes(monitor: &mut Monitor) -> Result<(Outputs, Option<OwnedFd>), Refusal> {

@@ -6,10 +6,7 @@ use jiff::Timestamp;
 
 use crate::folder::Folder;
 use stockade_kernel::chain::chain;
-
-/// Name of the file in the container's folder that tells what went wrong without stopping anything: one line each, the time
-/// first. It is there only if there was something.
-const TROUBLES: &str = "monitor.log";
+use stockade_monitor::TROUBLES;
 
 /// The most lines that are kept of one container.
 const MOST: usize = 100;

@@ -43,5 +43,8 @@ pub const ORDER: &str = "monitor.json";
 pub const STATE: &str = "state.json";
 /// Name of the file in the container's folder that the monitor holds locked.
 pub const LOCK: &str = "monitor.lock";
+/// Name of the file in the container's folder that tells what went wrong without stopping anything: one line each, the time
+/// first. It is there only if there was something.
+pub const TROUBLES: &str = "monitor.log";
 /// Name of the socket in the container's folder at which clients attach.
 pub const ATTACH: &str = "attach.sock";

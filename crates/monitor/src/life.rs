@@ -24,7 +24,7 @@ use crate::clients::Clients;
 use crate::errors::Troubles;
 use crate::folder::Folder;
 use crate::input::Input;
-use crate::jsonlog::JsonLog;
+use crate::log::Log;
 use crate::runtime::{Refusal, Runtime};
 use crate::streams::Outputs;
 
@@ -91,7 +91,7 @@ pub(crate) struct Monitor {
     pub(crate) outputs: Outputs,
     pub(crate) input: Input,
     pub(crate) clients: Clients,
-    pub(crate) log: JsonLog,
+    pub(crate) log: Log,
     pub(crate) troubles: Troubles,
     pub(crate) stage: Stage,
     /// When the stage is over at the latest.
@@ -151,7 +151,7 @@ impl Monitor {
             worker: None,
             outputs: Outputs::default(),
             clients: Clients::default(),
-            log: JsonLog::default(),
+            log: Log::default(),
             troubles: Troubles::default(),
             stage: Stage::Created,
             deadline: None,

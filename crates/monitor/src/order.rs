@@ -1,5 +1,7 @@
 //! What the engine wants of a monitor: `monitor.json` in the container's folder.
 
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -45,8 +47,50 @@ pub enum Stdin {
 pub enum Log {
     /// Nowhere.
     None,
-    /// In this file, in Docker's `json-file` format; appended to, made with mode 0600, never a link. A path that is relative
-    /// is taken from the container's folder. What can not be written (a full disk) is lost to the log, is said once in
-    /// `monitor.log` of the container's folder, and does not stop the container.
-    JsonFile(PathBuf),
+    /// In a file.
+    JsonFile(JsonFile),
+    /// In the host's journal.
+    Journald(Journald),
+}
+
+/// A log in Docker's `json-file` format.
+///
+/// What can not be written (a full disk) is lost to the log and does not stop the container. It is said once in `monitor.log` of the
+/// container's folder, and in the log itself as soon as there is room again, by an entry with the attribute [`LOST`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonFile {
+    /// The file: appended to, made with mode 0600, never a link. A path that is relative is taken from the container's folder.
+    pub path: PathBuf,
+    /// Once it has so many bytes it gets the suffix `.1`, that one `.2` and so on, and a new file takes its place.
+    pub max_size: Option<NonZeroU64>,
+    /// How many files there are at most, together.
+    pub max_file: NonZeroU32,
+    /// What stands with each entry (`attrs`).
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl JsonFile {
+    /// The file at `path`, which grows without a limit.
+    #[must_use]
+    pub fn unlimited(path: PathBuf) -> Self {
+        Self { path, max_size: None, max_file: NonZeroU32::MIN, attributes: BTreeMap::new() }
+    }
+}
+
+/// Key of the attribute of an entry that stands for what is lost: how many entries are.
+pub const LOST: &str = "stockade.lost";
+
+/// The host's journal, by journald's native protocol.
+///
+/// The container waits for a journal that does not take what it is sent. What one that is not there is sent is lost, which is told
+/// as for [`JsonFile`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journald {
+    /// The journal's socket.
+    pub socket: PathBuf,
+    /// Fields of each entry, besides the message, its priority and what tells of parts of a line. Names are journald's: at most 64
+    /// of `A-Z`, `0-9` and `_`, and no digit or underscore first.
+    pub fields: BTreeMap<String, String>,
 }

@@ -30,6 +30,7 @@ enum Source {
     Engine,
     Listener,
     Output(Stream),
+    Log,
     Input,
     Client(ClientId),
 }
@@ -56,7 +57,13 @@ impl Monitor {
                     Source::Signals => self.take_signals()?,
                     Source::Engine => self.hear_engine(&mut turn),
                     Source::Listener => self.accept(&mut turn),
+                    // The stream before it may have filled the log.
+                    Source::Output(_) if self.log.waits().is_some() => {}
                     Source::Output(stream) => drop(self.read_output(stream, &mut turn.packet)),
+                    Source::Log => {
+                        self.log.go_on();
+                        self.note_log();
+                    }
                     Source::Input => {
                         let written = self.input.write();
                         self.troubles.note_error(&self.folder, written);
@@ -90,7 +97,9 @@ impl Monitor {
             add(Source::Listener, PollFd::new(attach, PollFlags::IN));
         }
         // Once the container has ended the rest of its output is bounded, and nothing waits for slow clients any more.
-        if self.clients.caught_up() || self.stage > Stage::Running {
+        if let Some(log) = self.log.waits() {
+            add(Source::Log, PollFd::new(log, PollFlags::OUT));
+        } else if self.clients.caught_up() || self.stage > Stage::Running {
             self.outputs.open().for_each(|(stream, fd)| add(Source::Output(stream), PollFd::new(fd, PollFlags::IN)));
         }
         if let Some(input) = self.input.wants_to_write() {
@@ -165,9 +174,7 @@ impl Monitor {
             Stream::Error => ERROR_OUTPUT,
         };
         self.log.take(stream, &packet[1..=length]);
-        if let Some(error) = self.log.failure() {
-            self.troubles.note(&self.folder, &format!("output is lost to the log: {error}"));
-        }
+        self.note_log();
         self.clients.publish(&packet[..=length]);
         for id in self.clients.bound() {
             self.leave(id);
@@ -187,8 +194,13 @@ impl Monitor {
         }
         self.outputs.close();
         self.log.finish();
-        if let Some(error) = self.log.failure() {
-            self.troubles.note(&self.folder, &format!("output is lost to the log: {error}"));
+        self.note_log();
+    }
+
+    /// Notes that output was lost to the log.
+    fn note_log(&mut self) {
+        if let Some(failure) = self.log.failure() {
+            self.troubles.note(&self.folder, &failure);
         }
     }
 

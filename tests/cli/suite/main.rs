@@ -13,6 +13,7 @@ mod images;
 mod lifecycle;
 mod limits;
 mod login;
+mod logs;
 mod process;
 mod pull;
 mod pulls;

@@ -56,9 +56,12 @@ pub(crate) struct ProcessFlags {
     /// Read labels from a file
     #[arg(long, value_name = "FILE")]
     pub(crate) label_file: Vec<PathBuf>,
-    /// Where the output is kept: json-file or none
-    #[arg(long, value_name = "DRIVER", value_parser = log_driver)]
-    pub(crate) log_driver: Option<stockade_engine::request::LogDriver>,
+    /// Where the output is kept: json-file, journald or none
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) log_driver: Option<String>,
+    /// Option of the log driver, such as max-size=10m
+    #[arg(long, value_name = "KEY=VALUE", value_parser = log_opt)]
+    pub(crate) log_opt: Vec<(String, String)>,
     /// Write the container's id to a file, which must not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
@@ -115,13 +118,10 @@ fn hostname(text: &str) -> Result<String, Invalid> {
     Ok(text.to_owned())
 }
 
-fn log_driver(text: &str) -> Result<stockade_engine::request::LogDriver, Invalid> {
-    use stockade_engine::request::LogDriver;
-    match text {
-        "json-file" => Ok(LogDriver::JsonFile),
-        "none" => Ok(LogDriver::None),
-        _ => Err(invalid("--log-driver", text, "json-file and none are supported")),
-    }
+fn log_opt(text: &str) -> Result<(String, String), Invalid> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| invalid("--log-opt", text, "KEY=VALUE, such as max-size=10m"))
 }
 
 fn pull(text: &str) -> Result<When, Invalid> {

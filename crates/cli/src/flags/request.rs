@@ -1,9 +1,9 @@
 //! From flags to what the engine is asked for.
 
-use stockade_engine::Request;
 use stockade_engine::images::{Reference, ReferenceError};
 use stockade_engine::policy::devices::parse_rule;
 use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
+use stockade_engine::{Logging, LoggingError, Request};
 
 use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags, When};
 use crate::grammar::environment::{ReadError, variables};
@@ -24,6 +24,9 @@ pub(crate) enum RequestError {
     /// `--security-opt` or `--device-cgroup-rule`.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// `--log-driver` or `--log-opt`.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
     /// Two mounts on one path.
     #[error("duplicate mount point {0}: give one --volume, --mount or --tmpfs for it")]
     DuplicateTarget(String),
@@ -131,7 +134,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         remove: flags.rm,
         init: flags.init,
         cgroup_parent: None,
-        log: flags.log_driver.unwrap_or_default(),
+        logging: Logging::parse(&flags.log_driver.unwrap_or_default(), flags.log_opt.into_iter().collect())?,
         options: Options::default(),
     })
 }

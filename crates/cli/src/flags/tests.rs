@@ -1,10 +1,11 @@
 //! What the flags of `create` and `run` ask for.
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use stockade_engine::Logging;
 use stockade_engine::Request;
 use stockade_engine::policy::Seccomp;
 use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode};
-use stockade_engine::request::{Access, LogDriver, Missing};
+use stockade_engine::request::{Access, Missing};
 
 use super::{Asked, CreateFlags};
 use crate::grammar::pflag;
@@ -94,14 +95,18 @@ fn the_process() {
     assert_eq!((all.user.as_deref(), all.hostname.as_deref()), (Some("1:2"), Some("box")));
     assert_eq!(all.entrypoint.as_deref(), Some(&["/e".to_owned()][..]));
     assert_eq!(all.labels.into_iter().collect::<Vec<_>>(), [("a".into(), "b".into()), ("c".into(), String::new())]);
-    assert_eq!((all.log, all.cgroup_parent.as_deref()), (LogDriver::None, Some("/p")));
+    assert_eq!(all.logging, Logging::parse("none", [].into()).unwrap());
+    assert_eq!(all.cgroup_parent.as_deref(), Some("/p"));
     assert_eq!(all.name.unwrap().as_str(), "web");
     assert_eq!(all.command, ["arg"]);
     assert_eq!(request(&["--entrypoint", "", "host"]).entrypoint.as_deref(), Some(&[][..]));
     assert_eq!(request(&["--entrypoint=", "host"]).entrypoint.as_deref(), Some(&[][..]));
     let empty = request(&["--name=", "--hostname=", "-u", "", "--cgroup-parent=", "host"]);
     assert!(empty.name.is_none() && empty.hostname.is_none() && empty.user.is_none() && empty.cgroup_parent.is_none());
-    assert_eq!(empty.log, LogDriver::JsonFile);
+    assert_eq!(empty.logging, Logging::default());
+    let logging = request(&["--log-driver=", "--log-opt", "max-size=1m", "--log-opt=tag=a=b", "host"]).logging;
+    let options = [("max-size", "1m"), ("tag", "a=b")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(Ok(logging), Logging::parse("json-file", options.into()));
 }
 
 #[test]

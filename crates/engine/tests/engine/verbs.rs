@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use stockade_engine::create::CreateError;
 use stockade_engine::engine::OpenError;
 use stockade_engine::images::Reference;
-use stockade_engine::logs::{Entry, Follow, Query, Stream};
+use stockade_engine::logs::{Entry, Follow, Found, Query, Stream};
 use stockade_engine::policy::namespaces::{Mode, NetworkMode, PidMode, UserMode};
 use stockade_engine::request::{Access, Bind, Missing, Propagation};
 use stockade_engine::start::StartError;
@@ -56,10 +56,18 @@ fn said(place: &Place, request: &Request) -> String {
     text
 }
 
+#[track_caller]
+fn entry(found: Found<'_>) -> &Entry {
+    match found {
+        Found::Entry(entry) => entry,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn log(place: &Place, id: &ContainerId, query: Query) -> String {
     let mut text = String::new();
-    let mut sink = |entry: &Entry| {
-        text.push_str(&entry.text);
+    let mut sink = |found: Found<'_>| {
+        text.push_str(&entry(found).text);
         Ok(())
     };
     logs(&place.engine, id, query, &mut sink).unwrap();
@@ -151,8 +159,8 @@ fn a_log_is_followed_to_the_end(place: &Place) {
     start(&place.engine, &id).unwrap();
     assert_eq!(log(place, &id, Query { follow: Follow::UntilEnd, ..Query::default() }), "1\n2\n3\nend\n");
     let mut streams = Vec::new();
-    let mut sink = |entry: &Entry| {
-        streams.push(entry.stream);
+    let mut sink = |found: Found<'_>| {
+        streams.push(entry(found).stream);
         Ok(())
     };
     logs(&place.engine, &id, Query::default(), &mut sink).unwrap();

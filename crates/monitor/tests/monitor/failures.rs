@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use stockade_monitor::control::Report;
-use stockade_monitor::order::Log;
+use stockade_monitor::order::{JsonFile, Log};
 use stockade_monitor::state::Phase;
 use stockade_testkit::{Bundle, requires};
 
@@ -126,7 +126,7 @@ fn a_runtime_that_keeps_the_terminal_is_an_error() {
 fn a_log_that_can_not_be_opened_keeps_the_container_from_being_made() {
     requires!(root, stake, busybox_image, cgroup_v1);
     let mut scene = with_on_exit(Scene::sh("true"));
-    scene.order.log = Log::JsonFile("/no/such/folder/log".into());
+    scene.order.log = Log::JsonFile(JsonFile::unlimited("/no/such/folder/log".into()));
     let (code, message) = fails(&mut scene.launch());
     assert!(code == 125 && message.contains("/no/such/folder/log"), "{message}");
 }

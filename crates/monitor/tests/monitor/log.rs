@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use stockade_monitor::order::Log;
+use stockade_monitor::order::{JsonFile, Log};
 use stockade_testkit::requires;
 
 use crate::scene::Scene;
@@ -37,7 +37,7 @@ fn a_log_that_is_there_is_continued() {
     let path = scene.bundle.folder().join("old.json");
     let first = "{\"log\":\"first\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
     std::fs::write(&path, first).unwrap();
-    scene.order.log = Log::JsonFile(path.clone());
+    scene.order.log = Log::JsonFile(JsonFile::unlimited(path.clone()));
     let mut live = scene.run();
     assert_eq!(live.exited(), 0);
     let text = std::fs::read_to_string(path).unwrap();
@@ -60,7 +60,7 @@ fn a_full_disk_is_noted_and_the_container_goes_on() {
     let mut scene = Scene::sh("i=0; while [ $i -lt 3 ]; do seq 1 9999; i=$((i+1)); done; exit 9");
     // A file system of 4 KiB; the container's folder, where the trouble is noted, is elsewhere.
     let small = Small::new();
-    scene.order.log = Log::JsonFile(small.0.path().join("log"));
+    scene.order.log = Log::JsonFile(JsonFile::unlimited(small.0.path().join("log")));
     let mut live = scene.launch();
     live.created();
     let client = live.attach();

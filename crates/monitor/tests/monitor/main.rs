@@ -5,6 +5,7 @@ mod attach;
 mod failures;
 mod init;
 mod input;
+mod journal;
 mod life;
 mod log;
 mod scene;

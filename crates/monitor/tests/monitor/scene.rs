@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 use rustix::process::Signal;
 use stockade_monitor::control::{self, Report};
 use stockade_monitor::frame::{Frame, LONGEST};
-use stockade_monitor::order::{Log, Order, Stdin};
+use stockade_monitor::order::{JsonFile, Log, Order, Stdin};
 use stockade_monitor::state::{Phase, State};
 use stockade_testkit::{Bundle, eventually, programs};
 
@@ -38,7 +38,7 @@ impl Scene {
             bundle: bundle.folder().to_owned(),
             terminal,
             stdin: Stdin::UntilFirstClientEnds,
-            log: Log::JsonFile("log.json".into()),
+            log: Log::JsonFile(JsonFile::unlimited("log.json".into())),
             on_exit: Vec::new(),
         };
         Self { bundle, order, far: None }

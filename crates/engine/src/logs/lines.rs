@@ -1,67 +1,65 @@
-//! Docker's `json-file` format, read: one JSON object a line, `{"log":"text\n","stream":"stdout","time":"RFC 3339"}`.
+//! The lines of a file that may grow.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use serde::Deserialize;
-
-/// Which stream a line was written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Stream {
-    /// Standard output, or the terminal.
-    #[serde(rename = "stdout")]
-    Output,
-    /// Standard error.
-    #[serde(rename = "stderr")]
-    Error,
-}
-
-/// A line, or a part of one that was very long.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Entry {
-    /// Where it was written to.
-    pub stream: Stream,
-    /// When: RFC 3339, UTC.
-    pub time: String,
-    /// The text with its line end, if it has one.
-    #[serde(rename = "log", default)]
-    pub text: String,
-}
-
-impl Entry {
-    /// Reads a line of the file.
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
-    }
-}
-
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
+/// No line is longer that a monitor wrote: 16 KiB with every byte escaped, and what is around them.
+const LONGEST: usize = 8 << 20;
 
 /// The whole lines of a file that may grow. A last line without its end is not written to its end yet, or never will be.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub(super) struct Lines<R> {
     file: R,
     buffer: Vec<u8>,
     /// Where in the buffer the next line begins.
     next: usize,
     /// Up to where no line end was found.
     searched: usize,
+    /// Whether the beginning of this line was thrown away, because it was too long.
+    cut: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A line, without its end.
+    Whole(&'a [u8]),
+    /// One that is too long to be one of a log.
+    TooLong,
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(file: R) -> Self {
-        Self { file, buffer: Vec::new(), next: 0, searched: 0 }
+    pub(super) fn new(file: R) -> Self {
+        Self { file, buffer: Vec::new(), next: 0, searched: 0, cut: false }
     }
 
-    /// The next line, without its end; `None` if no whole one is there now.
-    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    /// The file.
+    pub(super) fn file(&self) -> &R {
+        &self.file
+    }
+
+    /// Whether something was read that has no end yet.
+    pub(super) fn is_within_a_line(&self) -> bool {
+        self.cut || self.next < self.buffer.len()
+    }
+
+    /// The next line; `None` if no whole one is there now.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             if let Some(length) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let (start, end) = (self.next, self.searched + length);
                 (self.next, self.searched) = (end + 1, end + 1);
-                return Ok(Some(&self.buffer[start..end]));
+                if std::mem::take(&mut self.cut) {
+                    return Ok(Some(Line::TooLong));
+                }
+                return Ok(Some(Line::Whole(&self.buffer[start..end])));
             }
             self.buffer.drain(..self.next);
+            if self.buffer.len() > LONGEST {
+                self.buffer.clear();
+                self.cut = true;
+            }
             (self.next, self.searched) = (0, self.buffer.len());
             let mut chunk = [0; CHUNK];
             match self.file.read(&mut chunk) {
@@ -74,8 +72,8 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// Where the last `count` whole lines of `file` begin.
-pub(crate) fn tail<F: Read + Seek>(file: &mut F, count: u64) -> io::Result<u64> {
+/// Where the last `count` whole lines of `file` begin, and how many there are if it has fewer.
+pub(super) fn tail<F: Read + Seek>(file: &mut F, count: u64) -> io::Result<(u64, u64)> {
     let mut at = file.seek(SeekFrom::End(0))?;
     // The end of the last line counts too: it ends the line that is to be found last.
     let (mut ends, mut chunk) = (0, vec![0; CHUNK]);
@@ -88,11 +86,11 @@ pub(crate) fn tail<F: Read + Seek>(file: &mut F, count: u64) -> io::Result<u64> 
         for (place, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             ends += 1;
             if ends > count {
-                return Ok(at + place as u64 + 1);
+                return Ok((at + place as u64 + 1, count));
             }
         }
     }
-    Ok(0)
+    Ok((0, ends))
 }
 
 #[cfg(test)]
@@ -114,17 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_dockers() {
-        let entry =
-            Entry::parse(br#"{"log":"a\u2028\n","stream":"stderr","time":"2026-01-01T00:00:00.5Z","attrs":{}}"#);
-        let expected =
-            Entry { stream: Stream::Error, time: "2026-01-01T00:00:00.5Z".into(), text: "a\u{2028}\n".into() };
-        assert_eq!(entry.unwrap(), expected);
-        for wrong in
-            ["", "{}", r#"{"log":"a","stream":"stdlog","time":""}"#, r#"{"log":1,"stream":"stdout","time":""}"#]
-        {
-            assert!(Entry::parse(wrong.as_bytes()).is_err(), "{wrong}");
-        }
+    fn what_is_too_long_for_a_line_is_told_and_not_kept() {
+        let long = [vec![b'x'; LONGEST + 2 * CHUNK], b"\nnext\n".to_vec()].concat();
+        let mut lines = Lines::new(Cursor::new(long));
+        assert_eq!(lines.next().unwrap(), Some(Line::TooLong));
+        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"next")));
+        assert_eq!(lines.next().unwrap(), None);
+        assert!(!lines.is_within_a_line());
     }
 
     proptest! {
@@ -136,7 +130,7 @@ mod tests {
             let mut lines = Lines::new(Pieces(pieces.iter().map(|piece| piece.clone().into_bytes()).collect()));
             let mut found = Vec::new();
             for _ in 0..=pieces.len() {
-                while let Some(line) = lines.next().unwrap() {
+                while let Some(Line::Whole(line)) = lines.next().unwrap() {
                     found.push(String::from_utf8(line.to_vec()).unwrap());
                 }
             }
@@ -145,10 +139,12 @@ mod tests {
 
         #[test]
         fn the_tail_is_the_last_lines(text in "([ab]{0,3}\n){0,9}[ab]{0,2}", count in 0u64..12) {
-            let start = tail(&mut Cursor::new(text.as_bytes()), count).unwrap() as usize;
+            let (start, found) = tail(&mut Cursor::new(text.as_bytes()), count).unwrap();
+            let start = start as usize;
             let lines = |text: &str| text.matches('\n').count() as u64;
             prop_assert!(start == 0 || text.as_bytes()[start - 1] == b'\n');
             prop_assert_eq!(lines(&text[start..]), count.min(lines(&text)));
+            prop_assert_eq!(found, lines(&text[start..]));
         }
     }
 }
