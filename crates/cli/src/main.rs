@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Ok(line) => line.run(),
         Err(error) => usage::answer(&error, &arguments),
     };
+    if let Some(reason) = stockade_engine::untold() {
+        say::warning(&reason);
+    }
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

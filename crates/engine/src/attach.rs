@@ -1,5 +1,7 @@
 //! `attach`: the caller's streams at a container that runs already.
 
+use stockade_monitor::events::ContainerAction;
+
 use crate::container::ContainerError;
 use crate::lifecycle::State;
 use crate::session::{Attachment, Connected, Session};
@@ -40,5 +42,6 @@ pub fn attach(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Resu
     }
     let connected = Connected::new(&engine.folder(id)?, &attachment, view.record.config.tty);
     let connected = connected.map_err(|source| AttachError::Connect { id: id.clone(), source })?;
+    engine.happened_to(&view.record, &ContainerAction::Attach);
     Ok(Session::new(engine, id, connected, attachment))
 }

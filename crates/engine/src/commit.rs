@@ -13,12 +13,14 @@ use stockade_images::{ContentError, Digest, ImageConfig, Images, Name, Platform,
 use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::exec::exit_now;
 use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_monitor::events::{ContainerAction, ImageAction};
 use stockade_storage::changes::{ChangesError, made_for_mounts};
 use stockade_storage::pack::{self, Form, Owners, PackError, RootEntry, Tree};
 
 use crate::container::{ContainerError, Locked, View};
 use crate::diff::{DiffError, Opened};
 use crate::files::{self, FileError};
+use crate::happened::about;
 use crate::record::now;
 use crate::runtime::RuntimeError;
 use crate::{ContainerId, Engine};
@@ -148,6 +150,11 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
         author: &commit.author,
     };
     let image = images.make(&making, commit.name.as_ref())?;
+    let name = commit.name.as_ref().map(Name::familiar).unwrap_or_default();
+    engine.happened(
+        about(&view.record, &ContainerAction::Commit).with("imageID", image.id.to_string()).with("imageRef", &name),
+    );
+    engine.happened_to_image(ImageAction::Create, &image.id.to_string(), &name);
     resumed.map(|()| image.id)
 }
 

@@ -16,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use stockade_images::make::decompressed;
 use stockade_kernel::chain::chain;
 use stockade_kernel::procfs::Procfs;
+use stockade_monitor::events::ContainerAction;
 use stockade_storage::pack::{
     self, ExtractError, Extracted, Form, Keep, Naming, Owners, Ownership, PackError, Place, RootEntry, Tree,
 };
@@ -211,7 +212,9 @@ fn sending<T>(
     };
     let child = inside::begin(engine, &folder, &view, Seen::WithMounts, Rights::Read, send)?;
     drop(writer);
-    receive(child, File::from(reader))
+    let received = receive(child, File::from(reader))?;
+    engine.happened_to(&view.record, &ContainerAction::Copy);
+    Ok(received)
 }
 
 /// Copies `from`, a path of the host, into the container.
@@ -286,6 +289,7 @@ fn receiving(
         (Err(PackError::Write(error)), received) if error.kind() == io::ErrorKind::BrokenPipe => received?,
         (Err(error), _) => return Err(error.into()),
     };
+    engine.happened_to(&view.record, &ContainerAction::Copy);
     Ok(Outcome { bytes, devices_left_out })
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Gid, Mode};
 use stockade_images::{ContentError, Image, Images, LoadError};
+use stockade_monitor::events::ContainerAction;
 use stockade_policy::FillError;
 use stockade_policy::namespaces::{NetworkMode, UtsMode};
 use stockade_storage::container_root::FolderError;
@@ -356,6 +357,7 @@ impl<'a> Making<'a> {
             self.engine.drop_name(&record.name, &self.id)?;
         }
         finished?;
+        self.engine.happened_to(&record, &ContainerAction::Create);
         Ok(Created { id: self.id.clone(), name: record.name, notices: record.confinement.notices })
     }
 

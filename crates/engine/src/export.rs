@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use stockade_kernel::chain::chain;
+use stockade_monitor::events::ContainerAction;
 use stockade_storage::pack::{self, Form, RootEntry, Tree};
 
 use crate::container::ContainerError;
@@ -55,6 +56,10 @@ pub fn export(engine: &Engine, id: &ContainerId, out: &mut impl Write) -> Result
     match copied {
         // Closing the stream has ended the child.
         Err(error) => Err(ExportError::Write(error)),
-        Ok(()) => Ok(child.finish::<()>()?),
+        Ok(()) => {
+            child.finish::<()>()?;
+            engine.happened_to(&view.record, &ContainerAction::Export);
+            Ok(())
+        }
     }
 }

@@ -24,8 +24,13 @@ pub(crate) fn command(engine: &Engine, id: &ContainerId) -> Vec<String> {
 /// See [`RemoveError`].
 pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
     match engine.view(id) {
-        Ok(view) if view.removes_itself() => {}
-        Ok(_) | Err(ContainerError::Missing(_)) => return Ok(()),
+        Ok(view) => {
+            engine.volumes_unmounted(&view.record);
+            if !view.removes_itself() {
+                return Ok(());
+            }
+        }
+        Err(ContainerError::Missing(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
     match crate::remove(engine, id, Force::Refuse, OwnVolumes::Keep) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stockade_images::{ContentError, Digest, Facts, FindImageError, Images, Name, NameError, StoredImage};
+use stockade_monitor::events::ImageAction;
 
 use crate::Engine;
 use crate::ps::{ListError, Which, list};
@@ -168,5 +169,10 @@ pub fn tag_image(engine: &Engine, source: &str, target: &str) -> Result<(), TagE
     let images = images(engine).map_err(ImageLookup::from)?;
     let _share = images.share().map_err(ImageLookup::from)?;
     let stored = images.find(source).map_err(ImageLookup::from)?;
-    images.tag(&stored, &name.tag_or_latest()).map_err(|source| TagError::Content { image: stored.id, source })
+    let name = name.tag_or_latest();
+    match images.tag(&stored, &name) {
+        Ok(()) => engine.happened_to_image(ImageAction::Tag, &stored.id.to_string(), &name.familiar()),
+        Err(source) => return Err(TagError::Content { image: stored.id, source }),
+    }
+    Ok(())
 }

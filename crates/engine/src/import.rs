@@ -5,6 +5,7 @@ use std::io::Read;
 use stockade_images::change::Change;
 use stockade_images::import::{Import as Order, ImportError as NotImported, import as store};
 use stockade_images::{ContentError, Digest, Images, Name, Platform};
+use stockade_monitor::events::ImageAction;
 use stockade_storage::Layers;
 use stockade_storage::layers::OpenError;
 
@@ -53,5 +54,8 @@ pub fn import(engine: &Engine, archive: impl Read, order: &Import) -> Result<Dig
         platform: order.platform.clone(),
         created: now(),
     };
-    Ok(store(&images, &layers, archive, &order)?.id)
+    let id = store(&images, &layers, archive, &order)?.id;
+    let name = order.name.map(|name| name.familiar()).unwrap_or_default();
+    engine.happened_to_image(ImageAction::Import, &id.to_string(), &name);
+    Ok(id)
 }

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use stockade_monitor::events::ContainerAction;
 
 use crate::container::ContainerError;
+use crate::happened::about;
 use crate::lifecycle::State;
 use crate::runtime::RuntimeError;
 use crate::wait::wait_until;
@@ -68,7 +70,8 @@ pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), Kil
 
 /// Sends it and does not wait.
 pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
-    let state = engine.view(id)?.life.state;
+    let view = engine.view(id)?;
+    let state = view.life.state;
     let not_running = |state| KillError::NotRunning { id: id.clone(), state };
     if state != State::Running {
         return Err(not_running(state));
@@ -78,5 +81,7 @@ pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<
         State::Running => Err(KillError::Runtime { id: id.clone(), source }),
         // It has ended meanwhile.
         state => Err(not_running(state)),
-    })
+    })?;
+    engine.happened(about(&view.record, &ContainerAction::Kill).with("signal", signal.as_raw().to_string()));
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use stockade_images::{Name, Platform, TakeError};
+use stockade_monitor::events::ImageAction;
 use stockade_storage::Layers;
 use stockade_storage::layers::OpenError;
 
@@ -56,6 +57,10 @@ pub fn load(engine: &Engine, source: File, platform: Option<&Platform>) -> Resul
     };
     match taken {
         Ok(taken) => {
+            for (image, names) in &taken {
+                let name = names.first().map(Name::familiar).unwrap_or_default();
+                engine.happened_to_image(ImageAction::Load, &image.id.to_string(), &name);
+            }
             let all = taken.iter().flat_map(|(image, names)| match names.as_slice() {
                 [] => vec![Loaded::Unnamed(image.id.to_string())],
                 names => names.iter().map(Name::familiar).map(Loaded::Named).collect(),

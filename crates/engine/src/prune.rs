@@ -1,5 +1,8 @@
 //! `prune`: removes what nobody needs.
 
+use std::collections::BTreeMap;
+
+use stockade_monitor::events::{ContainerAction, Event, ImageAction};
 use stockade_storage::usage;
 
 use crate::files::FileError;
@@ -91,6 +94,7 @@ pub fn prune_images(
     // What was removed while somebody used the store, or by removing a container, goes now.
     collect(engine, &images(engine).map_err(ImageLookup::from)?)?;
     let bytes = before.saturating_sub(image_bytes(engine)?);
+    engine.happened(Event::image(ImageAction::Prune, "", BTreeMap::new()).with("reclaimed", bytes.to_string()));
     Ok(Pruned { gone, bytes })
 }
 
@@ -125,6 +129,8 @@ pub fn prune_containers(engine: &Engine, take: impl Fn(&Summary) -> bool) -> Res
             Err(error) => return Err(error.into()),
         }
     }
+    let event = Event::container(&ContainerAction::Prune, "", BTreeMap::new());
+    engine.happened(event.with("reclaimed", pruned.bytes.to_string()));
     Ok(pruned)
 }
 

@@ -3,6 +3,7 @@
 use stockade_images::pull::{Progress, Pull, PullError, Pulled, Remote};
 use stockade_images::registry::Registries;
 use stockade_images::{ContentError, Images, LoadError, Name, Platform, Reference};
+use stockade_monitor::events::ImageAction;
 use stockade_storage::Layers;
 
 use crate::Engine;
@@ -43,7 +44,9 @@ pub fn pull(
     let source = &Remote::new(registries, name);
     let pull = Pull { images: &images, layers: &layers, source, platform, progress };
     let failed = |source| PullImageError::Pull { name: name.familiar(), source: Box::new(source) };
-    pull.pull_from_registry(name).map_err(failed)
+    let pulled = pull.pull_from_registry(name).map_err(failed)?;
+    engine.happened_to_image(ImageAction::Pull, &name.familiar(), &name.repository().familiar());
+    Ok(pulled)
 }
 
 /// Whether a container of `reference` would have to be pulled first: it names an image of a registry that the store does not

@@ -2,6 +2,7 @@
 
 use stockade_images::registry::{Access, Registries, Repository};
 use stockade_images::{Descriptor, FindImageError, Name, Platform, PushError, PushProgress};
+use stockade_monitor::events::ImageAction;
 
 use crate::Engine;
 use crate::image::{ImageLookup, images};
@@ -61,7 +62,9 @@ pub fn push(
     }
     let repository = Repository::open(registries, name, Access::Push);
     let failed = |source| PushImageError::Push { name: name.familiar(), source: Box::new(source) };
-    images.push(&image, name, &repository, progress).map_err(failed)
+    let pushed = images.push(&image, name, &repository, progress).map_err(failed)?;
+    engine.happened_to_image(ImageAction::Push, &name.familiar(), &name.repository().familiar());
+    Ok(pushed)
 }
 
 /// All names with tags that images have in the repository of `name`, in their order.

@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::Signal;
+use stockade_monitor::events::ContainerAction;
 use stockade_storage::ContainerRoot;
 
 use crate::container::{ContainerError, Locked, RECORD, WAITERS};
@@ -150,6 +151,7 @@ impl Engine {
         moved.map_err(FileError::at("move the folder to", &place))?;
         if let Some(record) = record {
             self.drop_name(&record.name, &id)?;
+            self.happened_to(record, &ContainerAction::Destroy);
         }
         self.remove_own_volumes(&place)?;
         remove_tree(&share, &self.unfinished(), id.as_str())?;

@@ -3,6 +3,7 @@
 mod plan;
 
 use stockade_images::{ContentError, Images, Name, StoredImage};
+use stockade_monitor::events::ImageAction;
 
 use crate::Engine;
 use crate::garbage::{GarbageError, collect};
@@ -130,11 +131,18 @@ pub fn remove_image(engine: &Engine, text: &str, force: ForceImage) -> Result<Ve
         let name = name(&found.stored, text);
         let familiar = name.as_ref().map(Name::familiar);
         let plan = plan::plan(&known, familiar.as_deref().map_or(Named::Id, Named::Name), force)?;
-        carry_out(&images, &found.stored, &plan)
-            .map_err(|source| RemoveImageError::Content { image: short(&found.summary.id).to_owned(), source })?
+        let gone = carry_out(&images, &found.stored, &plan)
+            .map_err(|source| RemoveImageError::Content { image: short(&found.summary.id).to_owned(), source })?;
+        (found.summary.id, gone)
     };
+    for one in &gone.1 {
+        match one {
+            Gone::Untagged(name) => engine.happened_to_image(ImageAction::Untag, &gone.0, name),
+            Gone::Deleted(id) => engine.happened_to_image(ImageAction::Delete, id, id),
+        }
+    }
     collect(engine, &images)?;
-    Ok(gone)
+    Ok(gone.1)
 }
 
 /// Does what was planned, and tells it.

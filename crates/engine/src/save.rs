@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use stockade_images::{Images, Name, Platform, StoredImage};
+use stockade_monitor::events::ImageAction;
 
 use crate::Engine;
 use crate::image::{ImageLookup, images};
@@ -57,7 +58,12 @@ pub fn save(engine: &Engine, texts: &[String], platform: Option<&Platform>, out:
             }
         }
     }
-    Ok(images.save(&chosen, out)?)
+    images.save(&chosen, out)?;
+    for (image, names) in &chosen {
+        let name = names.first().map(Name::familiar).unwrap_or_default();
+        engine.happened_to_image(ImageAction::Save, &image.id.to_string(), &name);
+    }
+    Ok(())
 }
 
 /// The images that `text` means, each with the names that it means of it.

@@ -17,6 +17,7 @@ use stockade_kernel::exec::{Strings, execute_with, exit_now};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::reset_for_exec;
 use stockade_monitor::control::{Command, LONGEST, Report};
+use stockade_monitor::events::ContainerAction;
 use stockade_monitor::order::{Order, Stdin};
 use stockade_storage::ContainerRoot;
 
@@ -156,8 +157,14 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let child = Child { engine, folder: &folder, record: &view.record, given: [&listener, &theirs, &lock] };
     let Some(monitor) = confine::fork().map_err(doing("make a process"))? else { child.become_monitor() };
     drop((theirs, lock, listener));
+    if attachment.is_some() {
+        engine.happened_to(&view.record, &ContainerAction::Attach);
+    }
     match converse(&folder, &ours, view.record.config.tty, attachment) {
-        Ok(connected) => Ok(connected),
+        Ok(connected) => {
+            engine.volumes_mounted(&view.record);
+            Ok(connected)
+        }
         Err(error) => {
             drop(ours);
             match after_failure(engine, &folder, &view.record, &monitor, &error) {
@@ -224,6 +231,7 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, Log
         },
         log: Logging::of(&record.host_config.log_config)?.order(record, folder.0.path.join(LOG))?,
         on_exit: finish::command(engine, &record.id),
+        events: Some(engine.event_source(record)),
     })
 }
 

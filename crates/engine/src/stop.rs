@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use stockade_monitor::events::ContainerAction;
 
 use crate::container::ContainerError;
 use crate::kill::{KillError, UnknownSignal, parse_signal, send};
@@ -69,13 +70,14 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
         Timeout::After(patience) => Instant::now().checked_add(patience),
         Timeout::Never => None,
     };
-    if ended(engine, id, deadline)? || !sent(send(engine, id, Signal::KILL))? {
-        return Ok(());
+    let ended = ended(engine, id, deadline)?
+        || !sent(send(engine, id, Signal::KILL))?
+        || ended(engine, id, Some(Instant::now() + PATIENCE))?;
+    if !ended {
+        return Err(StopError::DoesNotEnd(id.clone()));
     }
-    match ended(engine, id, Some(Instant::now() + PATIENCE))? {
-        true => Ok(()),
-        false => Err(StopError::DoesNotEnd(id.clone())),
-    }
+    engine.happened_to(&view.record, &ContainerAction::Stop);
+    Ok(())
 }
 
 /// Whether there was somebody to signal.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stockade_monitor::events::{Event, VolumeAction};
 use stockade_storage::volumes::{Created, Volume, VolumeError, VolumeName, Volumes};
 
 use crate::container::{ContainerError, RECORD};
@@ -107,7 +108,10 @@ pub fn create(
     };
     (volume.labels, volume.options) = (labels, options);
     match engine.volumes()?.share()?.create(&volume)? {
-        Created::New => Ok(volume.name),
+        Created::New => {
+            engine.happened_to_volume(VolumeAction::Create, &volume.name);
+            Ok(volume.name)
+        }
         Created::Existing(existing) => Ok(existing.name),
     }
 }
@@ -208,7 +212,9 @@ pub fn remove(engine: &Engine, name: &VolumeName, missing: Missing) -> Result<()
     let doomed = alone.take_away(name)?;
     // What comes may take long, and is in nobody's way.
     drop(alone);
-    Ok(doomed.remove()?)
+    doomed.remove()?;
+    engine.happened_to_volume(VolumeAction::Destroy, name);
+    Ok(())
 }
 
 /// Removes all volumes that no container has and that `taken` says.
@@ -234,6 +240,11 @@ pub fn prune(engine: &Engine, taken: impl Fn(&VolumeSummary) -> bool) -> Result<
         pruned.reclaimed += one.usage()?;
         one.remove()?;
     }
+    for name in &pruned.names {
+        engine.happened_to_volume(VolumeAction::Destroy, name);
+    }
+    let event = Event::volume(VolumeAction::Prune, "", BTreeMap::new());
+    engine.happened(event.with("reclaimed", pruned.reclaimed.to_string()));
     Ok(pruned)
 }
 

@@ -5,10 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fd::{AsFd, OwnedFd};
 use stockade_images::Image;
+use stockade_monitor::events::VolumeAction;
 use stockade_spec::Mount;
-use stockade_storage::volumes::{
-    Backing, Created, Doomed, OptionError, Share, Volume, VolumeError, VolumeName, Volumes,
-};
+use stockade_storage::volumes::{Backing, Created, OptionError, Share, Volume, VolumeError, VolumeName, Volumes};
 
 use crate::binds::{bind, is_plain};
 use crate::container::ContainerError;
@@ -146,9 +145,10 @@ impl Planned {
     }
 
     /// Makes the volume unless it is there, and finds its content.
-    fn make(&mut self, volumes: &Volumes, share: &Share) -> Result<(), VolumeMountError> {
-        if let Created::Existing(existing) = share.create(&self.volume)? {
-            self.volume = existing;
+    fn make(&mut self, engine: &Engine, volumes: &Volumes, share: &Share) -> Result<(), VolumeMountError> {
+        match share.create(&self.volume)? {
+            Created::Existing(existing) => self.volume = existing,
+            Created::New => engine.happened_to_volume(VolumeAction::Create, &self.volume.name),
         }
         self.mountpoint = volumes.mountpoint(&self.volume.name);
         self.place.clone_from(&self.mountpoint);
@@ -192,7 +192,7 @@ impl VolumeMounts {
         }
         let share = volumes.share()?;
         for one in &mut planned {
-            one.make(&volumes, &share)?;
+            one.make(engine, &volumes, &share)?;
         }
         let mut wanted: BTreeMap<&VolumeName, Vec<&Path>> = BTreeMap::new();
         for one in planned.iter().filter(|one| one.copy == Copying::Content && one.subpath.is_none()) {
@@ -305,13 +305,17 @@ impl Engine {
         let mut doomed = Vec::new();
         for name in names.iter().filter(|name| !users.contains_key(*name)) {
             match alone.take_away(name) {
-                Ok(one) => doomed.push(one),
+                Ok(one) => doomed.push((name, one)),
                 Err(VolumeError::Missing(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         drop(alone);
-        Ok(doomed.into_iter().try_for_each(Doomed::remove)?)
+        for (name, one) in doomed {
+            one.remove()?;
+            self.happened_to_volume(VolumeAction::Destroy, name);
+        }
+        Ok(())
     }
 }
 

@@ -22,11 +22,13 @@ const ON_EXIT: Duration = Duration::from_secs(60);
 impl Monitor {
     /// The rest of the output is read: records the end and deletes what is left of the container.
     pub(crate) fn exited(&mut self) {
-        let Some(Ended { code, signal, finished }) = self.first.as_ref().and_then(|first| first.ended) else { return };
+        let Some(ended) = self.first.as_ref().and_then(|first| first.ended) else { return };
+        let Ended { code, signal, finished } = ended;
         let (started, finished) = (rfc3339(self.started), rfc3339(finished.max(self.started)));
         if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished }) {
             self.troubles.note(&self.folder, &refusal.message);
         }
+        self.died(ended);
         self.delete();
     }
 

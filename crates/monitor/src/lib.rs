@@ -26,6 +26,7 @@
 //! stopped nothing, `monitor.log`, one line each. `pid` and `console.sock` are there while the container is made.
 
 pub mod control;
+pub mod events;
 pub mod frame;
 pub mod order;
 pub mod state;

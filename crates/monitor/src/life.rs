@@ -15,6 +15,7 @@ use stockade_kernel::chain::chain;
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::Signals;
 use stockade_monitor::control::{Command, Report};
+use stockade_monitor::events::ContainerAction;
 use stockade_monitor::order::Order;
 use stockade_monitor::state::{Phase, State};
 
@@ -222,6 +223,7 @@ impl Monitor {
             // It runs: what is recorded of it is wrong until it ends, and that is all.
             self.troubles.note(&self.folder, &refusal.message);
         }
+        self.happened(&ContainerAction::Start, &[]);
         self.report(&Report::Started);
         self.control = None;
         self.stage = Stage::Running;

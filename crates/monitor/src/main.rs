@@ -12,6 +12,7 @@ mod console;
 mod end;
 mod errors;
 mod folder;
+mod happened;
 mod input;
 mod leave;
 mod life;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::Source;
+
 /// All that a monitor needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,9 @@ pub struct Order {
     /// the monitor's lock released; empty for none. It runs in `/` with `PATH` alone and without streams, in the monitor's mount
     /// namespace. Clients are told of the end when it has ended, or after a minute. Also executed for a container that failed.
     pub on_exit: Vec<String>,
+    /// Where it appends what happens to the container without a command, and what each such event says; `None` for nowhere.
+    #[serde(default)]
+    pub events: Option<Source>,
 }
 
 /// What becomes of standard input.

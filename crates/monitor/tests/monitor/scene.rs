@@ -40,6 +40,7 @@ impl Scene {
             stdin: Stdin::UntilFirstClientEnds,
             log: Log::JsonFile(JsonFile::unlimited("log.json".into())),
             on_exit: Vec::new(),
+            events: None,
         };
         Self { bundle, order, far: None }
     }
