@@ -20,9 +20,21 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     eprintln!("xtask: {shown}");
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+    let status = quiet_about_us(&mut Command::new(program)).args(arguments).stdin(Stdio::null()).status();
     let status = status.map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown} failed ({status})")) }
+}
+
+/// Keeps what cargo told this program about its own package from `command`: build scripts that look at such variables (`ring`'s)
+/// would run again each time that cargo is called from here after it was called from outside.
+pub(crate) fn quiet_about_us(command: &mut Command) -> &mut Command {
+    let ours = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|begin| name.starts_with(begin)))
+    };
+    std::env::vars_os().filter(|(name, _)| ours(name)).for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    command
 }
 
 /// `cargo metadata` of the workspace itself, without its dependencies.

@@ -86,6 +86,7 @@ pub(crate) fn run(seconds: &str, names: &[&str]) -> Result<(), String> {
 fn build(root: &Path) -> Result<std::path::PathBuf, String> {
     let triple = programs::TARGET;
     let mut command = Command::new("cargo");
+    crate::command::quiet_about_us(&mut command);
     // With a target the flags are for the fuzzers alone, and not for procedural macros.
     command.args(["build", "--release", "--target", triple]).current_dir(root).env("RUSTFLAGS", FLAGS);
     let status = command.status().map_err(|error| format!("cargo build: {error}"))?;

@@ -11,6 +11,7 @@ mod packages;
 mod stockade;
 mod tests;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -25,6 +26,12 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
   fuzz [SECONDS [NAME...]]
                  feed what reads strangers' bytes, each for so long
+  vm [--kernel 6.1|6.12] [--cgroup v1|hybrid|v2] [--lsm apparmor|none] -- COMMAND...
+                 run a command on a Debian kernel in a virtual machine; 6.1, v2 and apparmor unless said
+  vm --short [LANE...]
+                 run CI's suites there
+  vm --all [LANE...]
+                 run all of them on every kernel, cgroup layout and security module; writes docs/kernels.md
   images         make the test images that are missing
   stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know
@@ -48,6 +55,10 @@ fn main() -> ExitCode {
         ["images"] => images::make(),
         ["stockade", rest @ ..] => stockade::execute(rest),
         ["tidy"] => tidy::check(),
+        ["vm", rest @ ..] => match vm::main(rest) {
+            Ok(code) => return code,
+            Err(message) => Err(message),
+        },
         ["fmt"] => format(),
         ["clippy"] => clippy(),
         _ => Err(USAGE.to_owned()),

@@ -7,14 +7,14 @@ use std::process::{Command, ExitCode, Stdio};
 
 use stockade_testkit::{offers, programs};
 
-use crate::command::{cargo, folder, metadata};
+use crate::command::{cargo, folder, metadata, quiet_about_us};
 
 /// What `cargo test` counted.
-#[derive(Default)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 /// Builds the programs as they ship; the black-box suites judge these.
@@ -56,9 +56,7 @@ fn counted(filter: Option<&str>) -> Result<Tally, String> {
     for line in &skipped {
         println!("skipped: {}", line.replace('\t', ": "));
     }
-    let count = skipped.len() as u64;
-    tally.passed = tally.passed.saturating_sub(count);
-    tally.skipped += count;
+    tally.count_skips(skipped.len() as u64);
     if !success {
         tally.failed = tally.failed.max(1);
     }
@@ -69,6 +67,7 @@ fn counted(filter: Option<&str>) -> Result<Tally, String> {
 fn cargo_test(filter: Option<&str>, target: &Path, skips: &Path) -> Result<(Tally, bool), String> {
     let say = |error: std::io::Error| format!("cargo test: {error}");
     let mut command = Command::new("env");
+    quiet_about_us(&mut command);
     // A shell's background has the interrupt ignored, which tests that send one would inherit.
     command.args(["--default-signal=HUP,INT,QUIT", "cargo"]);
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).stdout(Stdio::piped());
@@ -107,8 +106,14 @@ fn read_skips(path: &Path) -> Result<BTreeSet<String>, String> {
 }
 
 impl Tally {
+    /// Takes away tests that count themselves as passed and have recorded that they did nothing.
+    pub(crate) fn count_skips(&mut self, count: u64) {
+        self.passed = self.passed.saturating_sub(count);
+        self.skipped += count;
+    }
+
     /// Adds a line like `test result: ok. 9 passed; 0 failed; 1 ignored; ...`.
-    fn take(&mut self, line: &str) {
+    pub(crate) fn take(&mut self, line: &str) {
         let Some(counts) = line.strip_prefix("test result:") else { return };
         for part in counts.split([';', '.']) {
             let mut words = part.split_whitespace();
