@@ -16,6 +16,7 @@ const PACKAGES: &[&str] = &[
     "debootstrap",
     "docker-registry",
     "docker.io",
+    "fuse-overlayfs",
     "iproute2",
     "jq",
     "libcap2-bin",

@@ -44,8 +44,11 @@ pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf], mappings: Map
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave).map_err(io::Error::from).map_err(RootError::Detach)?;
     let mappings = if mappings.change_nothing() { Mappings { uids: &[], gids: &[] } } else { mappings };
-    match idmap::user_namespace(mappings).map_err(RootError::Map)? {
-        None => Ok(root.mount(lowers)?),
-        Some(namespace) => Ok(root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?),
-    }
+    let mounted = match idmap::user_namespace(mappings).map_err(RootError::Map)? {
+        None => root.mount(lowers)?,
+        Some(namespace) => root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?,
+    };
+    // The engine is the host's root, for whom nobody but the kernel mounts.
+    drop(mounted);
+    Ok(())
 }

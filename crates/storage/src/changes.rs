@@ -14,6 +14,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
+use crate::Privilege;
 use crate::pack::{Owners, marked_opaque, names};
 
 /// The most entries of one directory, and the most changes.
@@ -81,7 +82,7 @@ pub enum ChangesError {
 /// # Errors
 /// See [`ChangesError`].
 pub fn changes(stack: &Stack<'_>) -> Result<BTreeMap<PathBuf, Kind>, ChangesError> {
-    let mut found = Comparison { stack, changes: BTreeMap::new() };
+    let mut found = Comparison::new(stack)?;
     let upper = resolve::open_no_links(stack.upper, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let upper = upper.map_err(looking(Path::new("/"), UPPER))?;
     let all: Vec<usize> = (0..stack.lowers.len()).collect();
@@ -94,7 +95,7 @@ pub fn changes(stack: &Stack<'_>) -> Result<BTreeMap<PathBuf, Kind>, ChangesErro
 /// # Errors
 /// See [`ChangesError`].
 pub fn made_for_mounts(stack: &Stack<'_>) -> Result<BTreeSet<PathBuf>, ChangesError> {
-    let comparison = Comparison { stack, changes: BTreeMap::new() };
+    let comparison = Comparison::new(stack)?;
     let all: Vec<usize> = (0..stack.lowers.len()).collect();
     let mut made = BTreeSet::new();
     for path in stack.mount_points {
@@ -131,6 +132,8 @@ enum Found {
 
 struct Comparison<'a> {
     stack: &'a Stack<'a>,
+    /// With which the overlay was made.
+    privilege: Privilege,
     changes: BTreeMap<PathBuf, Kind>,
 }
 
@@ -139,7 +142,12 @@ fn looking<E: Into<io::Error>>(path: &Path, layer: &'static str) -> impl Fn(E) -
     move |error| ChangesError::Look { path: Path::new("/").join(path), layer, source: error.into() }
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    fn new(stack: &'a Stack<'a>) -> Result<Self, ChangesError> {
+        let privilege = Privilege::here().map_err(looking(Path::new("/"), UPPER))?;
+        Ok(Self { stack, privilege, changes: BTreeMap::new() })
+    }
+
     /// Compares what is in the directory `place`; whether anything in it changed, and whether something was made in it to be
     /// mounted on.
     fn directory(
@@ -215,7 +223,7 @@ impl Comparison<'_> {
             self.directory(&opened, path, &[], Below::Shows, depth + 1)?;
             return Ok(true);
         };
-        let opaque = marked_opaque(opened.as_fd()).map_err(looking(path, UPPER))?;
+        let opaque = marked_opaque(opened.as_fd(), self.privilege).map_err(looking(path, UPPER))?;
         let below = if opaque { Below::Hidden } else { below };
         let (changed, mounted) = self.directory(&opened, path, &layers, below, depth + 1)?;
         let changed = changed || self.differs(&stat, &was, mounted);
@@ -260,7 +268,8 @@ impl Comparison<'_> {
             }
             directory.get_or_insert((stat, Vec::new())).1.push(*index);
             let opened = resolve::open_no_links(&node, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
-            if marked_opaque(opened.map_err(looking(path, LOWER))?.as_fd()).map_err(looking(path, LOWER))? {
+            let opened = opened.map_err(looking(path, LOWER))?;
+            if marked_opaque(opened.as_fd(), self.privilege).map_err(looking(path, LOWER))? {
                 break;
             }
         }

@@ -14,7 +14,7 @@ use sha2::Digest as _;
 
 use crate::tar::{Archive, Stream, TarError};
 use crate::unpack::{Umask, UnpackError, limits, unpack as unpack_archive};
-use crate::{Compression, Digest};
+use crate::{Compression, Digest, Privilege};
 
 /// The most bytes of an answer: the names of opaque directories are the largest part.
 pub(crate) const LARGEST_ANSWER: u64 = 8 << 20;
@@ -43,6 +43,8 @@ pub struct Unpacked {
     pub(crate) digest: String,
     /// The directories that hide what is below them, by the bytes of their names from the root of the layer.
     opaque: Vec<Vec<u8>>,
+    /// How many devices were left out.
+    pub(crate) devices: u64,
 }
 
 impl Unpacked {
@@ -84,15 +86,20 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// Unpacks the archive with this compression in `blob` into the empty folder `root`, and reads `blob` to its end. The caller's
-/// file mode creation mask is 0.
+/// Unpacks the archive with this compression in `blob` into the empty folder `root` as `privilege` allows, and reads `blob` to its
+/// end. The caller's file mode creation mask is 0.
 ///
 /// # Errors
 /// See [`UnpackError`]; what was unpacked so far stays in the folder, for the caller to remove.
-pub fn unpack(compression: Compression, blob: impl Read, root: BorrowedFd<'_>) -> Result<Unpacked, UnpackError> {
+pub fn unpack(
+    compression: Compression,
+    blob: impl Read,
+    root: BorrowedFd<'_>,
+    privilege: Privilege,
+) -> Result<Unpacked, UnpackError> {
     let hashing = Hashing { from: compression.read(blob), hasher: sha2::Sha256::new(), count: 0 };
     let mut archive = Archive::new(Stream(BufReader::with_capacity(CHUNK, hashing)));
-    let opaque = unpack_archive(&mut archive, root, Umask::Zero)?;
+    let told = unpack_archive(&mut archive, root, Umask::Zero, privilege)?;
     let Stream(mut rest) = archive.into_source();
     let position = rest.get_ref().count;
     let most = limits::LARGEST_LAYER.saturating_sub(position).saturating_add(1);
@@ -102,7 +109,7 @@ pub fn unpack(compression: Compression, blob: impl Read, root: BorrowedFd<'_>) -
     }
     let digest = Digest::finish(rest.into_inner().hasher).to_string();
     let bytes = |path: PathBuf| path.into_os_string().into_encoded_bytes();
-    Ok(Unpacked { digest, opaque: opaque.into_iter().map(bytes).collect() })
+    Ok(Unpacked { digest, opaque: told.opaque.into_iter().map(bytes).collect(), devices: told.devices })
 }
 
 /// A reader that takes the digest of what passes.
@@ -127,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_answer_with_anything_odd_is_none() {
-        let unpacked = Unpacked { digest: Digest::of(b"").to_string(), opaque: vec![b"a/\xff".to_vec()] };
+        let unpacked = Unpacked { digest: Digest::of(b"").to_string(), opaque: vec![b"a/\xff".to_vec()], devices: 0 };
         let honest = Answer::Unpacked(unpacked).to_bytes();
         let Some(Answer::Unpacked(back)) = Answer::parse(&honest) else { panic!("no answer") };
         assert_eq!(back.digest(), Some(Digest::of(b"")));

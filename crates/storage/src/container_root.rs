@@ -9,10 +9,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
+mod fuse;
+
+use crate::Privilege;
 use crate::mapped;
 use crate::overlay::{self, Failure, Overlay};
 
@@ -73,6 +76,23 @@ pub enum MountError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel does not let this user mount overlays, and nothing else that could is installed.
+    #[error(
+        "this kernel lets only the host's root mount overlays here ({source}); use Linux 5.11 or later (6.6 for a data directory on \
+         tmpfs) and a data directory with user extended attributes, or install fuse-overlayfs"
+    )]
+    Unprivileged {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// fuse-overlayfs, which mounts what the kernel does not.
+    #[error("mount the container's root by {}: {how}", program.display())]
+    Fuse {
+        /// The program.
+        program: PathBuf,
+        /// What it came to.
+        how: String,
+    },
     /// The file system of the layers cannot show other owners, or the user namespace is the initial one.
     #[error(
         "the file system of the layers below {path} cannot map owners for a user namespace of the container's own; put the \
@@ -132,7 +152,7 @@ impl ContainerRoot {
     ///
     /// # Errors
     /// See [`MountError`]; nothing is left mounted.
-    pub fn mount(&self, lowers: &[PathBuf]) -> Result<(), MountError> {
+    pub fn mount(&self, lowers: &[PathBuf]) -> Result<MountedBy, MountError> {
         self.mount_as(lowers, Ids::Host)
     }
 
@@ -140,18 +160,33 @@ impl ContainerRoot {
     /// namespace of the caller. The first time the upper folder is made, with the mode and owner of the topmost layer's
     /// root, because those are what the container sees as the mode and owner of `/`.
     ///
+    /// In a user namespace where the kernel does not mount it, it is mounted by `fuse-overlayfs`, if that is there: a process that dies
+    /// with the calling one.
+    ///
     /// # Errors
     /// See [`MountError`]; nothing is left mounted.
-    pub fn mount_as(&self, lowers: &[PathBuf], ids: Ids<'_>) -> Result<(), MountError> {
+    pub fn mount_as(&self, lowers: &[PathBuf], ids: Ids<'_>) -> Result<MountedBy, MountError> {
+        let privilege = Privilege::here().map_err(|source| MountError::Open { path: self.upper.clone(), source })?;
+        let made = self.mount_by_kernel(lowers, ids, privilege);
+        match (made, ids) {
+            (Err(error), Ids::Host) if privilege != Privilege::Host => match refusal(error) {
+                Ok(source) => fuse::mount(self, lowers, source),
+                Err(error) => Err(error),
+            },
+            (made, _) => made.map(|()| MountedBy::Kernel),
+        }
+    }
+
+    fn mount_by_kernel(&self, lowers: &[PathBuf], ids: Ids<'_>, privilege: Privilege) -> Result<(), MountError> {
         let layers = lowers.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let [work, target] = [open(&self.work)?, open(&self.merged)?];
         let explained = |failure: Failure| self.explained(&failure);
         match ids {
-            Ids::Host => self.attach(&layers, &work, &target),
+            Ids::Host => self.attach(&layers, &work, &target, privilege),
             Ids::Mapped(namespace) => {
                 let shown = layers.iter().map(|layer| mapped::shown(layer, namespace).map_err(explained));
                 let lowers = shown.collect::<Result<Vec<_>, _>>()?;
-                let make = || self.attach(&lowers, &work, &target);
+                let make = || self.attach(&lowers, &work, &target, privilege);
                 match make() {
                     // `work` is where nobody looks in this mount namespace; overlayfs was given the folder below.
                     Err(MountError::Mount { source, .. } | MountError::Upper { source, .. }) if is_invalid(&source) => {
@@ -163,11 +198,21 @@ impl ContainerRoot {
         }
     }
 
-    fn attach(&self, lowers: &[OwnedFd], work: &OwnedFd, target: &OwnedFd) -> Result<(), MountError> {
+    fn attach(
+        &self,
+        lowers: &[OwnedFd],
+        work: &OwnedFd,
+        target: &OwnedFd,
+        privilege: Privilege,
+    ) -> Result<(), MountError> {
         let top = lowers.first().ok_or(MountError::NoLayers)?;
         self.make_upper(top).map_err(|source| MountError::Open { path: self.upper.clone(), source })?;
         let upper = open(&self.upper)?;
-        let overlay = Overlay { lowers, upper: &upper, work, target };
+        if privilege != Privilege::Host {
+            // Without them overlayfs would go on, and fail when a directory is replaced.
+            takes_marks(work).map_err(|source| MountError::Upper { path: self.upper.clone(), source })?;
+        }
+        let overlay = Overlay { lowers, upper: &upper, work, target, privilege };
         overlay::attach(&overlay).map_err(|failure| self.explained(&failure))
     }
 
@@ -216,6 +261,31 @@ impl ContainerRoot {
             }
         }
         outcome
+    }
+}
+
+/// Who mounted a root file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountedBy {
+    /// overlayfs.
+    Kernel,
+    /// This program, which runs for as long as the caller does: slower, and more that is trusted with what the container writes.
+    Fuse(PathBuf),
+}
+
+/// Whether the file system of `folder` keeps overlayfs's marks of user namespaces.
+fn takes_marks(folder: &OwnedFd) -> io::Result<()> {
+    const PROBE: &str = "user.overlay.probe";
+    rustix::fs::fsetxattr(folder, PROBE, b"y", XattrFlags::empty())?;
+    Ok(rustix::fs::fremovexattr(folder, PROBE)?)
+}
+
+/// What the kernel said where it does not mount overlays for this user, or not on this file system; any other error comes back.
+fn refusal(error: MountError) -> Result<io::Error, MountError> {
+    match error {
+        MountError::Upper { source, .. } => Ok(source),
+        MountError::Mount { source, step: "fsopen" | "options" | "create" | "mount", .. } => Ok(source),
+        other => Err(other),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use crate::Privilege;
 use crate::tar::{Archive, Kind, Stream};
 use crate::unpack::{Umask, fuzz_meaning, set_opaque, unpack as unpack_archive};
 
@@ -36,6 +37,8 @@ pub fn names(bytes: &[u8]) {
 /// Unpacks into the empty folder `root`; whether all of it could be.
 #[must_use]
 pub fn unpack(bytes: &[u8], root: BorrowedFd<'_>) -> bool {
-    let unpacked = unpack_archive(&mut Archive::new(Stream(bytes)), root, Umask::Unknown);
-    unpacked.is_ok_and(|opaque| set_opaque(root, opaque.iter().map(std::path::PathBuf::as_path)).is_ok())
+    let unpacked = unpack_archive(&mut Archive::new(Stream(bytes)), root, Umask::Unknown, Privilege::Host);
+    unpacked.is_ok_and(|told| {
+        set_opaque(root, told.opaque.iter().map(std::path::PathBuf::as_path), Privilege::Host).is_ok()
+    })
 }

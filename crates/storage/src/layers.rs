@@ -21,8 +21,9 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
+use crate::privilege;
 use crate::unpack::{UnpackError, is_opaque, set_opaque};
-use crate::{Compression, Digest};
+use crate::{Compression, Digest, Privilege};
 
 /// The layers below one data directory.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Layers {
     pending: OwnedFd,
     /// The program that unpacks.
     program: PathBuf,
+    /// How layers are kept here.
+    privilege: Privilege,
 }
 
 /// Why the folder of layers cannot be used.
@@ -49,6 +52,18 @@ pub enum OpenError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// The layers were unpacked with other privilege than this process has, and would say something else to it.
+    #[error(
+        "the layers in {path} are kept with the privilege `{kept}`, and this process has that of `{here}`: use another data directory"
+    )]
+    Privilege {
+        /// The folder.
+        path: PathBuf,
+        /// With which they are kept.
+        kept: &'static str,
+        /// Which this process has.
+        here: &'static str,
     },
     /// What a process that died left behind could not be removed.
     #[error("remove the half-unpacked layer {path}")]
@@ -148,11 +163,12 @@ impl Layers {
     /// If a folder cannot be made, opened or removed; what was made stays.
     pub fn open(data_dir: &Path, programs: &Path) -> Result<Self, OpenError> {
         let path = data_dir.join("layers");
+        let privilege = agreed(&path)?;
         let complete = open_folder(&path.join("sha256"))?;
         let unpacking = open_folder(&path.join("unpacking"))?;
         let boot = pending::boot_id()?;
         let pending = open_folder(&path.join("pending").join(&boot))?;
-        let layers = Self { path, complete, unpacking, pending, program: programs.join("stockade-unpack") };
+        let layers = Self { path, complete, unpacking, pending, program: programs.join("stockade-unpack"), privilege };
         layers.sweep().map_err(|source| OpenError::Sweep { path: layers.path.join("unpacking"), source })?;
         pending::sweep(&layers.path.join("pending"), &boot)?;
         Ok(layers)
@@ -174,7 +190,7 @@ impl Layers {
     pub fn hides_below(&self, diff_id: &Digest) -> io::Result<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let layer = resolve::open_no_links(&self.complete, diff_id.hex(), flags, Mode::empty())?;
-        is_opaque(layer.as_fd())
+        is_opaque(layer.as_fd(), self.privilege)
     }
 
     /// The folder of the layer with this diff id: [`Layers::unpack`] and [`Layers::commit`] of one.
@@ -255,12 +271,12 @@ impl Layers {
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(store("set the mode of the folder"))?;
         // Shared with the process that unpacks: the folder is not removed while that can still write.
         rustix::fs::flock(&root, FlockOperation::NonBlockingLockShared).map_err(store("lock the folder"))?;
-        let unpacked = child::unpack(&self.program, &root, compression, blob, diff_id)?;
+        let unpacked = child::unpack(&self.program, &root, (compression, self.privilege), blob, diff_id)?;
         let Some(found) = unpacked.digest() else { return Err(EnsureError::ended(diff_id, "no digest in its answer")) };
         if found != *diff_id {
             return Err(EnsureError::Digest { expected: *diff_id, found });
         }
-        set_opaque(root.as_fd(), unpacked.opaque()).map_err(|source| EnsureError::Store {
+        set_opaque(root.as_fd(), unpacked.opaque(), self.privilege).map_err(|source| EnsureError::Store {
             diff_id: *diff_id,
             step: "hide what is below the folders",
             source,
@@ -338,6 +354,20 @@ fn remove_new(place: &OwnedFd) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     resolve::remove_tree(place, NEW)
+}
+
+/// The privilege of this process, if it is that with which the layers at `path` are kept.
+fn agreed(path: &Path) -> Result<Privilege, OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let here = Privilege::here().map_err(failed)?;
+    if here != Privilege::Host {
+        drop(open_folder(path)?);
+    }
+    let kept = privilege::of_folder(path, here).map_err(failed)?;
+    if kept == here {
+        return Ok(here);
+    }
+    Err(OpenError::Privilege { path: path.to_owned(), kept: kept.name(), here: here.name() })
 }
 
 /// Opens a folder, making it and its parents private to root where they are missing.

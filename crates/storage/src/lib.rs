@@ -20,6 +20,7 @@ pub mod layers;
 mod mapped;
 mod overlay;
 pub mod pack;
+mod privilege;
 mod said;
 pub mod tar;
 #[cfg(test)]
@@ -28,9 +29,10 @@ mod unpack;
 mod usage;
 pub mod volumes;
 
-pub use container_root::{ContainerRoot, Ids, MountError};
+pub use container_root::{ContainerRoot, Ids, MountError, MountedBy};
 pub use decompress::Compression;
 pub use digest::{Digest, DigestError};
 pub use layers::{EnsureError, Layers};
+pub use privilege::Privilege;
 pub use unpack::UnpackError;
 pub use usage::usage;

@@ -1,5 +1,8 @@
 //! One overlay mount, by descriptors.
 //!
+//! What a parameter of the kernel's module would decide is said: directories are not renamed by marks that name another place
+//! (`redirect_dir`), nor files changed without their data (`metacopy`), and marks of that kind in a layer are not followed.
+//!
 //! Linux 6.7 takes the layers one by one (`lowerdir+`), so neither their number nor colons in their names matter, and
 //! Linux 6.13 takes them as descriptors. Before, they are given to `mount(2)` as one page of text, by the short names
 //! that procfs has for our descriptors.
@@ -11,8 +14,10 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd,
-    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
 };
+
+use crate::Privilege;
 
 /// The folders of an overlay, opened, topmost layer first.
 pub(crate) struct Overlay<'fd> {
@@ -21,6 +26,8 @@ pub(crate) struct Overlay<'fd> {
     pub(crate) work: &'fd OwnedFd,
     /// Where it is mounted, in the mount namespace of the caller.
     pub(crate) target: &'fd OwnedFd,
+    /// That of the caller.
+    pub(crate) privilege: Privilege,
 }
 
 /// The step that failed, and how.
@@ -37,6 +44,11 @@ impl Failure {
         self.error == Errno::INVAL && matches!(self.step, "upperdir" | "workdir" | "create" | "mount")
     }
 }
+
+/// The options against marks that lead elsewhere (`Documentation/filesystems/overlayfs.rst`).
+const NO_MARKS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
+/// The option of those who may not set `trusted` attributes.
+const USER_MARKS: &str = "userxattr";
 
 fn failed(step: &'static str) -> impl Fn(Errno) -> Failure {
     move |error| Failure { step, error }
@@ -55,6 +67,12 @@ pub(crate) fn attach(overlay: &Overlay<'_>) -> Result<(), Failure> {
             result => result.map_err(failed("lowerdir+"))?,
         }
     }
+    match overlay.privilege {
+        Privilege::Host => NO_MARKS.iter().try_for_each(|(key, value)| fsconfig_set_string(&context, *key, *value)),
+        // Neither can be had with that.
+        Privilege::UserNamespace | Privilege::SingleId => fsconfig_set_flag(&context, USER_MARKS),
+    }
+    .map_err(failed("options"))?;
     set(&context, "upperdir", overlay.upper).map_err(failed("upperdir"))?;
     set(&context, "workdir", overlay.work).map_err(failed("workdir"))?;
     fsconfig_create(&context).map_err(failed("create"))?;
@@ -79,8 +97,12 @@ fn name(folder: &OwnedFd) -> String {
 /// The way of kernels before 6.7: at most some two hundred layers, for which one page of text is enough.
 fn attach_by_names(overlay: &Overlay<'_>) -> Result<(), Failure> {
     let lowers: Vec<String> = overlay.lowers.iter().map(name).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), name(overlay.upper), name(overlay.work));
+    let marks = match overlay.privilege {
+        Privilege::Host => NO_MARKS.map(|(key, value)| format!("{key}={value}")).join(","),
+        Privilege::UserNamespace | Privilege::SingleId => USER_MARKS.to_owned(),
+    };
+    let [upper, work] = [overlay.upper, overlay.work].map(name);
+    let options = format!("{marks},lowerdir={},upperdir={upper},workdir={work}", lowers.join(":"));
     if options.len() >= 4096 {
         return Err(Failure { step: "options of more than one page", error: Errno::TOOBIG });
     }
@@ -111,7 +133,8 @@ mod tests {
         }
         let lowers = ["one", "two", "three"].map(|name| open(&path(name)));
         let [upper, work, target] = ["upper", "work", "target"].map(|name| open(&path(name)));
-        how(&Overlay { lowers: &lowers, upper: &upper, work: &work, target: &target }).unwrap();
+        let privilege = Privilege::Host;
+        how(&Overlay { lowers: &lowers, upper: &upper, work: &work, target: &target, privilege }).unwrap();
         std::fs::write(path("target/d"), "written").unwrap();
         assert_eq!(std::fs::read_to_string(path("upper/d")).unwrap(), "written");
         let read = |name| std::fs::read_to_string(path("target").join(name)).unwrap();

@@ -78,12 +78,15 @@ pub fn confine(folder: OwnedFd) -> Result<OwnedFd, ConfineError> {
     let procfs = Procfs::host().map_err(at("open /proc"))?;
     let status = procfs.open(Subject::Myself, "status", OFlags::RDONLY).map_err(at("open its own status"))?;
     let last = capabilities::support::last_cap(&procfs).map_err(at("ask for the last capability"))?;
+    let groups = groups(&procfs)?;
     drop(procfs);
     let filter = filter()?;
     let root = enter(folder)?;
     limit()?;
     rustix::process::umask(Mode::empty());
-    rustix::thread::set_thread_groups(&[]).map_err(at("leave all groups"))?;
+    if groups == Groups::Left {
+        rustix::thread::set_thread_groups(&[]).map_err(at("leave all groups"))?;
+    }
     give_up_capabilities(last)?;
     // A change of capabilities may have taken this away (`prctl(2)`); the caller asked for it before.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("die with the parent"))?;
@@ -92,8 +95,24 @@ pub fn confine(folder: OwnedFd) -> Result<OwnedFd, ConfineError> {
     }
     rustix::thread::set_no_new_privs(true).map_err(at("set no_new_privs"))?;
     stockade_seccomp::apply(&filter).map_err(at("load the filter of system calls"))?;
-    verify(&status)?;
+    verify(&status, groups)?;
     Ok(root)
+}
+
+/// What becomes of the supplementary groups.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Groups {
+    Left,
+    /// The user namespace was made by an ordinary user without a map of groups, who cannot leave his own (`user_namespaces(7)`): they
+    /// give access to nothing that is in reach.
+    Kept,
+}
+
+fn groups(procfs: &Procfs) -> Result<Groups, ConfineError> {
+    let failed = at("ask whether groups can be left");
+    let file = procfs.open(Subject::Myself, "setgroups", OFlags::RDONLY).map_err(&failed)?;
+    let text = read_all(file.as_fd()).map_err(failed)?;
+    Ok(if text.starts_with(b"deny") { Groups::Kept } else { Groups::Left })
 }
 
 /// Leaves all namespaces that can be left, and everything of the file system but `folder`.
@@ -184,7 +203,7 @@ fn filter() -> Result<Compiled, ConfineError> {
 }
 
 /// Reads back what the kernel says of this process in the file `status`.
-fn verify(status: &OwnedFd) -> Result<(), ConfineError> {
+fn verify(status: &OwnedFd, groups: Groups) -> Result<(), ConfineError> {
     let read = read_all(status.as_fd()).and_then(|text| Status::parse(&text));
     let found = read.map_err(at("read its own status"))?;
     let kept = KEPT.bits();
@@ -194,7 +213,7 @@ fn verify(status: &OwnedFd) -> Result<(), ConfineError> {
         (found.no_new_privs, "no_new_privs"),
         (found.seccomp == 2, "the filter of system calls"),
         (found.threads == 1, "it has more than one thread"),
-        (found.groups.is_empty(), "its groups"),
+        (found.groups.is_empty() || groups == Groups::Kept, "its groups"),
     ];
     walls.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, wall)| Err(ConfineError::NotInForce(wall)))
 }

@@ -1,4 +1,4 @@
-//! `stockade-unpack COMPRESSION FOLDER`: unpacks one layer from standard input into the folder with that descriptor, and says on
+//! `stockade-unpack COMPRESSION FOLDER PRIVILEGE`: unpacks one layer from standard input into the folder with that descriptor, and says on
 //! standard output how that went ([`Answer`]). `stockade_storage::Layers` starts it.
 //!
 //! What it reads is chosen by strangers, so before it reads any of that it gives up all that unpacking does not need ([`stockade_unpack::confine`]):
@@ -10,20 +10,21 @@ use std::process::ExitCode;
 use rustix::fd::{AsFd, OwnedFd};
 use stockade_kernel::chain::chain;
 use stockade_kernel::inherit;
-use stockade_storage::Compression;
 use stockade_storage::confined::{Answer, unpack};
+use stockade_storage::{Compression, Privilege};
 
 /// It was not started as [`stockade_storage::Layers`] starts it.
 const MISUSED: u8 = 125;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let given = (arguments.next(), arguments.next(), arguments.next());
-    let (Some(compression), Some(folder), None) = given else { return misused() };
-    let (Some(compression), Ok(number)) = (Compression::named(&compression), folder.parse()) else { return misused() };
+    let given = (arguments.next(), arguments.next(), arguments.next(), arguments.next());
+    let (Some(compression), Some(folder), Some(privilege), None) = given else { return misused() };
+    let named = (Compression::named(&compression), folder.parse(), Privilege::named(&privilege));
+    let (Some(compression), Ok(number), Some(privilege)) = named else { return misused() };
     let Ok(folder) = inherit::take(number) else { return misused() };
     let answer = match stockade_unpack::confine(folder) {
-        Ok(root) => answer(compression, &root),
+        Ok(root) => answer(compression, &root, privilege),
         Err(error) => Answer::Unconfined(chain(&error)),
     };
     // Nobody is left to be told if this fails; the missing answer is an error there.
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn answer(compression: Compression, root: &OwnedFd) -> Answer {
-    match unpack(compression, std::io::stdin().lock(), root.as_fd()) {
+fn answer(compression: Compression, root: &OwnedFd, privilege: Privilege) -> Answer {
+    match unpack(compression, std::io::stdin().lock(), root.as_fd(), privilege) {
         Ok(unpacked) => Answer::Unpacked(unpacked),
         Err(error) => Answer::Refused(error),
     }

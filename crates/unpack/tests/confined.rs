@@ -65,7 +65,10 @@ fn it_reads_nothing_unconfined() {
     let setpriv = stockade_testkit::programs::on_path("setpriv").unwrap();
     let output = run(&setpriv, place.path(), |folder| {
         let rights = ["--bounding-set=-sys_admin", "--inh-caps=-all"].map(str::to_owned);
-        rights.into_iter().chain([program.display().to_string(), "none".to_owned(), folder.to_owned()]).collect()
+        rights
+            .into_iter()
+            .chain([program.display().to_string(), "none".to_owned(), folder.to_owned(), "host".to_owned()])
+            .collect()
     });
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("{\"Unconfined\":"), "{said} {}", String::from_utf8_lossy(&output.stderr));

@@ -71,6 +71,11 @@ pub const NEEDS: &[Need] = &[
     program!("curl", &["--version"]),
     program!("docker", &["--version"]),
     program!("dockerd", &["--version"]),
+    Need {
+        name: "fuse_overlayfs",
+        advertised: || exists("/usr/bin/fuse-overlayfs") && exists("/dev/fuse"),
+        works: || succeeds("fuse-overlayfs", &["--version"]),
+    },
     program!("htpasswd", &[]),
     program!("ip", &["-V"]),
     program!("jq", &["--version"]),

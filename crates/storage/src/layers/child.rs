@@ -11,7 +11,7 @@ use stockade_kernel::spawn;
 
 use super::EnsureError;
 use crate::confined::{Answer, LARGEST_ANSWER, Unpacked};
-use crate::{Compression, Digest};
+use crate::{Compression, Digest, Privilege};
 
 /// How much of the blob is passed on at once, and how much waits in the pipe.
 const CHUNK: usize = 256 << 10;
@@ -24,13 +24,13 @@ const CHUNK: usize = 256 << 10;
 pub(super) fn unpack(
     program: &Path,
     root: &OwnedFd,
-    compression: Compression,
+    (compression, privilege): (Compression, Privilege),
     mut blob: impl Read,
     diff_id: &Digest,
 ) -> Result<Unpacked, EnsureError> {
     let failed =
         |step| move |source| EnsureError::Program { diff_id: *diff_id, program: program.to_owned(), step, source };
-    let (mut child, writer) = start(program, root, compression).map_err(failed("start"))?;
+    let (mut child, writer) = start(program, root, compression, privilege).map_err(failed("start"))?;
     let answer = child.0.stdout.take();
     // An error of the blob counts, whatever the program says of what it got.
     let fed = feed(&mut blob, writer, diff_id).inspect_err(|_| child.stop())?;
@@ -66,14 +66,19 @@ impl Drop for Running {
     }
 }
 
-fn start(program: &Path, root: &OwnedFd, compression: Compression) -> io::Result<(Running, PipeWriter)> {
+fn start(
+    program: &Path,
+    root: &OwnedFd,
+    compression: Compression,
+    privilege: Privilege,
+) -> io::Result<(Running, PipeWriter)> {
     let (reader, writer) = io::pipe()?;
     // The default does as well, where there is a bound on the pipes of all users.
     if let Err(_bound) = fcntl_setpipe_size(&writer, CHUNK) {}
     let mut command = Command::new(program);
     command.env_clear().arg(compression.name()).stdin(reader).stdout(Stdio::piped()).stderr(Stdio::null());
     let number = spawn::only_with(&mut command, rustix::io::fcntl_dupfd_cloexec(root, 3)?);
-    command.arg(number.to_string());
+    command.arg(number.to_string()).arg(privilege.name());
     spawn::unblock_signals(spawn::die_with_caller(&mut command));
     Ok((Running(command.spawn()?), writer))
 }

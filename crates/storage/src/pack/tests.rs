@@ -83,8 +83,10 @@ fn everything(root: &Path) {
 /// By what unpacks layers.
 fn unpacked_as_layer(bytes: &[u8], folder: std::os::fd::BorrowedFd<'_>) {
     let mut archive = Archive::new(Stream(Cursor::new(bytes)));
-    let opaque = crate::unpack::unpack(&mut archive, folder, crate::unpack::Umask::Unknown).unwrap();
-    crate::unpack::set_opaque(folder, opaque.iter().map(std::path::PathBuf::as_path)).unwrap();
+    let opaque = crate::unpack::unpack(&mut archive, folder, crate::unpack::Umask::Unknown, crate::Privilege::Host)
+        .unwrap()
+        .opaque;
+    crate::unpack::set_opaque(folder, opaque.iter().map(std::path::PathBuf::as_path), crate::Privilege::Host).unwrap();
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn marks_of_overlayfs_become_whiteouts_and_back() {
     assert_eq!(names, ["./", "opaque/", "opaque/.wh..wh..opq", ".wh.removed"]);
     let stat = rustix::fs::lstat(path("two/removed")).unwrap();
     assert!(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0);
-    assert!(crate::pack::marked_opaque(open_to_read(&path("two/opaque")).as_fd()).unwrap());
+    assert!(crate::pack::marked_opaque(open_to_read(&path("two/opaque")).as_fd(), crate::Privilege::Host).unwrap());
     // What would be read as something else, or is not there.
     write(path("one/.wh.x"), "").unwrap();
     assert!(matches!(packed(&path("one"), b".", Form::Layer), Err(PackError::Unfit { .. })));

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use stockade_kernel::procfs::Subject;
 
 use super::{Form, PackError, RootEntry, Tree, attributes, encode, shown};
+use crate::Privilege;
 use crate::tar::{Entry, Kind};
 
 /// The most entries: as many as are unpacked.
@@ -31,7 +32,9 @@ pub(super) fn walk(tree: &Tree<'_>, out: &mut impl Write) -> Result<(), PackErro
     let descriptors = tree.procfs.open(Subject::Myself, "fd", OFlags::PATH | OFlags::DIRECTORY);
     let descriptors = descriptors.map_err(|source| failed("open /proc for", source))?;
     let stat = rustix::fs::fstat(tree.root).map_err(|errno| failed("look at", errno.into()))?;
-    let mut walker = Walker { tree, out, descriptors, first: BTreeMap::new(), count: 0, buffer: vec![0; CHUNK] };
+    let privilege = Privilege::here().map_err(|source| failed("learn this process's privilege for", source))?;
+    let mut walker =
+        Walker { tree, out, descriptors, privilege, first: BTreeMap::new(), count: 0, buffer: vec![0; CHUNK] };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return walker.file(tree.root, &stat, tree.name.to_vec());
     }
@@ -52,6 +55,8 @@ struct Walker<'a, W> {
     first: BTreeMap<(u64, u64), Vec<u8>>,
     count: u64,
     buffer: Vec<u8>,
+    /// With which the overlay was made, if it is one.
+    privilege: Privilege,
 }
 
 /// For `map_err`: a failed step with what is called `path` in the archive.
@@ -132,10 +137,10 @@ impl<W: Write> Walker<'_, W> {
         self.write_header(&entry)?;
         if self.tree.form == Form::Layer {
             let mark = |name: &[u8]| attributes::value(directory, name).map_err(failed(prefix, "read the marks of"));
-            if mark(REDIRECT)?.is_some() {
+            if mark(self.privilege.redirect().as_bytes())?.is_some() {
                 return Err(PackError::Unfit { path: shown(prefix), reason: "was moved by overlayfs (redirect_dir)" });
             }
-            if marked_opaque(directory).map_err(failed(prefix, "read the marks of"))? {
+            if marked_opaque(directory, self.privilege).map_err(failed(prefix, "read the marks of"))? {
                 let mark = Entry { mode: 0, ..self.entry(stat, Kind::File, [prefix, b".wh..wh..opq"].concat()) };
                 self.write_header(&mark)?;
             }
@@ -208,7 +213,9 @@ impl<W: Write> Walker<'_, W> {
     }
 
     fn is_without_data(&self, file: &OwnedFd, path: &[u8]) -> Result<bool, PackError> {
-        Ok(attributes::value(file.as_fd(), METACOPY).map_err(failed(path, "read the marks of"))?.is_some())
+        Ok(attributes::value(file.as_fd(), self.privilege.metacopy().as_bytes())
+            .map_err(failed(path, "read the marks of"))?
+            .is_some())
     }
 
     /// As many bytes as the header says, whatever becomes of the file.
@@ -269,17 +276,12 @@ impl<W: Write> Walker<'_, W> {
     }
 }
 
-/// How overlayfs marks a directory that hides what is below it, one that was moved, and a file without its data.
-const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-const REDIRECT: &[u8] = b"trusted.overlay.redirect";
-const METACOPY: &[u8] = b"trusted.overlay.metacopy";
-
-/// Whether a directory of an overlay hides what the layers below have in it.
+/// Whether a directory of an overlay that was made with `privilege` hides what the layers below have in it.
 ///
 /// # Errors
 /// As `fgetxattr(2)`.
-pub(crate) fn marked_opaque(directory: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(attributes::value(directory, OPAQUE)?.as_deref() == Some(b"y"))
+pub(crate) fn marked_opaque(directory: BorrowedFd<'_>, privilege: Privilege) -> io::Result<bool> {
+    Ok(attributes::value(directory, privilege.opaque().as_bytes())?.as_deref() == Some(b"y"))
 }
 
 /// The names in `directory`, sorted, at most `most`.

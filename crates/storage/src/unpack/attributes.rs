@@ -5,13 +5,12 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
 use stockade_kernel::resolve;
 
 use super::{UnpackError, failed, is_no_directory, shown};
+use crate::Privilege;
 use crate::tar::Entry;
-
-/// How overlayfs marks a directory that hides what is below it.
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// The access control list that what is made in a directory gets.
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -41,8 +40,8 @@ fn fate(name: &[u8]) -> Fate {
 
 /// Sets owner, mode and extended attributes of a file or directory, in the order in which none takes away another: a
 /// change of owner clears set-user-id bits and `security.capability`.
-pub(super) fn set_all(fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackError> {
-    set_owner(fd, entry).map_err(failed(entry, "set its owner"))?;
+pub(super) fn set_all(fd: BorrowedFd<'_>, entry: &Entry, privilege: Privilege) -> Result<(), UnpackError> {
+    set_owner(fd, entry, privilege)?;
     rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode)).map_err(failed(entry, "set its mode"))?;
     for (name, value) in &entry.xattrs {
         match fate(name) {
@@ -56,15 +55,17 @@ pub(super) fn set_all(fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackErr
 }
 
 /// Sets the owner and group, of a link itself where `fd` is one.
-pub(super) fn set_owner(fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+pub(super) fn set_owner(fd: BorrowedFd<'_>, entry: &Entry, privilege: Privilege) -> Result<(), UnpackError> {
+    if privilege == Privilege::SingleId {
+        return Ok(());
+    }
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    Ok(rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
-}
-
-/// Whether nothing of `entry` is left to set on what this process just made with its mode.
-pub(super) fn is_plain(entry: &Entry) -> bool {
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    entry.xattrs.is_empty() && (entry.uid, entry.gid) == own
+    match rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
+        Err(Errno::INVAL) if privilege == Privilege::UserNamespace => {
+            Err(UnpackError::Owner { entry: shown(&entry.path), uid: entry.uid, gid: entry.gid })
+        }
+        set => set.map_err(failed(entry, "set its owner")),
+    }
 }
 
 /// Whether what is made in the directory will get an access control list.
@@ -76,7 +77,7 @@ pub(super) fn sets_default_acl(entry: &Entry) -> bool {
 pub(super) fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
     let mut nothing = [0; 0];
     let answer = rustix::fs::fgetxattr(directory, DEFAULT_ACL, &mut nothing);
-    !matches!(answer, Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP))
+    !matches!(answer, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
 /// Sets the time of the last change, and the same as time of the last access.
@@ -86,16 +87,20 @@ pub(super) fn set_time(fd: BorrowedFd<'_>, (seconds, nanoseconds): (i64, u32)) -
     Ok(rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH)?)
 }
 
-/// Makes the directories at these paths in the layer `root` hide what the layers below have in them. One that is not there has
-/// nothing to hide.
+/// Makes the directories at these paths in the layer `root` hide what the layers below have in them, by the mark of `privilege`. One
+/// that is not there has nothing to hide.
 ///
 /// # Errors
 /// As `openat2(2)` and `fsetxattr(2)`; the first ones may be set.
-pub(crate) fn set_opaque<'a>(root: BorrowedFd<'_>, paths: impl Iterator<Item = &'a Path>) -> io::Result<()> {
+pub(crate) fn set_opaque<'a>(
+    root: BorrowedFd<'_>,
+    paths: impl Iterator<Item = &'a Path>,
+    privilege: Privilege,
+) -> io::Result<()> {
     for path in paths {
         match resolve::open_in_root(root, Path::new("/").join(path), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
         {
-            Ok(directory) => rustix::fs::fsetxattr(&directory, OPAQUE, b"y", XattrFlags::empty())?,
+            Ok(directory) => rustix::fs::fsetxattr(&directory, privilege.opaque(), b"y", XattrFlags::empty())?,
             Err(error) if is_no_directory(&error) => {}
             Err(error) => return Err(error),
         }
@@ -103,15 +108,15 @@ pub(crate) fn set_opaque<'a>(root: BorrowedFd<'_>, paths: impl Iterator<Item = &
     Ok(())
 }
 
-/// Whether `directory` was made to hide everything below it.
+/// Whether `directory` was made to hide everything below it, with `privilege`.
 ///
 /// # Errors
 /// As `fgetxattr(2)`, but that there is no such attribute.
-pub(crate) fn is_opaque(directory: BorrowedFd<'_>) -> io::Result<bool> {
+pub(crate) fn is_opaque(directory: BorrowedFd<'_>, privilege: Privilege) -> io::Result<bool> {
     let mut value = [0; 1];
-    match rustix::fs::fgetxattr(directory, OPAQUE, &mut value) {
+    match rustix::fs::fgetxattr(directory, privilege.opaque(), &mut value) {
         Ok(_) => Ok(value == *b"y"),
-        Err(rustix::io::Errno::NODATA) => Ok(false),
+        Err(Errno::NODATA) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

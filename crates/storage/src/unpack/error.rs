@@ -33,6 +33,19 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: Cow<'static, str>,
     },
+    /// An owner that this user namespace has no number for.
+    #[error(
+        "entry `{entry}` of the layer belongs to user {uid} and group {gid}, which are not both mapped in this user namespace: \
+         give who runs it more ids in /etc/subuid and /etc/subgid"
+    )]
+    Owner {
+        /// The entry.
+        entry: String,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// An extended attribute that is not an image's to set.
     #[error("entry `{entry}` of the layer sets the extended attribute `{name}`, which images must not set")]
     Attribute {

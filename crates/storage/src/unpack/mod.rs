@@ -6,7 +6,8 @@
 //! attributes through a descriptor of its own. So nothing is ever written outside, also not while another process swaps
 //! links in the folder (CVE-2025-47290, CVE-2021-32760, CVE-2026-17106).
 //!
-//! Differences to what is in the archive, on purpose: whiteouts become overlayfs's (image-spec, layer.md), directories that
+//! Differences to what is in the archive, on purpose: in a user namespace devices are left out, and owners too where it has one id only
+//! ([`Privilege`]); whiteouts become overlayfs's (image-spec, layer.md), directories that
 //! no entry describes are made with mode 0755 for root, labels of other machines' security modules (`security.*` but
 //! for `security.capability`) and the extended attributes of links and devices are left out.
 
@@ -31,6 +32,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use stockade_kernel::resolve;
 
+use crate::Privilege;
 use crate::tar::{Archive, Entry, Kind, Source};
 use name::{Meaning, Name};
 use parents::{Parent, Parents};
@@ -53,8 +55,16 @@ pub(crate) enum Umask {
     Unknown,
 }
 
-/// Unpacks `archive` into the empty folder `root`, and reads it to the end. The directories that are to hide what is below them
-/// ([`set_opaque`]) are told: that takes more power than unpacking.
+/// What unpacking leaves to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The directories that are to hide what is below them ([`set_opaque`]): that may take more power than unpacking.
+    pub(crate) opaque: BTreeSet<PathBuf>,
+    /// How many devices were left out.
+    pub(crate) devices: u64,
+}
+
+/// Unpacks `archive` into the empty folder `root`, and reads it to the end, as `privilege` allows.
 ///
 /// # Errors
 /// See [`UnpackError`]; what was unpacked so far stays in the folder, for the caller to remove.
@@ -62,10 +72,18 @@ pub(crate) fn unpack<S: Source>(
     archive: &mut Archive<S>,
     root: BorrowedFd<'_>,
     umask: Umask,
-) -> Result<BTreeSet<PathBuf>, UnpackError> {
+    privilege: Privilege,
+) -> Result<Told, UnpackError> {
+    let own = match privilege {
+        Privilege::SingleId => None,
+        _ => Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())),
+    };
     let mut unpacker = Unpacker {
         root,
         umask,
+        privilege,
+        own,
+        devices: 0,
         parents: Parents::new(attributes::has_default_acl(root)),
         times: BTreeMap::new(),
         opaque: BTreeSet::new(),
@@ -84,7 +102,7 @@ pub(crate) fn unpack<S: Source>(
         unpacker.entry(archive, &entry)?;
     }
     unpacker.set_times()?;
-    Ok(unpacker.opaque)
+    Ok(Told { opaque: unpacker.opaque, devices: unpacker.devices })
 }
 
 /// What stood where an entry is to be.
@@ -100,6 +118,11 @@ enum Before {
 struct Unpacker<'fd> {
     root: BorrowedFd<'fd>,
     umask: Umask,
+    privilege: Privilege,
+    /// Whose the files are that this process makes; `None` if all are.
+    own: Option<(u32, u32)>,
+    /// How many devices were left out.
+    devices: u64,
     /// The directories that the last entries went to, as most go to the same ones.
     parents: Parents,
     /// The times of directories: set last, because every entry in a directory changes them.
@@ -133,7 +156,7 @@ impl Unpacker<'_> {
         match name::meaning(&entry.path).map_err(wrong)? {
             Meaning::Ignored => Ok(()),
             Meaning::Root if entry.kind == Kind::Directory => {
-                attributes::set_all(self.root, entry)?;
+                attributes::set_all(self.root, entry, self.privilege)?;
                 self.changed_directory(Path::new(""), entry)
             }
             Meaning::Root => Err(wrong("is that of the layer's root, which must be a directory")),
@@ -211,10 +234,15 @@ impl Unpacker<'_> {
         self.umask == Umask::Zero && !parent.passes_on
     }
 
+    /// Whether nothing of `entry` is left to set on what this process just made with its mode.
+    fn is_plain(&self, entry: &Entry) -> bool {
+        entry.xattrs.is_empty() && self.own.is_none_or(|own| own == (entry.uid, entry.gid))
+    }
+
     fn directory(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
         let parent = self.parent(name.parent(), entry)?;
         // Set-user-id and the like are not for mkdirat.
-        let exact = self.is_exact(&parent) && entry.mode & 0o6000 == 0 && attributes::is_plain(entry);
+        let exact = self.is_exact(&parent) && entry.mode & 0o6000 == 0 && self.is_plain(entry);
         let mode = Mode::from_raw_mode(if exact { entry.mode } else { 0o700 });
         let before = match rustix::fs::mkdirat(&parent, name.last(), mode) {
             Ok(()) if exact => return self.changed_directory(name.path(), entry),
@@ -230,7 +258,7 @@ impl Unpacker<'_> {
             Err(error) => return Err(failed(entry, "make the directory")(error)),
         };
         let directory = open_directory(&parent, name.last()).map_err(failed(entry, "open the directory"))?;
-        attributes::set_all(directory.as_fd(), entry)?;
+        attributes::set_all(directory.as_fd(), entry, self.privilege)?;
         if before == Before::Whiteout {
             // It was removed and made anew: nothing below shows through.
             self.hide(name.path())?;
@@ -246,8 +274,8 @@ impl Unpacker<'_> {
             .place(name, entry, "make the file", |parent| resolve::open_no_links(parent, name.last(), flags, mode))?;
         let file = std::fs::File::from(opened);
         content::write(archive, &file, entry, &mut self.buffer)?;
-        if !self.is_exact(&parent) || entry.mode & 0o6000 != 0 || !attributes::is_plain(entry) {
-            attributes::set_all(file.as_fd(), entry)?;
+        if !self.is_exact(&parent) || entry.mode & 0o6000 != 0 || !self.is_plain(entry) {
+            attributes::set_all(file.as_fd(), entry, self.privilege)?;
         }
         attributes::set_time(file.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
     }
@@ -281,7 +309,7 @@ impl Unpacker<'_> {
         let make = |parent: &Parent| rustix::fs::symlinkat(&entry.link[..], parent, name.last());
         let (parent, ()) = self.place(name, entry, "make the link", make)?;
         let link = open_itself(&parent, name.last()).map_err(failed(entry, "open the link"))?;
-        attributes::set_owner(link.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
+        attributes::set_owner(link.as_fd(), entry, self.privilege)?;
         attributes::set_time(link.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
     }
 
@@ -296,16 +324,27 @@ impl Unpacker<'_> {
         if is_whiteout(kind, number) {
             return Err(UnpackError::WhiteoutDevice(shown(&entry.path)));
         }
+        if kind != FileType::Fifo && self.privilege != Privilege::Host {
+            return self.leave_out(name, entry);
+        }
         let mode = Mode::from_raw_mode(entry.mode & 0o1777);
         let make = |parent: &Parent| rustix::fs::mknodat(parent, name.last(), kind, mode, number);
         let (parent, ()) = self.place(name, entry, "make the device or FIFO", make)?;
         let node = open_itself(&parent, name.last()).map_err(failed(entry, "open the device or FIFO"))?;
-        attributes::set_owner(node.as_fd(), entry).map_err(failed(entry, "set its owner"))?;
+        attributes::set_owner(node.as_fd(), entry, self.privilege)?;
         if !self.is_exact(&parent) || entry.mode & 0o6000 != 0 {
             let mode = Mode::from_raw_mode(entry.mode);
             resolve::change_mode(&node, mode).map_err(failed(entry, "set its mode"))?;
         }
         attributes::set_time(node.as_fd(), entry.mtime).map_err(failed(entry, "set its time"))
+    }
+
+    /// Leaves a device out, which nobody can make in a user namespace: what the layers below have in its place does not show either.
+    fn leave_out(&mut self, name: &Name, entry: &Entry) -> Result<(), UnpackError> {
+        self.devices += 1;
+        let make =
+            |parent: &Parent| rustix::fs::mknodat(parent, name.last(), FileType::CharacterDevice, Mode::empty(), 0);
+        self.place(name, entry, "leave the device out", make).map(drop)
     }
 
     /// Hides `name` of the layers below. What this layer has under that name stays (image-spec: whiteouts apply to the

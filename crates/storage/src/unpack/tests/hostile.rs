@@ -179,7 +179,7 @@ fn cve_2025_47290_swapped_links_lead_nowhere() {
             let folder = rustix::fs::open(&root, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
             let mut archive = Archive::new(crate::tar::Stream(archive.as_slice()));
             // Either way is fine: the folder is not what it was thought to be.
-            finished += u32::from(unpack(&mut archive, folder.as_fd(), Umask::Unknown).is_ok());
+            finished += u32::from(unpack(&mut archive, folder.as_fd(), Umask::Unknown, crate::Privilege::Host).is_ok());
             outside.untouched();
         }
         stop.store(true, Ordering::Relaxed);
