@@ -4,7 +4,6 @@
 const FLAGS: &[(&str, &str)] = &[
     ("a", ATTACH),
     ("add-host", NETWORK),
-    ("annotation", "annotations are not passed to the runtime; use --label for what is for people"),
     ("attach", ATTACH),
     ("cpu-count", WINDOWS),
     ("cpu-percent", WINDOWS),
@@ -15,8 +14,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("dns-opt", NETWORK),
     ("dns-option", NETWORK),
     ("dns-search", NETWORK),
-    ("domainname", "a domain name is not supported; use --sysctl kernel.domainname=NAME"),
-    ("expose", PORTS),
     ("gpus", "GPUs are not supported; give device files by --device"),
     ("health-cmd", HEALTH),
     ("health-interval", HEALTH),
@@ -41,12 +38,12 @@ const FLAGS: &[(&str, &str)] = &[
     ("publish", PORTS),
     ("publish-all", PORTS),
     ("restart", "nothing restarts containers; leave the flag out, and use a service of your init system"),
-    ("stop-signal", "the image's stop signal is used; give another one to stop --signal"),
-    ("stop-timeout", "give it to stop --timeout"),
-    ("storage-opt", "the storage takes no options; leave the flag out"),
+    (
+        "storage-opt",
+        "the size of a container's own files cannot be limited; use --read-only with --tmpfs PATH:size=SIZE for what it writes",
+    ),
     ("use-api-socket", "there is no API socket; leave the flag out"),
     ("volume-driver", "local is the only driver of volumes; leave the flag out"),
-    ("volumes-from", "give the same --volume flags; inspect shows what the other container has"),
 ];
 
 const ATTACH: &str = "output is always attached, and input by -i; leave the flag out";

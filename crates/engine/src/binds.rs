@@ -81,6 +81,9 @@ pub(crate) fn is_plain(path: &Path) -> bool {
     path.is_absolute() && !climbs && path.to_str().is_some_and(|text| !text.contains('\0'))
 }
 
+/// In [`MountPoint::bind_recursive`].
+pub(crate) const NOT_RECURSIVE: &str = "disabled";
+
 impl Bind {
     /// In OCI's words.
     pub(crate) fn mount(&self) -> Mount {
@@ -104,6 +107,7 @@ impl Bind {
             mode: if self.access == Access::ReadOnly { "ro".into() } else { String::new() },
             rw: self.access == Access::ReadWrite,
             propagation: self.propagation.word().into(),
+            bind_recursive: if self.recursive { String::new() } else { NOT_RECURSIVE.into() },
         }
     }
 
@@ -138,6 +142,13 @@ impl Propagation {
             Self::Shared => "shared",
         }
     }
+
+    /// The propagation that a record names.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        use Propagation::{Private, RecursivePrivate, RecursiveShared, RecursiveSlave, Shared, Slave};
+        let all = [RecursivePrivate, Private, RecursiveSlave, Slave, RecursiveShared, Shared];
+        all.into_iter().find(|one| one.word() == word)
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +163,7 @@ mod tests {
             missing: Missing::MakeFolder,
             propagation: Propagation::default(),
             recursive: true,
+            given: crate::request::Given::Volume,
         }
     }
 

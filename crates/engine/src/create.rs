@@ -24,6 +24,7 @@ use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
 use crate::userns::{self, Settled};
 use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
+use crate::volumes_from::{self, VolumesFromError};
 use crate::walls::{self, Walls, WallsError};
 use crate::{ContainerId, ContainerName, Engine, Request, devices};
 
@@ -82,6 +83,12 @@ pub enum CreateError {
     /// Volumes.
     #[error(transparent)]
     Volume(#[from] VolumeMountError),
+    /// What another container has.
+    #[error(transparent)]
+    VolumesFrom(#[from] VolumesFromError),
+    /// `--domainname` where the host's is shared.
+    #[error("invalid --domainname: it does not go with --uts host, which shares this machine's")]
+    Domainname,
     /// Volumes of its own, which are to go with it.
     #[error(transparent)]
     OwnVolumes(Box<ContainerError>),
@@ -136,8 +143,12 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
     {
         return Err(CreateError::NameInUse { name: name.clone(), id });
     }
+    let request = &volumes_from::expand(engine, request)?;
     binds::check(&request.binds)?;
     volume_mounts::check(request)?;
+    if request.domainname.is_some() && request.options.uts == UtsMode::Host {
+        return Err(CreateError::Domainname);
+    }
     let options = walls::options(engine, &request.options, &request.binds)?;
     let data = &engine.places().data;
     let (images, layers) = (Images::open(data)?, Layers::open(data, &engine.places().programs)?);
@@ -230,6 +241,8 @@ impl<'a> Making<'a> {
             identity: &identity,
             terminal: request.terminal,
             hostname: if private_uts { &hostname } else { "" },
+            domainname: request.domainname.as_deref().unwrap_or_default(),
+            annotations: &request.annotations,
             cgroup: &cgroup,
             init: self.init(request)?,
             binds: &request.binds,

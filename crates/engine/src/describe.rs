@@ -11,7 +11,7 @@ use crate::Engine;
 use crate::Request;
 use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, Nothing};
 use crate::process::Payload;
-use crate::request::Given;
+use crate::request::{Given, VolumesFrom};
 use crate::spec::Parts;
 use crate::walls::{Walls, kind_word};
 
@@ -36,6 +36,7 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
         binds: request
             .binds
             .iter()
+            .filter(|bind| bind.given != Given::VolumesFrom)
             .map(crate::request::Bind::text)
             .chain(request.volumes.iter().filter_map(crate::request::VolumeMount::text))
             .collect(),
@@ -63,6 +64,8 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
         sysctls: options.sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
         runtime: engine.runtime().display().to_string(),
         init: request.init,
+        annotations: request.annotations.clone(),
+        volumes_from: request.volumes_from.iter().map(VolumesFrom::text).collect(),
         cpu_shares: cpu.shares.unwrap_or_default(),
         memory: memory.limit.unwrap_or_default(),
         memory_swap: memory.swap.unwrap_or_default(),
@@ -134,6 +137,7 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
     labels.extend(request.labels.clone());
     Config {
         hostname: hostname.to_owned(),
+        domainname: request.domainname.clone().unwrap_or_default(),
         user: payload.user.clone(),
         tty: request.terminal,
         open_stdin: request.interactive,
@@ -145,7 +149,16 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         working_dir: payload.cwd.clone(),
         entrypoint: payload.entrypoint.clone(),
         labels,
-        stop_signal: image.config.stop_signal.clone(),
+        stop_signal: request.ending.signal.clone().unwrap_or_else(|| image.config.stop_signal.clone()),
+        stop_timeout: request.ending.timeout,
+        exposed_ports: image
+            .config
+            .exposed_ports
+            .iter()
+            .chain(&request.exposed)
+            .cloned()
+            .map(|port| (port, Nothing {}))
+            .collect(),
     }
 }
 

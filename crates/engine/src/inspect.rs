@@ -118,6 +118,12 @@ pub struct HostConfig {
     pub runtime: String,
     /// `--init`.
     pub init: bool,
+    /// `--annotation`.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// `--volumes-from`.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
     /// `--cpu-shares`; 0 if unset.
     pub cpu_shares: u64,
     /// `--memory`, bytes; 0 if unset.
@@ -173,6 +179,9 @@ pub struct InspectedUlimit {
 pub struct Config {
     /// The host name in the container.
     pub hostname: String,
+    /// `--domainname`.
+    #[serde(default)]
+    pub domainname: String,
     /// `--user`, or the image's.
     pub user: String,
     /// `--tty`.
@@ -198,6 +207,12 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// What `stop` sends first.
     pub stop_signal: String,
+    /// Seconds that `stop` waits; negative means for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+    /// Ports that the image or `--expose` names, such as `80/tcp`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exposed_ports: BTreeMap<String, Nothing>,
 }
 
 /// An empty object, which Docker has where a set is meant.
@@ -228,6 +243,9 @@ pub struct MountPoint {
     pub rw: bool,
     /// How mounts below it appear on the other side.
     pub propagation: String,
+    /// `disabled` if mounts below its source did not come along; Docker has that among the options only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bind_recursive: String,
 }
 
 /// What confines a container: what the engine asked the runtime for.

@@ -74,6 +74,7 @@ pub mod volume;
 mod volume_fill;
 mod volume_mounts;
 mod volume_parts;
+mod volumes_from;
 pub mod wait;
 mod walls;
 

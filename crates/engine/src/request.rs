@@ -1,6 +1,6 @@
 //! What `create` and `run` are asked for: the command line's flags, parsed, and nothing decided yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use stockade_images::{Platform, Reference};
@@ -52,6 +52,16 @@ pub struct Request {
     pub cgroup_parent: Option<String>,
     /// `--log-driver` and `--log-opt`.
     pub logging: Logging,
+    /// `--stop-signal` and `--stop-timeout`.
+    pub ending: Ending,
+    /// `--domainname`, of NIS.
+    pub domainname: Option<String>,
+    /// `--annotation`, for the runtime.
+    pub annotations: BTreeMap<String, String>,
+    /// `--expose`, as `80/tcp` each.
+    pub exposed: BTreeSet<String>,
+    /// `--volumes-from`, in their order.
+    pub volumes_from: Vec<VolumesFrom>,
     /// What bears on security. `uid`, `hostname` and the id mappings are filled in by the engine.
     pub options: Options,
 }
@@ -81,9 +91,32 @@ impl Request {
             init: false,
             cgroup_parent: None,
             logging: Logging::default(),
+            ending: Ending::default(),
+            domainname: None,
+            annotations: BTreeMap::new(),
+            exposed: BTreeSet::new(),
+            volumes_from: Vec::new(),
             options: Options::default(),
         }
     }
+}
+
+/// How `stop` ends the container when it is not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The signal's name or number; otherwise the image's.
+    pub signal: Option<String>,
+    /// Seconds until it is killed; negative means never.
+    pub timeout: Option<i64>,
+}
+
+/// Another container whose volumes and folders of the host this one is to have, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumesFrom {
+    /// Its name, its id, or the beginning of its id.
+    pub container: String,
+    /// What this container may do at most; what the other one can only read, this one can only read.
+    pub access: Access,
 }
 
 /// A folder or file of the host in the container.
@@ -101,6 +134,8 @@ pub struct Bind {
     pub propagation: Propagation,
     /// Whether mounts below the source come along (`rbind`).
     pub recursive: bool,
+    /// Which flag asks for it.
+    pub given: Given,
 }
 
 /// A volume in the container.
@@ -133,13 +168,15 @@ pub enum Copying {
     Nothing,
 }
 
-/// Which flag asks for a volume.
+/// Which flag asks for a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// `--volume`.
     Volume,
     /// `--mount`.
     Mount,
+    /// `--volumes-from`.
+    VolumesFrom,
 }
 
 /// What the container may do with a bind.

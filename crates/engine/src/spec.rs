@@ -1,5 +1,6 @@
 //! The OCI configuration of a container: the posture, and what the user and the image want. Pure.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stockade_images::ReadOnlyBind;
@@ -24,6 +25,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) terminal: bool,
     /// Empty where the host's is shared.
     pub(crate) hostname: &'a str,
+    /// Empty where there is none.
+    pub(crate) domainname: &'a str,
+    /// For the runtime, from the command line alone.
+    pub(crate) annotations: &'a BTreeMap<String, String>,
     /// In the hierarchy of control groups.
     pub(crate) cgroup: &'a str,
     /// The program that is put before the payload's, on the host.
@@ -40,7 +45,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) own_files: Vec<(PathBuf, &'static str)>,
 }
 
-/// Puts the configuration together, from nothing. Annotations there are none, least of all an image's (CVE-2026-94603).
+/// Puts the configuration together, from nothing. Annotations are those that the user gives, never an image's (CVE-2026-94603).
 pub(crate) fn build(parts: &Parts<'_>, posture: &Posture, resolved: Resolved) -> Result<Spec, FillError> {
     let mut arguments = parts.arguments.clone();
     if parts.init.is_some() {
@@ -64,6 +69,8 @@ pub(crate) fn build(parts: &Parts<'_>, posture: &Posture, resolved: Resolved) ->
         root: Some(Root { path: "merged".into(), readonly: false }),
         process: Some(process),
         hostname: parts.hostname.to_owned(),
+        domainname: parts.domainname.to_owned(),
+        annotations: parts.annotations.clone(),
         linux: Some(Linux { cgroups_path: parts.cgroup.to_owned(), ..Linux::default() }),
         ..Spec::default()
     };
@@ -124,6 +131,8 @@ mod tests {
             identity: &identity,
             terminal: true,
             hostname: "box",
+            domainname: "",
+            annotations: &BTreeMap::new(),
             cgroup: "/stockade/x",
             init: None,
             binds: &[],
@@ -153,6 +162,7 @@ mod tests {
             missing: Missing::Refuse,
             propagation: Propagation::default(),
             recursive: true,
+            given: crate::request::Given::Volume,
         }
     }
 

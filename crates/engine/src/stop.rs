@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How a container is stopped; the default is Docker's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
-    /// `--signal`; otherwise the image's, otherwise SIGTERM.
+    /// `--signal`; otherwise the container's, otherwise the image's, otherwise SIGTERM.
     pub signal: Option<Signal>,
     /// `--timeout`.
     pub timeout: Timeout,
@@ -25,13 +25,24 @@ pub struct Stop {
 /// How long a container has to end before it is killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timeout {
-    /// [`PATIENCE`].
+    /// The container's own (`--stop-timeout`), or [`PATIENCE`].
     #[default]
     Usual,
     /// This long.
     After(Duration),
     /// As long as it takes (`--timeout -1`).
     Never,
+}
+
+impl Timeout {
+    /// What the container was made with, where nothing else is said.
+    fn or_the_containers(self, own: Option<i64>) -> Self {
+        match (self, own.map(u64::try_from)) {
+            (Self::Usual, Some(Ok(seconds))) => Self::After(Duration::from_secs(seconds)),
+            (Self::Usual, Some(Err(_negative))) => Self::Never,
+            (said, _) => said,
+        }
+    }
 }
 
 /// Why a container was not stopped.
@@ -65,7 +76,7 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
     if !sent(send(engine, id, signal))? {
         return Ok(());
     }
-    let deadline = match how.timeout {
+    let deadline = match how.timeout.or_the_containers(view.record.config.stop_timeout) {
         Timeout::Usual => Some(Instant::now() + PATIENCE),
         Timeout::After(patience) => Instant::now().checked_add(patience),
         Timeout::Never => None,

@@ -43,6 +43,9 @@ pub enum VolumeMountError {
     /// `volume-subpath` that is absolute or climbs.
     #[error("invalid volume-subpath {0:?}: it must be a relative path in the volume, without '..'")]
     Subpath(PathBuf),
+    /// Another container's, which was removed meanwhile.
+    #[error("the volume {0} of another container is not there any more: it was removed")]
+    Gone(VolumeName),
     /// A folder of the host behind a volume.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -108,6 +111,7 @@ struct Planned {
     access: Access,
     copy: Copying,
     subpath: Option<PathBuf>,
+    given: Given,
     /// As `inspect` shows it.
     mode: &'static str,
     /// Whether it is made for this container, without a name of the user's.
@@ -137,6 +141,7 @@ impl Planned {
             access: Access::ReadWrite,
             copy: Copying::Content,
             subpath: None,
+            given: Given::Volume,
             mode,
             own: name.is_none(),
             place: PathBuf::new(),
@@ -144,8 +149,11 @@ impl Planned {
         })
     }
 
-    /// Makes the volume unless it is there, and finds its content.
+    /// Makes the volume unless it is there, and finds its content. Another container's is there, or was taken away with it.
     fn make(&mut self, engine: &Engine, volumes: &Volumes, share: &Share) -> Result<(), VolumeMountError> {
+        if self.given == Given::VolumesFrom && volumes.find(&self.volume.name)?.is_none() {
+            return Err(VolumeMountError::Gone(self.volume.name.clone()));
+        }
         match share.create(&self.volume)? {
             Created::Existing(existing) => self.volume = existing,
             Created::New => engine.happened_to_volume(VolumeAction::Create, &self.volume.name),
@@ -228,6 +236,7 @@ impl VolumeMounts {
             mode: one.mode.into(),
             rw: one.access == Access::ReadWrite,
             propagation: String::new(),
+            bind_recursive: String::new(),
         };
         self.planned.iter().map(point).collect()
     }
@@ -256,14 +265,15 @@ fn plan(request: &Request, image: &Image) -> Result<Vec<Planned>, VolumeMountErr
     let mut planned = Vec::new();
     for asked in &request.volumes {
         let mode = match (asked.access, asked.given, &asked.name) {
-            (Access::ReadOnly, Given::Volume, _) => "ro",
+            (Access::ReadOnly, Given::Volume | Given::VolumesFrom, _) => "ro",
             (_, Given::Volume, None) => "",
             _ => NAMED,
         };
         let mut one = Planned::new(asked.name.as_ref(), &asked.target, mode)?;
         one.volume.labels.extend(asked.labels.clone());
         one.volume.options.clone_from(&asked.options);
-        planned.push(Planned { access: asked.access, copy: asked.copy, subpath: asked.subpath.clone(), ..one });
+        let (access, copy, given) = (asked.access, asked.copy, asked.given);
+        planned.push(Planned { access, copy, given, subpath: asked.subpath.clone(), ..one });
     }
     for target in image.config.volumes.iter().map(PathBuf::from) {
         let mut taken = others(request).chain(request.volumes.iter().map(|volume| &volume.target));

@@ -6,6 +6,7 @@ mod archives;
 mod commit;
 mod cp;
 mod crashes;
+mod creation;
 mod crowd;
 mod export;
 mod image_verbs;

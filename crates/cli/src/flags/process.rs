@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stockade_engine::ContainerName;
 use stockade_engine::images::Platform;
+use stockade_engine::{ContainerName, parse_signal};
 
 use crate::grammar::environment::Variable;
+use crate::grammar::expose::{Ports, ports};
 use crate::grammar::label::Label;
 use crate::grammar::{Invalid, invalid};
 
@@ -47,6 +48,9 @@ pub(crate) struct ProcessFlags {
     /// Host name of the container
     #[arg(long, short = 'h', value_name = "NAME", value_parser = hostname)]
     pub(crate) hostname: Option<String>,
+    /// NIS domain name of the container
+    #[arg(long, value_name = "NAME", value_parser = domainname)]
+    pub(crate) domainname: Option<String>,
     /// Run a first process that forwards signals and reaps zombies
     #[arg(long)]
     pub(crate) init: bool,
@@ -56,6 +60,18 @@ pub(crate) struct ProcessFlags {
     /// Read labels from a file
     #[arg(long, value_name = "FILE")]
     pub(crate) label_file: Vec<PathBuf>,
+    /// Annotate the container for the OCI runtime
+    #[arg(long, value_name = "KEY=VALUE", value_parser = annotation)]
+    pub(crate) annotation: Vec<(String, String)>,
+    /// The signal that asks for the end, instead of the image's
+    #[arg(long, value_name = "SIGNAL", value_parser = stop_signal)]
+    pub(crate) stop_signal: Option<String>,
+    /// Seconds until a container that is stopped is killed; -1 waits as long as it takes (default 10)
+    #[arg(long, value_name = "SECONDS", value_parser = stop_timeout)]
+    pub(crate) stop_timeout: Option<i64>,
+    /// Name ports that the program listens on: PORT[-PORT][/PROTOCOL]
+    #[arg(long, value_name = "PORT", value_parser = ports)]
+    pub(crate) expose: Vec<Ports>,
     /// Where the output is kept: json-file, journald or none
     #[arg(long, value_name = "DRIVER")]
     pub(crate) log_driver: Option<String>,
@@ -116,6 +132,33 @@ fn hostname(text: &str) -> Result<String, Invalid> {
         return Err(invalid("--hostname", text, "at most 64 letters, digits, - and ."));
     }
     Ok(text.to_owned())
+}
+
+fn domainname(text: &str) -> Result<String, Invalid> {
+    // 64 is __NEW_UTS_LEN (uname(2)).
+    if text.len() > 64 || text.contains('\0') {
+        return Err(invalid("--domainname", text, "at most 64 bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+fn annotation(text: &str) -> Result<(String, String), Invalid> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| invalid("--annotation", text, "KEY=VALUE"))
+}
+
+fn stop_signal(text: &str) -> Result<String, Invalid> {
+    let reason = "a signal's name or number, such as SIGINT, TERM or 9";
+    if !text.is_empty() && parse_signal(text).is_err() {
+        return Err(invalid("--stop-signal", text, reason));
+    }
+    Ok(text.to_owned())
+}
+
+fn stop_timeout(text: &str) -> Result<i64, Invalid> {
+    let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds >= -1);
+    seconds.ok_or_else(|| invalid("--stop-timeout", text, "seconds, or -1 to wait as long as it takes"))
 }
 
 fn log_opt(text: &str) -> Result<(String, String), Invalid> {

@@ -3,10 +3,12 @@
 use stockade_engine::images::{Reference, ReferenceError};
 use stockade_engine::policy::devices::parse_rule;
 use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
+use stockade_engine::request::Ending;
 use stockade_engine::{Logging, LoggingError, Request};
 
 use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags, When};
 use crate::grammar::environment::{ReadError, variables};
+use crate::grammar::expose::Ports;
 use crate::grammar::label::labels;
 use crate::grammar::mount::Mount;
 use crate::grammar::volume;
@@ -55,6 +57,7 @@ impl CreateFlags {
         let image = Reference::parse(&if command.is_empty() { String::new() } else { command.remove(0) })?;
         let mut notices = Vec::new();
         let mut tmpfs = self.storage.tmpfs;
+        let volumes_from = self.storage.volumes_from;
         let mut binds = Vec::new();
         let mut volumes = Vec::new();
         for volume in self.storage.volume {
@@ -105,6 +108,7 @@ impl CreateFlags {
         let telling = if self.process.quiet { Telling::Quiet } else { Telling::Progress };
         let mut request = process(self.process, image, command)?;
         (request.binds, request.volumes) = (binds, volumes);
+        request.volumes_from = volumes_from;
         request.cgroup_parent = cgroup_parent;
         request.options = options;
         Ok(Asked { request, notices, when, telling })
@@ -135,6 +139,11 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         init: flags.init,
         cgroup_parent: None,
         logging: Logging::parse(&flags.log_driver.unwrap_or_default(), flags.log_opt.into_iter().collect())?,
+        ending: Ending { signal: some(flags.stop_signal), timeout: flags.stop_timeout },
+        domainname: some(flags.domainname),
+        annotations: flags.annotation.into_iter().collect(),
+        exposed: flags.expose.iter().flat_map(Ports::each).collect(),
+        volumes_from: Vec::new(),
         options: Options::default(),
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod csv;
 pub(crate) mod environment;
+pub(crate) mod expose;
 pub(crate) mod label;
 pub(crate) mod mount;
 pub(crate) mod pflag;

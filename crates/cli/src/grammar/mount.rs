@@ -233,6 +233,7 @@ impl Asked<'_> {
             missing: if self.make_source == Some(true) { Missing::MakeFolder } else { Missing::Refuse },
             propagation: self.propagation.unwrap_or_default(),
             recursive: recursion != Recursion::Disabled,
+            given: Given::Mount,
         })
     }
 

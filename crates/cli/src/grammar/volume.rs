@@ -55,6 +55,7 @@ impl std::str::FromStr for Volume {
                 missing: Missing::MakeFolder,
                 propagation: Propagation::default(),
                 recursive: true,
+                given: Given::Volume,
             }),
             name => Mount::Volume(volume(text, name, target)?),
         };

@@ -13,10 +13,10 @@ use crate::global::Global;
 /// Stop one or more running containers
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// Seconds until a container is killed; -1 waits as long as it takes
-    #[arg(long, short, visible_alias = "time", value_name = "SECONDS", default_value_t = 10)]
-    timeout: i64,
-    /// The signal that asks for the end, instead of the image's
+    /// Seconds until a container is killed; -1 waits as long as it takes. Without it, the container's --stop-timeout, or 10
+    #[arg(long, short, visible_alias = "time", value_name = "SECONDS")]
+    timeout: Option<i64>,
+    /// The signal that asks for the end, instead of the container's
     #[arg(long, short, value_name = "SIGNAL")]
     signal: Option<String>,
     /// Names, ids, or beginnings of ids
@@ -29,14 +29,12 @@ impl Stop {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let signal = self.signal.as_deref().map(parse_signal).transpose();
         let signal = signal.map_err(|error| Failure::of(REFUSED, &error))?;
-        let timeout = match u64::try_from(self.timeout) {
-            Ok(seconds) => Timeout::After(Duration::from_secs(seconds)),
-            Err(_negative) if self.timeout == -1 => Timeout::Never,
-            Err(_negative) => {
-                let text = format!(
-                    "invalid --timeout {:?}: seconds, or -1 to wait as long as it takes",
-                    self.timeout.to_string()
-                );
+        let timeout = match (self.timeout, self.timeout.map(u64::try_from)) {
+            (None, _) => Timeout::Usual,
+            (Some(_), Some(Ok(seconds))) => Timeout::After(Duration::from_secs(seconds)),
+            (Some(-1), _) => Timeout::Never,
+            (Some(wrong), _) => {
+                let text = format!("invalid --timeout \"{wrong}\": seconds, or -1 to wait as long as it takes");
                 return Err(Failure::new(REFUSED, text));
             }
         };

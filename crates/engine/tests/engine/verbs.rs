@@ -202,6 +202,7 @@ fn binds_are_there_and_read_only_below(place: &Place) {
         missing: Missing::MakeFolder,
         propagation: Propagation::default(),
         recursive: true,
+        given: stockade_engine::request::Given::Volume,
     };
     let script = "exec 2> /dev/null; echo kept > /rw/file; ! touch /ro/file /etc/hosts && cat /ro/file /etc/hostname";
     let mut request = place.request(&["sh", "-c", script]);
