@@ -233,7 +233,6 @@ fn what_no_flag_takes() {
         &["-w", "relative", "host"],
         &["--name", "-x", "host"],
         &["--hostname", "a b", "host"],
-        &["--log-driver=syslog", "host"],
         &["--pull=often", "host"],
         &["--platform=a/b/c/d", "host"],
         &["--network=bridge", "host"],
@@ -252,6 +251,7 @@ fn what_no_flag_takes() {
         &["Alpine"][..],
         &["--security-opt", "bogus", "host"],
         &["--device-cgroup-rule", "x", "host"],
+        &["--log-driver=syslog", "host"],
         &["--env-file", "/no/such/file", "host"],
         &["--label-file", "/no/such/file", "host"],
     ] {
