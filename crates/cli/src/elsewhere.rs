@@ -3,17 +3,12 @@
 /// Flags of Docker's `run` and `create`, without their dashes, with what to do instead.
 const FLAGS: &[(&str, &str)] = &[
     ("a", ATTACH),
-    ("add-host", NETWORK),
     ("attach", ATTACH),
     ("cpu-count", WINDOWS),
     ("cpu-percent", WINDOWS),
     ("cpu-rt-period", REALTIME),
     ("cpu-rt-runtime", REALTIME),
     ("disable-content-trust", "signatures are not looked at; leave the flag out"),
-    ("dns", NETWORK),
-    ("dns-opt", NETWORK),
-    ("dns-option", NETWORK),
-    ("dns-search", NETWORK),
     ("gpus", "GPUs are not supported; give device files by --device"),
     ("health-cmd", HEALTH),
     ("health-interval", HEALTH),
@@ -23,20 +18,14 @@ const FLAGS: &[(&str, &str)] = &[
     ("health-timeout", HEALTH),
     ("io-maxbandwidth", WINDOWS),
     ("io-maxiops", WINDOWS),
-    ("ip", NETWORK),
-    ("ip6", NETWORK),
     ("isolation", WINDOWS),
     ("kernel-memory", "the kernel has no such limit any more; use --memory"),
-    ("link", NETWORK),
-    ("link-local-ip", NETWORK),
-    ("mac-address", NETWORK),
-    ("net-alias", NETWORK),
-    ("network-alias", NETWORK),
+    (
+        "link",
+        "containers on one network find each other by name: make one by network create, and use --network NETWORK",
+    ),
+    ("link-local-ip", "the kernel gives such addresses itself; leave the flag out, or use --ip"),
     ("no-healthcheck", "health checks are never run; leave the flag out"),
-    ("P", PORTS),
-    ("p", PORTS),
-    ("publish", PORTS),
-    ("publish-all", PORTS),
     ("restart", "nothing restarts containers; leave the flag out, and use a service of your init system"),
     (
         "storage-opt",
@@ -48,8 +37,6 @@ const FLAGS: &[(&str, &str)] = &[
 
 const ATTACH: &str = "output is always attached, and input by -i; leave the flag out";
 const HEALTH: &str = "health checks are not supported yet; leave the flag out";
-const NETWORK: &str = "networks are not supported yet; use --network none or host";
-const PORTS: &str = "ports are not published yet; use --network host, which takes the network's wall down";
 const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
 const WINDOWS: &str = "it is for Windows containers; leave it out";
 
@@ -63,10 +50,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("events", LATER),
     ("exec", LATER),
     ("manifest", IMAGES),
-    ("network", NETWORK),
     ("pause", LATER),
     ("plugin", "there are no plugins"),
-    ("port", NETWORK),
+    ("port", "use inspect --format '{{json .NetworkSettings.Ports}}'"),
     ("prune", "remove containers by rm"),
     ("rename", LATER),
     ("restart", "use stop and start"),
@@ -117,6 +103,6 @@ mod tests {
             assert!(command.find_subcommand(name).is_none(), "{name} is supported");
         }
         assert!(longs.contains(&"memory") && longs.contains(&"net"), "{longs:?}");
-        assert!(flag("--publish").is_some() && flag("-p").is_some() && flag("--bogus").is_none());
+        assert!(flag("--link").is_some() && flag("--bogus").is_none());
     }
 }

@@ -11,7 +11,7 @@ use stockade_engine::{Engine, Places};
 use crate::exit::{Failure, REFUSED};
 
 /// What is beside `stockade` in the folder that it was installed in.
-const PROGRAMS: [&str; 3] = ["stake", "stockade-monitor", "stockade-unpack"];
+const PROGRAMS: [&str; 4] = ["stake", "stockade-dns", "stockade-monitor", "stockade-unpack"];
 
 /// Where things are.
 #[derive(Debug, Args)]

@@ -44,12 +44,17 @@ pub(crate) enum Command {
     Version(verb::version::Version),
     #[command(name = stockade_engine::finish::COMMAND, hide = true)]
     ContainerExited(verb::container_exited::ContainerExited),
+    #[command(name = stockade_engine::network::connect::ATTACH_COMMAND, hide = true)]
+    ContainerNetwork(verb::container_network::ContainerNetwork),
     /// The same commands under Docker's longer name
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
     /// Make, list and remove volumes
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Volume(VolumeCommand),
+    /// Make, list and remove networks, and put containers on them
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Network(NetworkCommand),
     /// The commands about images under Docker's longer names
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Image(ImageCommand),
@@ -99,6 +104,21 @@ pub(crate) enum VolumeCommand {
     Prune(verb::volume::prune::Prune),
     #[command(visible_alias = "remove")]
     Rm(verb::volume::rm::Rm),
+}
+
+/// `network COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkCommand {
+    Connect(verb::network::connect::Connect),
+    Create(verb::network::create::Create),
+    Disconnect(verb::network::disconnect::Disconnect),
+    Inspect(verb::network::inspect::Inspect),
+    #[command(visible_alias = "list")]
+    Ls(verb::network::ls::Ls),
+    Prune(verb::network::prune::Prune),
+    Reload(verb::network::reload::Reload),
+    #[command(visible_alias = "remove")]
+    Rm(verb::network::rm::Rm),
 }
 
 /// What is in `container COMMAND` only.
@@ -168,6 +188,7 @@ impl Line {
             Command::Image(command) => command.run(global),
             Command::System(command) => command.run(global),
             Command::Volume(command) => command.run(global),
+            Command::Network(command) => command.run(global),
             Command::Pull(pull) => pull.run(global),
             Command::Push(push) => push.run(global),
             Command::Import(import) => import.run(global),
@@ -176,6 +197,7 @@ impl Line {
             Command::Logout(logout) => logout.run(global),
             Command::Version(version) => version.run(global),
             Command::ContainerExited(exited) => exited.run(global),
+            Command::ContainerNetwork(network) => network.run(global),
         }
     }
 }
@@ -209,6 +231,21 @@ impl VolumeCommand {
             Self::Inspect(inspect) => inspect.run(global),
             Self::Ls(ls) => ls.run(global),
             Self::Prune(prune) => prune.run(global),
+            Self::Rm(rm) => rm.run(global),
+        }
+    }
+}
+
+impl NetworkCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Connect(connect) => connect.run(global),
+            Self::Create(create) => create.run(global),
+            Self::Disconnect(disconnect) => disconnect.run(global),
+            Self::Inspect(inspect) => inspect.run(global),
+            Self::Ls(ls) => ls.run(global),
+            Self::Prune(prune) => prune.run(global),
+            Self::Reload(reload) => reload.run(global),
             Self::Rm(rm) => rm.run(global),
         }
     }

@@ -60,6 +60,14 @@ pub enum ContainerError {
     /// The volumes of its own could not be removed.
     #[error("cannot remove the container's volumes")]
     Volumes(#[from] VolumeError),
+    /// What it had of networks could not be taken back.
+    #[error("cannot take back what container {} had of networks", id.short())]
+    Networks {
+        /// The container.
+        id: ContainerId,
+        /// Why not.
+        source: Box<crate::network::NetworksError>,
+    },
     /// Its files contradict each other.
     #[error("the state of container {} makes no sense", id.short())]
     State {
@@ -129,12 +137,19 @@ impl Engine {
             // What it started ends with it, and not before it has ended altogether.
             folder.wait_for_the_dying()?;
             self.remove_leftovers(&folder.id)?;
+            self.give_back_networks(&folder.id)?;
             let lost =
                 view.life.lost(now()).map_err(|source| ContainerError::State { id: folder.id.clone(), source })?;
             folder.write_life(&lost)?;
             view = View { life: lost, pid: None, monitor: None, lost: false, ..view };
         }
         Ok(view)
+    }
+
+    /// Takes back what a container has of networks of which no monitor lives.
+    pub(crate) fn give_back_networks(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        let released = self.release_networks(id);
+        released.map_err(|source| ContainerError::Networks { id: id.clone(), source: Box::new(source) })
     }
 
     /// Removes what the runtime still has of a container whose monitor is dead.

@@ -98,6 +98,9 @@ pub enum CreateError {
     /// `--cgroup-parent`.
     #[error("invalid --cgroup-parent {0:?}: it must be a path of control groups without '.' and '..'")]
     CgroupParent(String),
+    /// Networks.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworksError),
     /// The posture and what was made of it differ.
     #[error("cannot write the container's configuration")]
     Fill(#[from] FillError),
@@ -229,7 +232,13 @@ impl<'a> Making<'a> {
         let folder = files::open_folder(&self.path).map_err(FileError::at("open", &self.path))?;
         let nodes = devices::take(&mut walls.posture, &folder, &self.path, &self.place())?;
         let mappings = Mappings { uids: &walls.posture.uid_mappings, gids: &walls.posture.gid_mappings };
-        etc::write(&folder, &self.path, &hostname, &walls.options.network, mappings)?;
+        let exposed = image.config.exposed_ports.union(&request.exposed).cloned().collect();
+        let wanted = self.engine.plan_networks(&request.network, &exposed, &hostname)?;
+        let files = etc::Files { hostname: &hostname, network: &walls.options.network, wanted: &wanted };
+        etc::write(&folder, &self.path, &files, mappings)?;
+        if !wanted.networks.is_empty() {
+            self.write(&folder, crate::network::wanted::FILE, &wanted)?;
+        }
         self.let_pass(mappings)?;
         let volumes = VolumeMounts::make(self.engine, request, image, &self.path, &folder)?;
         let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;

@@ -10,6 +10,8 @@ use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMo
 use crate::Engine;
 use crate::Request;
 use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, Nothing};
+use crate::network::ask::{Attach, PortRequest};
+use crate::network::settings::PortBinding;
 use crate::process::Payload;
 use crate::request::{Given, VolumesFrom};
 use crate::spec::Parts;
@@ -41,7 +43,13 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
             .chain(request.volumes.iter().filter_map(crate::request::VolumeMount::text))
             .collect(),
         log_config: request.logging.config(),
-        network_mode: network_word(&options.network),
+        network_mode: request.network.attachments.first().map_or_else(|| network_word(&options.network), network_name),
+        port_bindings: port_bindings(&request.network.ports),
+        publish_all_ports: request.network.publish_all,
+        dns: request.network.names.servers.iter().map(ToString::to_string).collect(),
+        dns_options: request.network.names.options.clone(),
+        dns_search: request.network.names.search.clone(),
+        extra_hosts: request.network.hosts.iter().map(extra_host).collect(),
         auto_remove: request.remove,
         cap_add: options.cap_add.clone(),
         cap_drop: options.cap_drop.clone(),
@@ -88,6 +96,39 @@ fn network_word(mode: &NetworkMode) -> String {
         NetworkMode::Host => "host".into(),
         NetworkMode::Container(id) => format!("container:{id}"),
     }
+}
+
+/// As Docker has it: the name as it was given.
+fn network_name(attach: &Attach) -> String {
+    attach.network.clone()
+}
+
+fn extra_host((name, address): &(String, Option<std::net::IpAddr>)) -> String {
+    let address = address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string());
+    format!("{name}:{address}")
+}
+
+/// What was asked for; a port that is drawn is empty.
+fn port_bindings(ports: &[PortRequest]) -> BTreeMap<String, Vec<PortBinding>> {
+    let mut all = BTreeMap::<String, Vec<PortBinding>>::new();
+    for port in ports {
+        let host_port = match port.host_ports {
+            None => String::new(),
+            Some((first, last)) if first == last => first.to_string(),
+            Some((first, last)) => format!("{first}-{last}"),
+        };
+        let host_ip = port.host.map(|host| host.to_string()).unwrap_or_default();
+        let key = format!("{}/{}", port.container_port, port.protocol);
+        all.entry(key).or_default().push(PortBinding { host_ip, host_port });
+    }
+    all
+}
+
+/// The image's ports, those of `--expose`, and those that are published.
+fn exposed_ports(request: &Request, image: &Image) -> BTreeMap<String, Nothing> {
+    let published = request.network.ports.iter().map(|port| format!("{}/{}", port.container_port, port.protocol));
+    let all = image.config.exposed_ports.iter().chain(&request.exposed).cloned().chain(published);
+    all.map(|port| (port, Nothing {})).collect()
 }
 
 fn ipc_word(mode: &IpcMode) -> String {
@@ -146,19 +187,12 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         cmd: payload.cmd.clone(),
         image: image.reference.familiar(),
         volumes: own.map(|target| (target, Nothing {})).collect(),
+        exposed_ports: exposed_ports(request, image),
         working_dir: payload.cwd.clone(),
         entrypoint: payload.entrypoint.clone(),
         labels,
         stop_signal: request.ending.signal.clone().unwrap_or_else(|| image.config.stop_signal.clone()),
         stop_timeout: request.ending.timeout,
-        exposed_ports: image
-            .config
-            .exposed_ports
-            .iter()
-            .chain(&request.exposed)
-            .cloned()
-            .map(|port| (port, Nothing {}))
-            .collect(),
     }
 }
 

@@ -8,30 +8,59 @@ use stockade_policy::namespaces::NetworkMode;
 
 use crate::files::{self, FileError};
 use crate::idmap::Mappings;
+use crate::network::names::{self, ResolvConf};
+use crate::network::wanted::Wanted;
+use crate::network::{NetworksError, added};
 
 /// Names in the container's folder and places in the container.
 pub(crate) const FILES: [(&str, &str); 3] =
     [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")];
 
-/// What `/etc/hosts` of a container with a network of its own says.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
-                     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+/// What the files are made of.
+pub(crate) struct Files<'a> {
+    /// The host name.
+    pub(crate) hostname: &'a str,
+    /// Where the network namespace is from.
+    pub(crate) network: &'a NetworkMode,
+    /// What it is to have of networks: with any, hosts and name servers are written anew at each start.
+    pub(crate) wanted: &'a Wanted,
+}
+
+impl Files<'_> {
+    /// The texts of [`FILES`], in their order.
+    fn texts(&self) -> Result<[Vec<u8>; 3], NetworksError> {
+        let file = |path: &str| host_file(path).map_err(|error| NetworksError::Container(error.into()));
+        let asked = &self.wanted.names;
+        let own = !(asked.servers.is_empty() && asked.search.is_empty() && asked.options.is_empty());
+        let servers = || ResolvConf::of_host().with(asked).text().into_bytes();
+        let hostname = format!("{}\n", self.hostname).into_bytes();
+        Ok(match self.network {
+            NetworkMode::Host => {
+                let loopback = std::net::IpAddr::from([127, 0, 0, 1]);
+                let mut hosts = file("/etc/hosts")?;
+                for (name, address) in added(&self.wanted.hosts, Some(loopback))? {
+                    hosts.extend(format!("{address}\t{name}\n").bytes());
+                }
+                [if own { servers() } else { file("/etc/resolv.conf")? }, hostname, hosts]
+            }
+            NetworkMode::None | NetworkMode::Container(_) => {
+                let hosts = names::hosts(&added(&self.wanted.hosts, None)?, &[], self.hostname);
+                [if own { servers() } else { Vec::new() }, hostname, hosts.into_bytes()]
+            }
+            NetworkMode::Bridge => [Vec::new(), hostname, names::hosts(&[], &[], self.hostname).into_bytes()],
+        })
+    }
+}
 
 /// Writes the files into `folder`, for the root of the container to change. With the host's network the host's are copied; a
 /// container that joins another's network gets that one's files mounted instead.
 pub(crate) fn write(
     folder: &OwnedFd,
     path: &Path,
-    hostname: &str,
-    network: &NetworkMode,
+    files: &Files<'_>,
     owner: Mappings<'_>,
-) -> Result<(), FileError> {
-    let (resolv, hosts) = match network {
-        NetworkMode::Host => (host_file("/etc/resolv.conf")?, host_file("/etc/hosts")?),
-        NetworkMode::None | NetworkMode::Bridge | NetworkMode::Container(_) => (Vec::new(), HOSTS.as_bytes().to_vec()),
-    };
-    let contents = [resolv, format!("{hostname}\n").into_bytes(), hosts];
-    for ((name, _), content) in FILES.iter().zip(contents) {
+) -> Result<(), NetworksError> {
+    for ((name, _), content) in FILES.iter().zip(files.texts()?) {
         let attempt = || -> std::io::Result<()> {
             files::write_new(folder.as_fd(), name, &content, 0o644)?;
             if let Some((uid, gid)) = owner.root() {
@@ -40,7 +69,8 @@ pub(crate) fn write(
             }
             Ok(())
         };
-        attempt().map_err(FileError::at("write", path.join(name)))?;
+        let written = attempt().map_err(FileError::at("write", path.join(name)));
+        written.map_err(|error| NetworksError::Container(error.into()))?;
     }
     Ok(())
 }

@@ -23,6 +23,12 @@ pub(crate) fn command(engine: &Engine, id: &ContainerId) -> Vec<String> {
 /// # Errors
 /// See [`RemoveError`].
 pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
+    match engine.folder(id).and_then(|folder| folder.lock()) {
+        // What it has of networks is given back first: others may wait for it.
+        Ok(folder) => engine.release_networks_of(&folder)?,
+        Err(ContainerError::Missing(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
     match engine.view(id) {
         Ok(view) => {
             engine.volumes_unmounted(&view.record);

@@ -41,6 +41,9 @@ pub struct Inspection {
     pub config: Config,
     /// Folders and files of the host in the container.
     pub mounts: Vec<MountPoint>,
+    /// What it has of networks.
+    #[serde(default)]
+    pub network_settings: crate::network::settings::NetworkSettings,
     /// What confines it, and what does not.
     pub stockade: Confinement,
 }
@@ -81,6 +84,24 @@ pub struct HostConfig {
     pub log_config: LogConfig,
     /// `--network`.
     pub network_mode: String,
+    /// `--publish`, by ports of the container.
+    #[serde(default)]
+    pub port_bindings: BTreeMap<String, Vec<crate::network::settings::PortBinding>>,
+    /// `--publish-all`.
+    #[serde(default)]
+    pub publish_all_ports: bool,
+    /// `--dns`.
+    #[serde(default)]
+    pub dns: Vec<String>,
+    /// `--dns-option`.
+    #[serde(default)]
+    pub dns_options: Vec<String>,
+    /// `--dns-search`.
+    #[serde(default)]
+    pub dns_search: Vec<String>,
+    /// `--add-host`, `NAME:ADDRESS` each.
+    #[serde(default)]
+    pub extra_hosts: Vec<String>,
     /// `--rm`.
     pub auto_remove: bool,
     /// `--cap-add`.
@@ -281,6 +302,9 @@ pub enum InspectError {
     /// Its folder.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// Its networks.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworksError),
 }
 
 /// Docker's time for what has not happened.
@@ -294,6 +318,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
     let view = engine.view(id)?;
     let troubles = engine.folder(id)?.troubles()?;
     let state = state(&view);
+    let network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
     let record = view.record;
     let folder = engine.containers().join(id.as_str());
     let path = |name: &str| folder.join(name).display().to_string();
@@ -317,6 +342,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         config: record.config,
         mounts: record.mounts,
         stockade: Confinement { monitor: view.monitor.unwrap_or_default(), troubles, ..record.confinement },
+        network_settings,
     })
 }
 

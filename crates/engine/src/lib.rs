@@ -46,6 +46,7 @@ pub mod logs;
 pub mod machine;
 pub mod name;
 mod naming;
+pub mod network;
 pub mod places;
 mod process;
 pub mod prune;

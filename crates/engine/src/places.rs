@@ -9,7 +9,7 @@ pub struct Places {
     pub data: PathBuf,
     /// What does not: the OCI runtime's state (`--exec-root`, `/run/stockade`).
     pub exec: PathBuf,
-    /// The folder of `stake`, `stockade-monitor`, `stockade-init`, `stockade-unpack` and of `stockade` itself, which are installed together.
+    /// The folder of `stake`, `stockade-dns`, `stockade-monitor`, `stockade-init`, `stockade-unpack` and of `stockade` itself, which are installed together.
     pub programs: PathBuf,
     /// The OCI runtime (`--runtime`), if not `stake` of [`Places::programs`]: an absolute path.
     pub runtime: Option<PathBuf>,

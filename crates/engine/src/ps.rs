@@ -37,6 +37,10 @@ pub struct Summary {
     pub finished: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The names of its networks.
+    pub networks: Vec<String>,
+    /// The ports that are published or named, as Docker shows them.
+    pub ports: String,
     /// Why it could not be read or settled: then most of the rest is empty.
     pub damaged: Option<String>,
 }
@@ -64,7 +68,10 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     let mut all = Vec::new();
     for id in engine.ids()? {
         match tidied(engine, &id) {
-            Ok(Some(view)) => all.push(summary(view)),
+            Ok(Some(view)) => {
+                let networks = connections(engine, &view);
+                all.push(summary(view, networks));
+            }
             Ok(None) | Err(ContainerError::Missing(_)) => {}
             Err(error) => all.push(damaged(id, &error)),
         }
@@ -86,7 +93,18 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
     Ok(None)
 }
 
-fn summary(view: View) -> Summary {
+/// The names of its networks, and its ports. What cannot be read is told by `inspect`.
+fn connections(engine: &Engine, view: &View) -> (Vec<String>, String) {
+    let settings = match engine.folder(&view.record.id) {
+        Ok(folder) => engine.network_settings(&folder, view.pid).unwrap_or_default(),
+        Err(_gone) => return (Vec::new(), String::new()),
+    };
+    let ports = crate::network::settings::shown_ports(&settings.ports);
+    let names = settings.networks.into_keys().collect::<Vec<_>>();
+    if names.is_empty() { (vec![view.record.host_config.network_mode.clone()], ports) } else { (names, ports) }
+}
+
+fn summary(view: View, (networks, ports): (Vec<String>, String)) -> Summary {
     let end = view.life.end.unwrap_or_default();
     let ended = matches!(view.life.state, State::Exited | State::Failed);
     Summary {
@@ -103,6 +121,8 @@ fn summary(view: View) -> Summary {
         started: end.started,
         finished: end.finished,
         labels: view.record.config.labels,
+        networks,
+        ports,
         damaged: None,
     }
 }
@@ -122,6 +142,8 @@ fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
         started: None,
         finished: None,
         labels: BTreeMap::new(),
+        networks: Vec::new(),
+        ports: String::new(),
         damaged: Some(chain(error)),
     }
 }

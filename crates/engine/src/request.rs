@@ -62,6 +62,8 @@ pub struct Request {
     pub exposed: BTreeSet<String>,
     /// `--volumes-from`, in their order.
     pub volumes_from: Vec<VolumesFrom>,
+    /// `--network` and what belongs to it.
+    pub network: crate::network::ask::NetworkRequest,
     /// What bears on security. `uid`, `hostname` and the id mappings are filled in by the engine.
     pub options: Options,
 }
@@ -96,6 +98,7 @@ impl Request {
             annotations: BTreeMap::new(),
             exposed: BTreeSet::new(),
             volumes_from: Vec::new(),
+            network: crate::network::ask::NetworkRequest::default(),
             options: Options::default(),
         }
     }

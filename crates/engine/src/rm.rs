@@ -47,6 +47,9 @@ pub enum RemoveError {
     /// Its folder.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// Its networks.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworksError),
     /// It runs.
     #[error("container {} is {state}: stop it first, or remove it by force", id.short())]
     Running {
@@ -136,6 +139,7 @@ impl Engine {
     ) -> Result<(), ContainerError> {
         let id = folder.0.id.clone();
         self.remove_leftovers(&id)?;
+        self.give_back_networks(&id)?;
         let share = self.share_unfinished()?;
         let removes_itself = record.is_some_and(|record| record.host_config.auto_remove);
         if removes_itself {

@@ -73,6 +73,9 @@ pub enum StartError {
     /// Its volumes.
     #[error(transparent)]
     Volume(#[from] VolumeStartError),
+    /// Its networks.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworksError),
     /// The monitor could not be started.
     #[error("cannot {action}")]
     Monitor {
@@ -160,7 +163,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     if attachment.is_some() {
         engine.happened_to(&view.record, &ContainerAction::Attach);
     }
-    match converse(&folder, &ours, view.record.config.tty, attachment) {
+    match converse(engine, &folder, &ours, view.record.config.tty, attachment) {
         Ok(connected) => {
             engine.volumes_mounted(&view.record);
             Ok(connected)
@@ -303,13 +306,14 @@ impl Child<'_> {
 
 /// Waits until the container is made, attaches, has it started, and waits until it is.
 fn converse(
+    engine: &Engine,
     folder: &Locked,
     control: &OwnedFd,
     terminal: bool,
     attachment: Option<&Attachment>,
 ) -> Result<Option<Connected>, StartError> {
     match hear(folder, control)? {
-        Report::Created { .. } => {}
+        Report::Created { pid } => engine.attach_networks(&folder.0, pid)?,
         report => return Err(refused(folder, report)),
     }
     let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, terminal);
@@ -359,6 +363,11 @@ fn after_failure(
         folder.0.wait_for_monitor(None)?;
     }
     let view = folder.0.view()?;
+    if let (State::Failed, StartError::Network(_), Some(end)) = (view.life.state, error, &view.life.end) {
+        // The monitor knows only that nobody started it.
+        let end = Some(crate::record::End { error: Some(chain(error)), ..end.clone() });
+        folder.0.write_life(&crate::record::Life { end, ..view.life.clone() })?;
+    }
     if view.life.state == State::Starting {
         // It has ended without having said so.
         folder.0.wait_for_the_dying()?;

@@ -16,9 +16,6 @@ use crate::{ContainerId, Engine};
 /// Why a container cannot be confined as it was asked for. Nothing was changed, but that an AppArmor profile may be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum WallsError {
-    /// This version has no bridge.
-    #[error("--network bridge is not supported yet: use --network none or --network host")]
-    Bridge,
     /// A container to share with does not exist.
     #[error("cannot share the {} namespace of another container", kind_word(*kind))]
     Joined {
@@ -73,9 +70,6 @@ pub(crate) struct Walls {
 /// The options with the user namespace decided, and other containers by their ids.
 pub(crate) fn options(engine: &Engine, asked: &Options, binds: &[Bind]) -> Result<Options, WallsError> {
     let mut options = asked.clone();
-    if options.network == NetworkMode::Bridge {
-        return Err(WallsError::Bridge);
-    }
     // By id from here on: a name may be another container's tomorrow.
     let id = |kind, text: &mut String| -> Result<(), WallsError> {
         *text = engine.find(text).map_err(|source| WallsError::Joined { kind, source })?.into();

@@ -8,10 +8,11 @@ use std::io;
 
 mod address;
 mod link;
-mod message;
-mod socket;
+pub mod message;
+pub mod socket;
 
-pub use link::{loopback_up, move_link};
+pub use link::{inside, loopback_up, move_link};
+pub use socket::Protocol;
 
 /// Why an interface is not as it was asked for.
 #[derive(Debug, thiserror::Error)]

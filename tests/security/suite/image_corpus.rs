@@ -94,7 +94,7 @@ impl Range {
             let found = stamps(Path::new(path)).into_iter().flatten();
             all.extend(found.map(|(name, fact)| (Path::new(path).join(name), fact)));
         }
-        for name in ["stockade", "stockade-monitor", "stockade-unpack", "stake"] {
+        for name in ["stockade", "stockade-dns", "stockade-monitor", "stockade-unpack", "stake"] {
             all.extend(stamps(&programs::built(name)).unwrap().into_values().map(|fact| (name.into(), fact)));
         }
         // Another test lends the null device another mode for a moment; devices change their times when they are written.

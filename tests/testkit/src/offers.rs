@@ -140,7 +140,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
             ["oci/index.json", "oci.tar", "docker.tar"].iter().all(|name| images.join("busybox").join(name).is_file())
         }
         "unpacker" => programs.join("stockade-unpack").is_file(),
-        "stockade" => ["stockade", "stockade-monitor", "stockade-unpack", "stake"]
+        "stockade" => ["stockade", "stockade-dns", "stockade-monitor", "stockade-unpack", "stake"]
             .iter()
             .all(|name| programs.join(name).is_file()),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
@@ -237,7 +237,9 @@ fn has_unpacker() -> bool {
 
 /// The engine and what it needs beside it.
 fn has_stockade() -> bool {
-    ["stockade", "stockade-monitor", "stockade-unpack", "stake"].iter().all(|name| crate::programs::is_built(name))
+    ["stockade", "stockade-dns", "stockade-monitor", "stockade-unpack", "stake"]
+        .iter()
+        .all(|name| crate::programs::is_built(name))
 }
 
 fn has_stake() -> bool {

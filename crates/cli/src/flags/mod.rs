@@ -5,6 +5,7 @@
 
 mod limits;
 mod namespaces;
+mod networks;
 mod process;
 mod request;
 mod storage;
@@ -12,6 +13,7 @@ mod walls;
 
 pub(crate) use limits::LimitFlags;
 pub(crate) use namespaces::NamespaceFlags;
+pub(crate) use networks::NetworkFlags;
 pub(crate) use process::{ProcessFlags, When, platform};
 pub(crate) use request::{Asked, RequestError};
 pub(crate) use storage::StorageFlags;
@@ -26,6 +28,8 @@ pub(crate) struct CreateFlags {
     pub(crate) walls: WallFlags,
     #[command(flatten)]
     pub(crate) namespaces: NamespaceFlags,
+    #[command(flatten)]
+    pub(crate) networks: NetworkFlags,
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Which namespaces the container has to itself.
 
 use clap::Args;
-use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
+use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, PidMode, UserMode, UtsMode};
 
 use crate::grammar::{Invalid, invalid};
 
@@ -9,9 +9,6 @@ use crate::grammar::{Invalid, invalid};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Namespaces")]
 pub(crate) struct NamespaceFlags {
-    /// Network: none (the default, loopback only), host or container:NAME
-    #[arg(long, visible_alias = "net", value_name = "MODE", value_parser = network)]
-    pub(crate) network: Option<NetworkMode>,
     /// Processes: private, host or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) pid: Option<PidMode>,
@@ -39,13 +36,4 @@ fn cgroup(text: &str) -> Result<Cgroup, Invalid> {
     }
     let known = |_other_words| invalid("--cgroupns", text, "private or host");
     text.parse().map(|mode| Cgroup(Some(mode))).map_err(known)
-}
-
-fn network(text: &str) -> Result<NetworkMode, Invalid> {
-    match text.parse() {
-        Ok(mode @ (NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_))) => Ok(mode),
-        Ok(NetworkMode::Bridge) | Err(_) => {
-            Err(invalid("--network", text, "networks are not supported yet: none, host or container:NAME"))
-        }
-    }
 }

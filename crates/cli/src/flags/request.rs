@@ -29,6 +29,9 @@ pub(crate) enum RequestError {
     /// `--log-driver` or `--log-opt`.
     #[error(transparent)]
     Logging(#[from] LoggingError),
+    /// Flags that do not go together.
+    #[error(transparent)]
+    Flags(#[from] crate::grammar::Invalid),
     /// Two mounts on one path.
     #[error("duplicate mount point {0}: give one --volume, --mount or --tmpfs for it")]
     DuplicateTarget(String),
@@ -90,11 +93,12 @@ impl CreateFlags {
                 "--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned(),
             );
         }
+        let (network, networks) = self.networks.request()?;
         let options = Options {
             read_only: self.storage.read_only,
             shm_size: self.storage.shm_size,
             tmpfs,
-            network: self.namespaces.network.unwrap_or_default(),
+            network,
             pid: self.namespaces.pid.unwrap_or_default(),
             ipc: self.namespaces.ipc.unwrap_or_default(),
             uts: self.namespaces.uts.unwrap_or_default(),
@@ -111,6 +115,7 @@ impl CreateFlags {
         request.volumes_from = volumes_from;
         request.cgroup_parent = cgroup_parent;
         request.options = options;
+        request.network = networks;
         Ok(Asked { request, notices, when, telling })
     }
 }
@@ -144,6 +149,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         annotations: flags.annotation.into_iter().collect(),
         exposed: flags.expose.iter().flat_map(Ports::each).collect(),
         volumes_from: Vec::new(),
+        network: stockade_engine::network::ask::NetworkRequest::default(),
         options: Options::default(),
     })
 }

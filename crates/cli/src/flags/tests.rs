@@ -235,8 +235,9 @@ fn what_no_flag_takes() {
         &["--hostname", "a b", "host"],
         &["--pull=often", "host"],
         &["--platform=a/b/c/d", "host"],
-        &["--network=bridge", "host"],
-        &["--network=mine", "host"],
+        &["--network=a b", "host"],
+        &["-p", "x", "host"],
+        &["--dns=127.0.0.1", "host"],
         &["--cgroupns=x", "host"],
         &["-e", "=x", "host"],
         &["-l", "=x", "host"],
@@ -249,6 +250,10 @@ fn what_no_flag_takes() {
     }
     for words in [
         &["Alpine"][..],
+        &["--log-driver=syslog", "host"],
+        &["-p", "80", "host"],
+        &["--ip", "10.0.0.1", "host"],
+        &["--network=host", "--network=net", "host"],
         &["--security-opt", "bogus", "host"],
         &["--device-cgroup-rule", "x", "host"],
         &["--log-driver=syslog", "host"],

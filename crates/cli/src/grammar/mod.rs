@@ -5,7 +5,9 @@ pub(crate) mod environment;
 pub(crate) mod expose;
 pub(crate) mod label;
 pub(crate) mod mount;
+pub(crate) mod network;
 pub(crate) mod pflag;
+pub(crate) mod publish;
 pub(crate) mod until;
 pub(crate) mod volume;
 

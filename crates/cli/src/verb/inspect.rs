@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stockade_engine::network::{self, list::NetworkInspection};
 use stockade_engine::volume::{self, VolumeInspection};
 use stockade_engine::{Engine, FindError, ImageInspection, Inspection};
 use stockade_kernel::chain::chain;
@@ -11,13 +12,13 @@ use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
 
-/// Print all that is known of one or more containers, images or volumes
+/// Print all that is known of one or more containers, images, networks or volumes
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A Go template, such as '{{.State.Status}}' or '{{json .Stockade}}', or json
     #[arg(long, short, value_name = "TEMPLATE")]
     format: Option<String>,
-    /// What is inspected; without it, a container of that name, or else an image, or else a volume
+    /// What is inspected; without it, a container of that name, or else an image, a network or a volume
     #[arg(long, value_name = "TYPE", value_enum)]
     r#type: Option<Kind>,
     /// Names, ids, or beginnings of ids
@@ -45,6 +46,8 @@ pub(crate) enum Kind {
     Image,
     /// A volume.
     Volume,
+    /// A network.
+    Network,
 }
 
 /// All that is known of one.
@@ -54,6 +57,7 @@ enum Inspected {
     Container(Box<Inspection>),
     Image(Box<ImageInspection>),
     Volume(VolumeInspection),
+    Network(Box<NetworkInspection>),
 }
 
 impl Inspect {
@@ -115,9 +119,16 @@ fn inspected(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspecte
             Err(error) => return Err(chain(&error)),
         }
     }
-    if kind != Some(Kind::Volume) {
+    if matches!(kind, None | Some(Kind::Image)) {
         match stockade_engine::inspect_image(engine, name) {
             Ok(found) => return Ok(Inspected::Image(Box::new(found))),
+            Err(error) if kind.is_none() && error.is_missing() => {}
+            Err(error) => return Err(chain(&error)),
+        }
+    }
+    if matches!(kind, None | Some(Kind::Network)) {
+        match network::inspect(engine, name) {
+            Ok(found) => return Ok(Inspected::Network(Box::new(found))),
             Err(error) if kind.is_none() && error.is_missing() => {}
             Err(error) => return Err(chain(&error)),
         }

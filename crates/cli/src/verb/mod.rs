@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod commit;
 pub(crate) mod container_exited;
+pub(crate) mod container_network;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
@@ -16,6 +17,7 @@ pub(crate) mod kill;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
+pub(crate) mod network;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;

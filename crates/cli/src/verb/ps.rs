@@ -105,12 +105,12 @@ pub(crate) fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
         "Command": format!("\"{command}\""),
         "CreatedAt": ago::absolute(&one.created).unwrap_or_default(),
         "RunningFor": ago::since(&one.created, now).map(|time| format!("{time} ago")).unwrap_or_default(),
-        "Ports": "",
+        "Ports": one.ports,
         "State": state(one),
         "Status": status(one, now),
         "Labels": printable(&labels.join(",")),
         "Mounts": "",
-        "Networks": "",
+        "Networks": one.networks.join(","),
     });
     let answers: Value = one.labels.iter().map(|(key, value)| (key.clone(), Value::from(printable(value)))).collect();
     Filling { fields, methods: BTreeMap::from([("Label", answers)]) }
@@ -151,6 +151,8 @@ mod tests {
             error: None,
             started: Some("2026-01-01T00:00:00Z".to_owned()),
             finished: Some("2026-01-01T01:00:00Z".to_owned()),
+            networks: Vec::new(),
+            ports: String::new(),
             labels: BTreeMap::from([("a".to_owned(), "b\u{1b}".to_owned())]),
             damaged: None,
         }

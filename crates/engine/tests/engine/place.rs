@@ -20,7 +20,7 @@ impl Place {
         let deep = folder.path().join("a-folder-with-a-long-name".repeat(4));
         let programs = deep.join("programs");
         std::fs::create_dir_all(&programs).unwrap();
-        for name in ["stake", "stockade-monitor", "stockade-init", "stockade-unpack"] {
+        for name in ["stake", "stockade-dns", "stockade-monitor", "stockade-init", "stockade-unpack"] {
             std::os::unix::fs::symlink(programs::built(name), programs.join(name)).unwrap();
         }
         std::os::unix::fs::symlink(std::env::current_exe().unwrap(), programs.join("stockade")).unwrap();

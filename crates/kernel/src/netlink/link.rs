@@ -107,12 +107,21 @@ fn settle(there: &mut Socket, name: &str, before: &Link, addresses: &[Address]) 
 
 /// A socket of the network namespace `target`; the caller is where it was.
 fn open_in(target: BorrowedFd<'_>) -> Result<Socket, NetlinkError> {
+    inside(target, Socket::open)?
+}
+
+/// Does something in the network namespace `target`; the caller, a process of one thread with CAP_SYS_ADMIN over it, is where it was
+/// afterwards.
+///
+/// # Errors
+/// [`NetlinkError::Enter`]; [`NetlinkError::Stranded`], after which the caller should end.
+pub fn inside<T>(target: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T, NetlinkError> {
     let home = Procfs::host().and_then(|procfs| procfs.open_namespace(Subject::Myself, "net"));
     let home = home.map_err(NetlinkError::Enter)?;
     setns(target, Namespaces::NET).map_err(NetlinkError::Enter)?;
-    let socket = Socket::open();
+    let done = act();
     setns(home, Namespaces::NET).map_err(NetlinkError::Stranded)?;
-    socket
+    Ok(done)
 }
 
 /// The interface `name`, `None` if there is none.

@@ -19,15 +19,19 @@ const HEADER: usize = 16;
 /// The two bits of an attribute's type that are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
 const TYPE_MASK: u16 = 0x3fff;
 
+/// `NLA_F_NESTED`.
+const NESTED: u16 = 0x8000;
+
 /// A request under construction.
-#[derive(Debug)]
-pub(super) struct Builder {
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
     bytes: Vec<u8>,
 }
 
 impl Builder {
     /// A request of `kind` whose fixed part is `body`.
-    pub(super) fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+    #[must_use]
+    pub fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
@@ -36,7 +40,8 @@ impl Builder {
     }
 
     /// Adds an attribute; values here are far below the 64 KiB that one may have.
-    pub(super) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    #[must_use]
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         self.bytes.resize(aligned(self.bytes.len()), 0);
         self.bytes.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -45,12 +50,20 @@ impl Builder {
     }
 
     /// Adds a string with its ending zero.
-    pub(super) fn string(self, kind: u16, value: &str) -> Self {
+    #[must_use]
+    pub fn string(self, kind: u16, value: &str) -> Self {
         self.attribute(kind, &[value.as_bytes(), &[0]].concat())
     }
 
+    /// Adds an attribute that has those of `inner` within it.
+    #[must_use]
+    pub fn nested(self, kind: u16, inner: &Attributes) -> Self {
+        self.attribute(kind | NESTED, &inner.0.bytes)
+    }
+
     /// The whole message.
-    pub(super) fn finish(mut self, sequence: u32) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = self.bytes.len() as u32;
         self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
         self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
@@ -58,9 +71,45 @@ impl Builder {
     }
 }
 
+/// Attributes that stand within another.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes(Builder);
+
+impl Attributes {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// None yet, behind a fixed part.
+    #[must_use]
+    pub fn behind(body: &[u8]) -> Self {
+        Self(Builder { bytes: body.to_vec() })
+    }
+
+    /// As [`Builder::attribute`].
+    #[must_use]
+    pub fn attribute(self, kind: u16, value: &[u8]) -> Self {
+        Self(self.0.attribute(kind, value))
+    }
+
+    /// As [`Builder::string`].
+    #[must_use]
+    pub fn string(self, kind: u16, value: &str) -> Self {
+        Self(self.0.string(kind, value))
+    }
+
+    /// As [`Builder::nested`].
+    #[must_use]
+    pub fn nested(self, kind: u16, inner: &Self) -> Self {
+        Self(self.0.nested(kind, inner))
+    }
+}
+
 /// One message of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer<'bytes> {
+pub enum Answer<'bytes> {
     /// The request is done, or it failed with an errno and perhaps the kernel's words.
     Acknowledged(Result<(), (Errno, Option<String>)>),
     /// The list is complete.
@@ -73,7 +122,7 @@ pub(super) enum Answer<'bytes> {
 ///
 /// # Errors
 /// `EBADMSG` if a length does not fit.
-pub(super) fn answers(mut datagram: &[u8], sequence: u32) -> io::Result<Vec<Answer<'_>>> {
+pub fn answers(mut datagram: &[u8], sequence: u32) -> io::Result<Vec<Answer<'_>>> {
     let mut all = Vec::new();
     while !datagram.is_empty() {
         let length = number(datagram, 0).ok_or(Errno::BADMSG)? as usize;
@@ -121,7 +170,7 @@ fn words(body: &[u8], flags: u16) -> Option<String> {
 ///
 /// # Errors
 /// `EBADMSG` if a length does not fit.
-pub(super) fn find(mut attributes: &[u8], kind: u16) -> io::Result<Option<&[u8]>> {
+pub fn find(mut attributes: &[u8], kind: u16) -> io::Result<Option<&[u8]>> {
     while attributes.len() >= 4 {
         let (length, found) = (short(attributes, 0).unwrap_or(0), short(attributes, 2).unwrap_or(0));
         let value = attributes.get(4..usize::from(length)).ok_or(Errno::BADMSG)?;
@@ -134,7 +183,8 @@ pub(super) fn find(mut attributes: &[u8], kind: u16) -> io::Result<Option<&[u8]>
 }
 
 /// The 32-bit number at `offset`.
-pub(super) fn number(bytes: &[u8], offset: usize) -> Option<u32> {
+#[must_use]
+pub fn number(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(offset..)?.get(..4)?.try_into().ok()?))
 }
 

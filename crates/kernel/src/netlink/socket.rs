@@ -1,4 +1,4 @@
-//! A rtnetlink socket of the caller's network namespace, and the exchange of one request for its answer.
+//! A netlink socket of the caller's network namespace, and the exchange of one request for its answer.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -23,24 +23,51 @@ const DATAGRAM: usize = 32 << 10;
 /// The most objects taken from one answer: far more than the addresses of one machine.
 const MOST_OBJECTS: usize = 1 << 16;
 
+/// `SOL_SOCKET` and `SO_SNDBUFFORCE`.
+const LARGE_BATCH: libc::c_int = 32 << 20;
+
+/// Whom a socket talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `NETLINK_ROUTE`: interfaces, addresses and routes.
+    Route,
+    /// `NETLINK_NETFILTER`: rules.
+    Netfilter,
+}
+
 /// An object of a list: its type, and its fixed part with its attributes.
-pub(super) type Object = (u16, Vec<u8>);
+pub type Object = (u16, Vec<u8>);
 
 /// A socket that only the kernel can send to.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub struct Socket {
     fd: OwnedFd,
     sequence: u32,
 }
 
 impl Socket {
-    /// A socket of the network namespace that the calling thread is in; it stays in that one.
-    pub(super) fn open() -> Result<Self, NetlinkError> {
-        Self::connect().map_err(NetlinkError::Open)
+    /// A rtnetlink socket of the network namespace that the calling thread is in; it stays in that one.
+    ///
+    /// # Errors
+    /// [`NetlinkError::Open`].
+    pub fn open() -> Result<Self, NetlinkError> {
+        Self::open_for(Protocol::Route)
     }
 
-    fn connect() -> io::Result<Self> {
-        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    /// The same for another part of the kernel.
+    ///
+    /// # Errors
+    /// [`NetlinkError::Open`].
+    pub fn open_for(protocol: Protocol) -> Result<Self, NetlinkError> {
+        Self::connect(protocol).map_err(NetlinkError::Open)
+    }
+
+    fn connect(protocol: Protocol) -> io::Result<Self> {
+        let number = match protocol {
+            Protocol::Route => None,
+            Protocol::Netfilter => Some(rustix::net::netlink::NETFILTER),
+        };
+        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number)?;
         // Once connected to the kernel, netlink_getsockbyportid() refuses every other sender.
         rustix::net::connect(&fd, &SocketAddrNetlink::new(0, 0))?;
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
@@ -49,16 +76,59 @@ impl Socket {
             // SAFETY: both options take an int, which lives through the call.
             check(unsafe { libc::setsockopt(fd.as_raw_fd(), SOL_NETLINK, option, (&raw const on).cast(), size) })?;
         }
+        if protocol == Protocol::Netfilter {
+            let size = size_of::<libc::c_int>() as libc::socklen_t;
+            let most: libc::c_int = LARGE_BATCH;
+            let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE);
+            // SAFETY: the option takes an int, which lives through the call.
+            check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const most).cast(), size) })?;
+        }
         Ok(Self { fd, sequence: 0 })
+    }
+
+    /// Sends several messages as one, such as a batch of nf_tables, of which the one before the last asks for an acknowledgement: all of it
+    /// is done then, or nothing. `action` says in the error what was attempted.
+    ///
+    /// # Errors
+    /// The first that the kernel has.
+    pub fn batch(&mut self, messages: Vec<Builder>, action: impl FnOnce() -> String) -> Result<(), NetlinkError> {
+        let failed = |(source, said)| NetlinkError::Request { action: action(), said, source };
+        self.send_all(messages).map_err(failed)
+    }
+
+    fn send_all(&mut self, messages: Vec<Builder>) -> Result<(), (io::Error, Option<String>)> {
+        let plain = |error: io::Error| (error, None);
+        let first = self.sequence + 1;
+        let mut bytes = Vec::new();
+        for message in messages {
+            self.sequence += 1;
+            bytes.extend(message.finish(self.sequence));
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        let acknowledged = self.sequence - 1;
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.fd, &bytes, SendFlags::empty()))
+            .map_err(|error| plain(error.into()))?;
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            let datagram = self.receive(&mut buffer).map_err(plain)?;
+            for sequence in first..=self.sequence {
+                for answer in answers(datagram, sequence).map_err(plain)? {
+                    match answer {
+                        Answer::Acknowledged(Err((errno, said))) => return Err((errno.into(), said)),
+                        Answer::Acknowledged(Ok(())) if sequence == acknowledged => return Ok(()),
+                        Answer::Acknowledged(Ok(())) | Answer::Done | Answer::Object(..) => {}
+                    }
+                }
+            }
+        }
     }
 
     /// Sends `request`, which asks for an acknowledgement or a list, and returns the objects that came before its end.
     /// `action` says in the error what was attempted.
-    pub(super) fn ask(
-        &mut self,
-        request: Builder,
-        action: impl FnOnce() -> String,
-    ) -> Result<Vec<Object>, NetlinkError> {
+    ///
+    /// # Errors
+    /// [`NetlinkError::Request`].
+    pub fn ask(&mut self, request: Builder, action: impl FnOnce() -> String) -> Result<Vec<Object>, NetlinkError> {
         self.exchange(request).map_err(|(source, said)| NetlinkError::Request { action: action(), said, source })
     }
 

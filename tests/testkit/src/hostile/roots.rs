@@ -112,6 +112,7 @@ pub(super) const KINDS: &[Kind] = &[
             "newuidmap",
             "newgidmap",
             "stake",
+            "stockade-dns",
             "stockade-monitor",
             "stockade-unpack",
         ];

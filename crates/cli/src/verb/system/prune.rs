@@ -3,6 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use stockade_engine::ImageSummary;
+use stockade_engine::network;
 use stockade_engine::prune::{self, Unused};
 use stockade_engine::volume;
 
@@ -13,7 +14,7 @@ use crate::show::size;
 use crate::verb::image;
 use crate::verb::prune::{Condition, Filters};
 
-/// Remove stopped containers and images without a name
+/// Remove stopped containers, networks that no container is on, and images without a name
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Remove all images that no container was made from, not only those without a name
@@ -45,6 +46,8 @@ impl Prune {
         let containers = containers.map_err(|error| Failure::failed(&error))?;
         crate::verb::prune::say_containers(&containers)?;
         let mut bytes = containers.bytes;
+        let networks = network::prune(&engine, |one| filters.take(&one.created, &one.labels));
+        crate::verb::network::prune::say_pruned(&networks.map_err(|error| Failure::failed(&error))?)?;
         if self.volumes {
             let volumes = volume::prune(&engine, |one| one.anonymous && filters.take(&one.created, &one.labels));
             let volumes = volumes.map_err(|error| Failure::failed(&error))?;

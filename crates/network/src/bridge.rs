@@ -1,0 +1,80 @@
+//! The bridge of a network, in the network namespace that the caller is in.
+
+use std::net::IpAddr;
+
+use stockade_kernel::netlink::socket::Socket;
+
+use crate::KernelError;
+use crate::model::Network;
+use crate::{link, settings};
+
+/// Makes the bridge, or repairs what is missing of it: addresses, up, settings. Several can do so at once.
+///
+/// # Errors
+/// [`KernelError::NoBridge`] if another interface has its name.
+pub fn ensure(network: &Network) -> Result<u32, KernelError> {
+    let mut socket = Socket::open()?;
+    let name = &network.interface;
+    let found = match link::get(&mut socket, name)? {
+        Some(found) => found,
+        None => {
+            link::add_bridge(&mut socket, name, network.mtu)?;
+            link::get(&mut socket, name)?.ok_or_else(|| KernelError::Missing(name.clone()))?
+        }
+    };
+    if found.kind != "bridge" {
+        return Err(KernelError::NoBridge(name.clone()));
+    }
+    settings::ipv6(name.as_str(), network.ipv6)?;
+    for subnet in &network.subnets {
+        if let Some(gateway) = subnet.gateway {
+            link::add_address(&mut socket, found.index, gateway, subnet.subnet.prefix_len())?;
+        }
+    }
+    link::set_up(&mut socket, name, found.index)?;
+    Ok(found.index)
+}
+
+/// Lets what comes from 127.0.0.1 of the host go to the bridge, for ports that are published there. Containers are kept from 127.0.0.0/8 of
+/// the host by a rule that is in force before ([`crate::firewall`]).
+///
+/// # Errors
+/// [`KernelError::Setting`].
+pub fn route_loopback(network: &Network) -> Result<(), KernelError> {
+    settings::set(&format!("ipv4/conf/{}/route_localnet", network.interface), "1")
+}
+
+/// Removes the bridge, if it is one.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn remove(network: &Network) -> Result<(), KernelError> {
+    let mut socket = Socket::open()?;
+    match link::get(&mut socket, &network.interface)? {
+        Some(found) if found.kind == "bridge" => link::remove(&mut socket, &network.interface, found.index),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether packets are forwarded between interfaces, of the version of `address`.
+///
+/// # Errors
+/// [`KernelError::Setting`].
+pub fn forwards(address: IpAddr) -> Result<bool, KernelError> {
+    Ok(settings::get(forwarding(address))?.as_deref() == Some("1"))
+}
+
+/// Has packets forwarded between interfaces.
+///
+/// # Errors
+/// [`KernelError::Setting`].
+pub fn forward(address: IpAddr) -> Result<(), KernelError> {
+    settings::set(forwarding(address), "1")
+}
+
+fn forwarding(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "ipv4/ip_forward",
+        IpAddr::V6(_) => "ipv6/conf/all/forwarding",
+    }
+}

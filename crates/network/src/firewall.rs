@@ -1,0 +1,281 @@
+//! What goes where: tables of nf_tables that say what networks and endpoints are, replaced in one transaction.
+//!
+//! `inet stockade` and `bridge stockade` on the host are ours; no other table is looked at or changed, so that what others drop stays dropped.
+//!
+//! - **raw**: what comes from a network's bridge has an address of that network, and is not for 127.0.0.0/8; what comes from elsewhere is for
+//!   a container's address only if it was sent by the host, as a port that is published.
+//! - **in**: of the host's services a container reaches none but by ports that are published (unless `host-access`); it is answered, and can be
+//!   told of errors.
+//! - **through**: into a network goes what belongs to a connection, what a published port led there, and, on one bridge, what its containers say
+//!   to each other; out of an internal network nothing.
+//! - **nat**: published ports, and the host's address for what leaves it.
+//! - the table of frames: a container has the hardware address and the addresses that it was given, and advertises no routes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use stockade_kernel::netlink::Protocol as Part;
+use stockade_kernel::netlink::socket::Socket;
+
+use crate::KernelError;
+use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Network, PublishedPort};
+use crate::nft::{self, Chain, Family, Hook, Is, Rule, Table};
+
+/// The tables' name.
+const NAME: &str = "stockade";
+/// `NFPROTO` numbers of protocols: ICMP and ICMPv6.
+const ICMP: [u8; 2] = [1, 58];
+
+/// Whether packets between other interfaces are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// As the host's administrator has it.
+    AsBefore,
+    /// They are not: that anything is forwarded at all is our doing.
+    Drop,
+}
+
+/// Makes the tables what the networks and their endpoints say.
+///
+/// # Errors
+/// [`KernelError::Netlink`]; then the tables are what they were.
+pub fn apply(state: &[(Network, Vec<Endpoint>)], others: Others) -> Result<(), KernelError> {
+    let bridges: Vec<Bridge<'_>> = state.iter().filter_map(Bridge::of).collect();
+    let tables = [packets(&bridges, others), frames(&bridges)];
+    let mut socket = Socket::open_for(Part::Netfilter)?;
+    Ok(socket.batch(nft::transaction(&tables), || "replace the rules of networks".to_owned())?)
+}
+
+/// In the network namespace that the caller is in: what is sent to `from` goes to these ports of the same address, of UDP and of TCP. A
+/// program that listens at every address at the first port is not disturbed.
+///
+/// # Errors
+/// [`KernelError::Netlink`].
+pub fn redirect(from: (Ipv4Addr, u16), [udp, tcp]: [u16; 2]) -> Result<(), KernelError> {
+    let (address, number) = from;
+    let only = IpNet::from(IpAddr::V4(address));
+    let to = |protocol, port| {
+        let parts = [nft::destination(Is::Equal, only), nft::protocol(protocol), nft::port(number)];
+        [parts.concat(), nft::lead(address.into(), port)].concat()
+    };
+    let rules = vec![to(17, udp), to(6, tcp)];
+    let chain = Chain { name: "names", hook: Hook { kind: "nat", number: 3, priority: -100 }, rules };
+    let table = Table { family: Family::Ipv4, name: "stockade-names", chains: vec![chain] };
+    let mut socket = Socket::open_for(Part::Netfilter)?;
+    Ok(socket.batch(nft::transaction(&[table]), || "lead questions for names to the name server".to_owned())?)
+}
+
+/// A network with a bridge.
+struct Bridge<'a> {
+    network: &'a Network,
+    options: &'a BridgeOptions,
+    endpoints: &'a [Endpoint],
+}
+
+impl<'a> Bridge<'a> {
+    fn of((network, endpoints): &'a (Network, Vec<Endpoint>)) -> Option<Self> {
+        match &network.driver {
+            Driver::Bridge(options) => Some(Self { network, options, endpoints }),
+            Driver::Macvlan { .. } => None,
+        }
+    }
+
+    fn from(&self) -> Rule {
+        nft::from(Is::Equal, &self.network.interface)
+    }
+
+    fn to(&self) -> Rule {
+        nft::to(Is::Equal, &self.network.interface)
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        self.network.subnets.iter().map(|subnet| subnet.subnet)
+    }
+}
+
+fn chain(name: &'static str, kind: &'static str, number: u32, priority: i32, rules: Vec<Rule>) -> Chain {
+    Chain { name, hook: Hook { kind, number, priority }, rules }
+}
+
+fn packets(bridges: &[Bridge<'_>], others: Others) -> Table {
+    let published = published(bridges);
+    let chains = vec![
+        chain("raw", "filter", 0, -300, raw(bridges)),
+        chain("in", "filter", 1, 0, bridges.iter().flat_map(into_host).collect()),
+        chain("through", "filter", 2, 0, through(bridges, others)),
+        chain("ports", "nat", 0, -100, published.clone()),
+        chain("own-ports", "nat", 3, -100, published),
+        chain("leave", "nat", 4, 100, bridges.iter().flat_map(leave).collect()),
+    ];
+    Table { family: Family::Inet, name: NAME, chains }
+}
+
+fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let loopback = IpNet::from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)));
+    let loopback = IpNet::new(loopback.addr(), 8).unwrap_or(loopback);
+    for bridge in bridges {
+        let four = nft::version(Ipv4Addr::UNSPECIFIED.into());
+        rules.push([bridge.from(), four.clone(), nft::destination(Is::Equal, loopback), nft::drop_it()].concat());
+        for range in bridge.ranges() {
+            let version = nft::version(range.addr());
+            let mut spoofed = vec![bridge.from(), version.clone(), nft::source(Is::Other, range)];
+            if range.addr().is_ipv6() {
+                // Neighbours find each other by their own addresses of the link, and by none.
+                let link = IpNet::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10).unwrap_or(range);
+                spoofed.push(nft::source(Is::Other, link));
+                spoofed.push(nft::source(Is::Other, IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED))));
+            }
+            spoofed.push(nft::drop_it());
+            rules.push(spoofed.concat());
+            let elsewhere = nft::from(Is::Other, &bridge.network.interface);
+            let gateway = bridge.network.subnets.iter().find(|subnet| subnet.subnet == range);
+            let mut direct = vec![elsewhere, not_loopback(), version, nft::destination(Is::Equal, range)];
+            if let Some(gateway) = gateway.and_then(|subnet| subnet.gateway) {
+                direct.push(nft::destination(Is::Other, gateway.into()));
+            }
+            direct.push(nft::drop_it());
+            rules.push(direct.concat());
+        }
+    }
+    rules
+}
+
+/// What the loopback delivers is the host's own.
+fn not_loopback() -> Rule {
+    match "lo".parse() {
+        Ok(name) => nft::from(Is::Other, &name),
+        Err(_never) => Vec::new(),
+    }
+}
+
+fn into_host(bridge: &Bridge<'_>) -> Vec<Rule> {
+    if bridge.options.host_access {
+        return Vec::new();
+    }
+    let mut rules = vec![[bridge.from(), nft::state(2 | 4), nft::accept()].concat()];
+    rules.extend(ICMP.map(|number| [bridge.from(), nft::protocol(number), nft::accept()].concat()));
+    rules.push([bridge.from(), nft::drop_it()].concat());
+    rules
+}
+
+fn through(bridges: &[Bridge<'_>], others: Others) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in bridges {
+        let within = [bridge.from(), bridge.to()].concat();
+        let open = bridge.options.isolation == Isolation::Open;
+        rules.push([bridge.to(), nft::state(1), nft::drop_it()].concat());
+        rules.push([bridge.from(), nft::state(1), nft::drop_it()].concat());
+        if bridge.network.internal {
+            if open {
+                rules.push([within, nft::accept()].concat());
+            }
+            rules.push([bridge.to(), nft::drop_it()].concat());
+            rules.push([bridge.from(), nft::drop_it()].concat());
+            continue;
+        }
+        rules.push([bridge.to(), nft::state(2 | 4), nft::accept()].concat());
+        rules.push([bridge.to(), nft::published(), nft::accept()].concat());
+        if open {
+            rules.push([within, nft::accept()].concat());
+        }
+        rules.push([bridge.to(), nft::drop_it()].concat());
+    }
+    if others == Others::Drop {
+        for bridge in bridges.iter().filter(|bridge| !bridge.network.internal) {
+            rules.push([bridge.from(), nft::accept()].concat());
+        }
+        rules.push(nft::drop_it());
+    }
+    rules
+}
+
+/// The ports of the host that lead to containers.
+fn published(bridges: &[Bridge<'_>]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in bridges.iter().filter(|bridge| !bridge.network.internal) {
+        for endpoint in bridge.endpoints {
+            for port in &endpoint.ports {
+                rules.extend(lead(port, endpoint.ipv4.map(IpAddr::V4)));
+                rules.extend(lead(port, endpoint.ipv6.map(IpAddr::V6)));
+            }
+        }
+    }
+    rules
+}
+
+/// One port, to an address of the same version as the host's.
+fn lead(port: &PublishedPort, address: Option<IpAddr>) -> Option<Rule> {
+    let address = address?;
+    let host = match port.host.filter(|host| !host.is_unspecified()) {
+        Some(host) if host.is_ipv4() == address.is_ipv4() => nft::destination(Is::Equal, host.into()),
+        Some(_) => return None,
+        None if port.host.is_some_and(|host| host.is_ipv4() != address.is_ipv4()) => return None,
+        None => nft::to_host(),
+    };
+    let asked = [nft::version(address), host, nft::protocol(port.protocol.number()), nft::port(port.host_port)];
+    Some([asked.concat(), nft::lead(address, port.container_port)].concat())
+}
+
+fn leave(bridge: &Bridge<'_>) -> Vec<Rule> {
+    // A container that reaches itself or a sibling by the host's address is answered by way of the host, and so is the host's loopback.
+    let mut rules = vec![[bridge.from(), bridge.to(), nft::published(), nft::masquerade()].concat()];
+    let loopback = IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
+    if let Ok(loopback) = loopback {
+        let own = [bridge.to(), nft::version(loopback.addr()), nft::source(Is::Equal, loopback), nft::published()];
+        rules.push([own.concat(), nft::masquerade()].concat());
+    }
+    if bridge.options.masquerade && !bridge.network.internal {
+        for range in bridge.ranges() {
+            let outward = nft::to(Is::Other, &bridge.network.interface);
+            rules
+                .push([outward, nft::version(range.addr()), nft::source(Is::Equal, range), nft::masquerade()].concat());
+        }
+    }
+    rules
+}
+
+/// The types of frames: IPv4, ARP and IPv6.
+const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;
+
+fn frames(bridges: &[Bridge<'_>]) -> Table {
+    let endpoints = bridges.iter().flat_map(|bridge| bridge.endpoints);
+    let rules = endpoints.flat_map(honest).collect();
+    let chains = vec![chain("senders", "filter", 0, -300, rules)];
+    Table { family: Family::Bridge, name: NAME, chains }
+}
+
+/// What a container may claim to be.
+fn honest(endpoint: &Endpoint) -> Vec<Rule> {
+    let port = nft::from(Is::Equal, &endpoint.host_interface);
+    let with = |parts: &[Rule]| [port.clone(), parts.concat(), nft::drop_it()].concat();
+    let mut rules = vec![with(&[nft::sender(Is::Other, endpoint.mac)])];
+    match endpoint.ipv4 {
+        Some(address) => {
+            let own = nft::source(Is::Other, IpAddr::V4(address).into());
+            rules.push(with(&[nft::frame(IPV4), own]));
+            // The sender's hardware address and address in ARP's packet.
+            rules.push(with(&[nft::frame(ARP), nft::bytes(8, Is::Other, &endpoint.mac.octets())]));
+            let none = nft::bytes(14, Is::Other, &[0; 4]);
+            rules.push(with(&[nft::frame(ARP), nft::bytes(14, Is::Other, &address.octets()), none]));
+        }
+        None => rules.extend([IPV4, ARP].map(|kind| with(&[nft::frame(kind)]))),
+    }
+    match endpoint.ipv6 {
+        Some(address) => {
+            let own = nft::source(Is::Other, IpAddr::V6(address).into());
+            let link = IpNet::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
+            let link = link.map(|link| nft::source(Is::Other, link)).unwrap_or_default();
+            let none = nft::source(Is::Other, IpAddr::V6(Ipv6Addr::UNSPECIFIED).into());
+            rules.push(with(&[nft::frame(IPV6), own, link, none]));
+            // Router advertisements and redirects.
+            for kind in [134, 137] {
+                rules.push(with(&[nft::frame(IPV6), nft::protocol(58), nft::transport(0, &[kind])]));
+            }
+        }
+        None => rules.push(with(&[nft::frame(IPV6)])),
+    }
+    rules
+}
