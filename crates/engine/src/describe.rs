@@ -225,5 +225,6 @@ pub(crate) fn confinement(walls: &Walls, cgroup: &str) -> Confinement {
         cgroup: cgroup.to_owned(),
         monitor: 0,
         troubles: Vec::new(),
+        cause: None,
     }
 }

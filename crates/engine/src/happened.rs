@@ -4,22 +4,30 @@
 //! user ([`untold`]).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::process::Signal;
 use stockade_kernel::chain::chain;
+use stockade_monitor::cause::{ASKED, Asked};
 use stockade_monitor::events::{self, ContainerAction, Event, ImageAction, Source, VolumeAction};
 
 use crate::inspect::MountPoint;
-use crate::record::Record;
+use crate::record::{Record, now};
 use crate::volume::DRIVER;
-use crate::{Engine, VolumeName};
+use crate::{ContainerId, Engine, VolumeName};
 
 static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
 
 /// Why an event of this process could not be told, the first one of them, if that has happened; it is forgotten then.
 pub fn untold() -> Option<String> {
     UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Keeps the first reason for [`untold`].
+pub(crate) fn note(reason: String) {
+    UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
 }
 
 impl Engine {
@@ -31,7 +39,7 @@ impl Engine {
     /// Tells `event`, with the time of now.
     pub(crate) fn happened(&self, event: Event) {
         if let Err(error) = events::append(&self.events(), event) {
-            UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| chain(&error));
+            note(chain(&error));
         }
     }
 
@@ -67,6 +75,25 @@ impl Engine {
         for mount in volumes(record) {
             let event = Event::volume(VolumeAction::Unmount, &mount.name, driver());
             self.happened(event.with("container", record.id.as_str()));
+        }
+    }
+
+    /// Writes down what is about to be sent to the container's first process, so that its monitor can tell who ended it. That this
+    /// fails is told like an event that could not be: the container may also be gone.
+    pub(crate) fn asks(&self, id: &ContainerId, signal: Signal, by: &str) {
+        let folder = self.containers().join(id.as_str());
+        let pid = std::process::id();
+        let asked = Asked { signal: signal.as_raw(), by: by.to_owned(), pid, at: now() };
+        // A name of its own: several commands may ask at once.
+        let draft = folder.join(format!(".{ASKED}.{pid}"));
+        let write = || {
+            std::fs::write(&draft, serde_json::to_vec(&asked)?)?;
+            std::fs::rename(&draft, folder.join(ASKED))
+        };
+        match write() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => note(format!("cannot write down in {} who signals: {error}", folder.display())),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{ContainerError, View};
 use crate::{ContainerId, Engine, State};
+use stockade_monitor::cause::Cause;
 
 /// A container in Docker's words; what Docker does not have is in [`Inspection::stockade`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct InspectedState {
     pub paused: bool,
     /// Whether it is being restarted.
     pub restarting: bool,
+    /// Whether the kernel killed a process of it for want of memory, in its last run.
+    #[serde(rename = "OOMKilled", default)]
+    pub oom_killed: bool,
     /// Whether its removal failed.
     pub dead: bool,
     /// The host's id of its first process; 0 if it does not run.
@@ -294,6 +298,9 @@ pub struct Confinement {
     /// What went wrong without stopping the container, such as output that is lost to its log: a time and a sentence each.
     #[serde(default)]
     pub troubles: Vec<String>,
+    /// Why it ended.
+    #[serde(default)]
+    pub cause: Option<Death>,
 }
 
 /// Why a container could not be looked at.
@@ -310,6 +317,22 @@ pub enum InspectError {
 /// Docker's time for what has not happened.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// Why a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Death {
+    /// In one line.
+    pub summary: String,
+    /// What is known of it.
+    pub details: Cause,
+}
+
+impl Death {
+    fn of(details: Cause) -> Self {
+        Self { summary: details.to_string(), details }
+    }
+}
+
 /// All that is known of the container.
 ///
 /// # Errors
@@ -319,6 +342,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
     let troubles = engine.folder(id)?.troubles()?;
     let state = state(&view);
     let network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
+    let cause = view.life.end.as_ref().and_then(|end| end.cause.clone()).filter(|_| view.life.state == State::Exited);
     let record = view.record;
     let folder = engine.containers().join(id.as_str());
     let path = |name: &str| folder.join(name).display().to_string();
@@ -341,8 +365,13 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         host_config: record.host_config,
         config: record.config,
         mounts: record.mounts,
-        stockade: Confinement { monitor: view.monitor.unwrap_or_default(), troubles, ..record.confinement },
         network_settings,
+        stockade: Confinement {
+            monitor: view.monitor.unwrap_or_default(),
+            troubles,
+            cause: cause.map(Death::of),
+            ..record.confinement
+        },
     })
 }
 
@@ -354,6 +383,7 @@ fn state(view: &View) -> InspectedState {
         running: view.life.state == State::Running,
         paused: false,
         restarting: false,
+        oom_killed: end.cause.as_ref().is_some_and(Cause::out_of_memory),
         dead: false,
         pid: view.pid.unwrap_or_default(),
         exit_code: end.code,

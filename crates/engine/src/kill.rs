@@ -57,7 +57,7 @@ pub fn parse_signal(text: &str) -> Result<Signal, UnknownSignal> {
 /// # Errors
 /// See [`KillError`].
 pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
-    send(engine, id, signal)?;
+    send(engine, id, signal, "kill")?;
     if signal == Signal::KILL {
         match wait_until(engine, id, Some(Instant::now() + PATIENCE)) {
             // That it removes itself is an end too.
@@ -68,14 +68,15 @@ pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), Kil
     Ok(())
 }
 
-/// Sends it and does not wait.
-pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
+/// Sends it for the command `by` and does not wait.
+pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal, by: &str) -> Result<(), KillError> {
     let view = engine.view(id)?;
     let state = view.life.state;
     let not_running = |state| KillError::NotRunning { id: id.clone(), state };
     if state != State::Running {
         return Err(not_running(state));
     }
+    engine.asks(id, signal, by);
     let sent = engine.call_runtime(id, &["kill", id.as_str(), &signal.as_raw().to_string()]);
     sent.or_else(|source| match engine.view(id)?.life.state {
         State::Running => Err(KillError::Runtime { id: id.clone(), source }),

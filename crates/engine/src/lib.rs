@@ -10,6 +10,7 @@
 
 pub mod attach;
 mod binds;
+pub mod cause;
 pub mod check;
 pub mod commit;
 mod confine;
@@ -23,6 +24,7 @@ pub mod df;
 pub mod diff;
 pub mod engine;
 mod etc;
+pub mod events;
 pub mod export;
 pub mod files;
 pub mod finish;
@@ -66,6 +68,7 @@ pub mod session;
 mod socket;
 mod spec;
 pub mod start;
+pub mod stats;
 pub mod stop;
 mod subids;
 #[cfg(test)]
@@ -85,6 +88,7 @@ pub use stockade_images as images;
 pub use stockade_policy as policy;
 
 pub use attach::{AttachError, attach};
+pub use cause::remarkable_end;
 pub use check::{CheckError, Fault, check};
 pub use commit::{Commit, CommitError, commit};
 pub use cp::{CopyError, copy_from, copy_into};

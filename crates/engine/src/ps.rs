@@ -35,6 +35,8 @@ pub struct Summary {
     pub started: Option<String>,
     /// When it ended.
     pub finished: Option<String>,
+    /// Why it ended, in one line, as far as that is known.
+    pub cause: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The names of its networks.
@@ -118,6 +120,7 @@ fn summary(view: View, (networks, ports): (Vec<String>, String)) -> Summary {
         pid: view.pid,
         exit_code: ended.then_some(end.code),
         error: end.error,
+        cause: end.cause.filter(|_| ended).map(|cause| cause.to_string()),
         started: end.started,
         finished: end.finished,
         labels: view.record.config.labels,
@@ -141,6 +144,7 @@ fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
         error: None,
         started: None,
         finished: None,
+        cause: None,
         labels: BTreeMap::new(),
         networks: Vec::new(),
         ports: String::new(),

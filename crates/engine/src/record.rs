@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stockade_monitor::cause::Cause;
 use stockade_monitor::state::Phase;
 use stockade_spec::{IdMapping, NamespaceType};
 use stockade_storage::volumes::VolumeName;
@@ -108,6 +109,9 @@ pub(crate) struct End {
     pub(crate) error: Option<String>,
     pub(crate) started: Option<String>,
     pub(crate) finished: Option<String>,
+    /// Why, as far as its monitor could tell.
+    #[serde(default)]
+    pub(crate) cause: Option<Cause>,
 }
 
 /// Docker's exit code of a container that was killed, which a lost one is.
@@ -132,9 +136,10 @@ impl Life {
             Some(Phase::Running { started, .. }) => {
                 (&[Event::Started], Some(End { started: Some(started.clone()), ..End::default() }))
             }
-            Some(Phase::Exited { code, started, finished, .. }) => {
+            Some(Phase::Exited { code, started, finished, cause, .. }) => {
                 let (started, finished) = (Some(started.clone()), Some(finished.clone()));
-                (&[Event::Started, Event::Ended], Some(End { code: *code, error: None, started, finished }))
+                let end = End { code: *code, error: None, started, finished, cause: cause.clone() };
+                (&[Event::Started, Event::Ended], Some(end))
             }
             Some(Phase::Failed { code, error }) => {
                 (&[Event::StartFailed], Some(End { code: *code, error: Some(error.clone()), ..End::default() }))
@@ -161,7 +166,7 @@ impl Life {
         Ok(Self {
             version: VERSION,
             state,
-            end: Some(End { code: KILLED, error: Some(error.into()), started, finished }),
+            end: Some(End { code: KILLED, error: Some(error.into()), started, finished, cause: None }),
         })
     }
 
@@ -186,7 +191,7 @@ mod tests {
     }
 
     fn exited() -> Phase {
-        Phase::Exited { code: 3, signal: None, started: "then".into(), finished: "later".into() }
+        Phase::Exited { code: 3, signal: None, started: "then".into(), finished: "later".into(), cause: None }
     }
 
     #[test]

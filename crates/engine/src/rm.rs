@@ -112,6 +112,7 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
     if !folder.monitor_lives()? {
         return Ok(());
     }
+    engine.asks(id, Signal::KILL, "rm --force");
     let killed = engine.call_runtime(id, &["kill", id.as_str(), "KILL"]);
     // A refusal means that it has ended by itself, or not begun. What counts is whether its monitor ends.
     if folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {

@@ -146,6 +146,12 @@ impl Session {
         Self { engine: engine.clone(), id: id.clone(), connected, attachment }
     }
 
+    /// Whose session it is.
+    #[must_use]
+    pub fn whose(&self) -> (Engine, ContainerId) {
+        (self.engine.clone(), self.id.clone())
+    }
+
     /// Copies between the caller and the container until the container ends or the caller detaches. A terminal of the caller is
     /// in raw mode meanwhile and always gets its mode back.
     ///

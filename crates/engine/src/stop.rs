@@ -73,7 +73,7 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
         (None, "") => Signal::TERM,
         (None, name) => parse_signal(name)?,
     };
-    if !sent(send(engine, id, signal))? {
+    if !sent(send(engine, id, signal, "stop"))? {
         return Ok(());
     }
     let deadline = match how.timeout.or_the_containers(view.record.config.stop_timeout) {
@@ -82,7 +82,7 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
         Timeout::Never => None,
     };
     let ended = ended(engine, id, deadline)?
-        || !sent(send(engine, id, Signal::KILL))?
+        || !sent(send(engine, id, Signal::KILL, "stop"))?
         || ended(engine, id, Some(Instant::now() + PATIENCE))?;
     if !ended {
         return Err(StopError::DoesNotEnd(id.clone()));

@@ -25,10 +25,11 @@ impl Monitor {
         let Some(ended) = self.first.as_ref().and_then(|first| first.ended) else { return };
         let Ended { code, signal, finished } = ended;
         let (started, finished) = (rfc3339(self.started), rfc3339(finished.max(self.started)));
-        if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished }) {
+        let cause = Some(self.cause(ended));
+        if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished, cause: cause.clone() }) {
             self.troubles.note(&self.folder, &refusal.message);
         }
-        self.died(ended);
+        self.died(ended, cause.as_ref());
         self.delete();
     }
 

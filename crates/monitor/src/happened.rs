@@ -1,6 +1,7 @@
 //! What the monitor tells to whoever listens to events: what happens to the container without a command.
 
 use stockade_kernel::chain::chain;
+use stockade_monitor::cause::Cause;
 use stockade_monitor::events::{ContainerAction, Event, append};
 
 use crate::life::{Ended, Monitor};
@@ -16,11 +17,12 @@ impl Monitor {
         }
     }
 
-    /// Tells the container's end as Docker does.
-    pub(crate) fn died(&mut self, ended: Ended) {
+    /// Tells the container's end as Docker does, and why it came, where there is more to tell.
+    pub(crate) fn died(&mut self, ended: Ended, cause: Option<&Cause>) {
         let lasted = ended.finished.duration_since(self.started).as_secs().max(0);
         let mut more = vec![("exitCode", ended.code.to_string()), ("execDuration", lasted.to_string())];
         more.extend(ended.signal.map(|signal| ("signal", signal.to_string())));
+        more.extend(cause.filter(|cause| cause.is_remarkable()).map(|cause| ("cause", cause.to_string())));
         self.happened(&ContainerAction::Die, &more);
     }
 }

@@ -25,9 +25,11 @@
 //! In the folder it also writes `runtime.log` (what the runtime said, its warnings too) and, if something went wrong that
 //! stopped nothing, `monitor.log`, one line each. `pid` and `console.sock` are there while the container is made.
 
+pub mod cause;
 pub mod control;
 pub mod events;
 pub mod frame;
+pub mod group;
 pub mod order;
 pub mod state;
 

@@ -25,6 +25,7 @@ use crate::clients::Clients;
 use crate::errors::Troubles;
 use crate::folder::Folder;
 use crate::input::Input;
+use crate::limits::Limits;
 use crate::log::Log;
 use crate::runtime::{Refusal, Runtime};
 use crate::streams::Outputs;
@@ -94,6 +95,7 @@ pub(crate) struct Monitor {
     pub(crate) clients: Clients,
     pub(crate) log: Log,
     pub(crate) troubles: Troubles,
+    pub(crate) limits: Limits,
     pub(crate) stage: Stage,
     /// When the stage is over at the latest.
     pub(crate) deadline: Option<Instant>,
@@ -154,6 +156,7 @@ impl Monitor {
             clients: Clients::default(),
             log: Log::default(),
             troubles: Troubles::default(),
+            limits: Limits::default(),
             stage: Stage::Created,
             deadline: None,
             started: Timestamp::UNIX_EPOCH,
@@ -165,7 +168,10 @@ impl Monitor {
     fn begin(&mut self) {
         let made = birth::create(self).and_then(|pid| self.record(Phase::Created { pid }).map(|()| pid));
         match made {
-            Ok(pid) => self.report(&Report::Created { pid }),
+            Ok(pid) => {
+                self.watch_limits(pid);
+                self.report(&Report::Created { pid });
+            }
             Err(refusal) => self.give_up(refusal),
         }
     }

@@ -16,6 +16,7 @@ mod happened;
 mod input;
 mod leave;
 mod life;
+mod limits;
 mod log;
 mod runtime;
 mod serve;

@@ -33,6 +33,8 @@ enum Source {
     Log,
     Input,
     Client(ClientId),
+    /// The kernel has killed for want of memory.
+    Alarm,
 }
 
 /// The state of the loop itself.
@@ -68,6 +70,7 @@ impl Monitor {
                         let written = self.input.write();
                         self.troubles.note_error(&self.folder, written);
                     }
+                    Source::Alarm => self.hear_alarm(),
                     Source::Client(id) => self.attend(id, &mut turn.packet),
                 }
             }
@@ -105,6 +108,9 @@ impl Monitor {
         if let Some(input) = self.input.wants_to_write() {
             add(Source::Input, PollFd::new(input, PollFlags::OUT));
         }
+        if let Some(alarm) = self.limits.alarm() {
+            add(Source::Alarm, PollFd::new(alarm, PollFlags::IN));
+        }
         for (id, socket, flags) in self.clients.waiting() {
             add(Source::Client(id), PollFd::new(socket, flags));
         }
@@ -121,6 +127,7 @@ impl Monitor {
                 self.signal(Signal::TERM);
             }
         }
+        self.look_at_first();
         // Whatever was received: many ends may be told by one signal.
         self.reap()
     }

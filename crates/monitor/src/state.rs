@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cause::Cause;
+
 /// The state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +43,9 @@ pub enum Phase {
         started: String,
         /// When it ended.
         finished: String,
+        /// Why it ended.
+        #[serde(default)]
+        cause: Option<Cause>,
     },
     /// It was never started.
     Failed {

@@ -13,6 +13,20 @@ pub(crate) fn exact(bytes: u64) -> String {
     with_digits(bytes, 4)
 }
 
+/// `1.234MiB`: in powers of 1024 with four significant digits, as `stats` shows memory (`units.BytesSize`).
+pub(crate) fn binary(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while size >= 1024.0
+        && let Some(next) = units.next()
+    {
+        size /= 1024.0;
+        unit = next;
+    }
+    format!("{}{unit}", significant(size, 4))
+}
+
 /// Go's `%.Ng` of the size in the largest unit in which it is at least one.
 fn with_digits(bytes: u64, digits: usize) -> String {
     let mut size = bytes as f64;
@@ -41,6 +55,15 @@ fn significant(size: f64, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_of_1024() {
+        for (bytes, shown) in
+            [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (1536, "1.5KiB"), (16 << 20, "16MiB"), (u64::MAX, "16EiB")]
+        {
+            assert_eq!(binary(bytes), shown, "{bytes}");
+        }
+    }
 
     #[test]
     fn dockers_words() {

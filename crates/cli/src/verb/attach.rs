@@ -2,11 +2,12 @@
 
 use clap::Args;
 use stockade_engine::session::{Attachment, DETACH_KEYS, Input, SignalProxy};
-use stockade_engine::{Followed, Session};
+use stockade_engine::{ContainerId, Engine, Followed, Session};
 
 use crate::exit::{FAILED, Failure, SUCCESS};
 use crate::global::Global;
 use crate::grammar::{Invalid, invalid};
+use crate::say;
 
 /// Attach this terminal's streams to a running container
 #[derive(Debug, Args)]
@@ -62,10 +63,23 @@ impl Attach {
     }
 }
 
+/// Says why a container ended that did not end well, if there is more to say than its code does.
+pub(crate) fn tell_why(engine: &Engine, id: &ContainerId, code: u8) {
+    if code != SUCCESS
+        && let Some(why) = stockade_engine::remarkable_end(engine, id)
+    {
+        say::warning(&format!("container {}: {why}", id.short()));
+    }
+}
+
 /// Follows a session to its end: the container's exit code, or 0 for who detached.
 pub(crate) fn follow(session: Session) -> Result<u8, Failure> {
+    let (engine, id) = session.whose();
     match session.follow()? {
-        Followed::Exited(code) => Ok(code),
+        Followed::Exited(code) => {
+            tell_why(&engine, &id, code);
+            Ok(code)
+        }
         Followed::Detached => Ok(SUCCESS),
     }
 }

@@ -86,6 +86,7 @@ fn heads() -> Value {
         "RunningFor": "CREATED",
         "Ports": "PORTS",
         "State": "STATE",
+        "Cause": "CAUSE",
         "Status": "STATUS",
         "Labels": "LABELS",
         "Mounts": "MOUNTS",
@@ -107,6 +108,7 @@ pub(crate) fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
         "RunningFor": ago::since(&one.created, now).map(|time| format!("{time} ago")).unwrap_or_default(),
         "Ports": one.ports,
         "State": state(one),
+        "Cause": printable(one.cause.as_deref().unwrap_or_default()),
         "Status": status(one, now),
         "Labels": printable(&labels.join(",")),
         "Mounts": "",
@@ -153,6 +155,7 @@ mod tests {
             finished: Some("2026-01-01T01:00:00Z".to_owned()),
             networks: Vec::new(),
             ports: String::new(),
+            cause: None,
             labels: BTreeMap::from([("a".to_owned(), "b\u{1b}".to_owned())]),
             damaged: None,
         }

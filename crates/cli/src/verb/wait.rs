@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::attach::tell_why;
 use super::each::{Step, each};
 use crate::exit::Failure;
 use crate::global::Global;
@@ -21,6 +22,7 @@ impl Wait {
         let engine = global.engine()?;
         Ok(each(&engine, &self.containers, |id, _name| {
             let code = stockade_engine::wait(&engine, id).map_err(Step::Act)?;
+            tell_why(&engine, id, code);
             say::line(&code.to_string()).map_err(Step::Say)
         }))
     }
