@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use stockade_testkit::{Stockade, eventually, requires};
+use stockade_testkit::{Finished, Stockade, eventually, requires};
 
 /// The actions of the container `name`, in their order.
 fn actions(stockade: &Stockade, name: &str) -> Vec<String> {
     let filter = format!("container={name}");
     let now = ["events", "--since", "1h", "--until", "0s", "--filter", &filter, "--format", "{{.Action}}"];
     stockade.ask(&now).ok().out().lines().map(str::to_owned).collect()
+}
+
+/// Runs a script in a container that stays.
+fn kept(stockade: &Stockade, flags: &[&str], script: &str) -> Finished {
+    stockade.ask(&[&["run"], flags, &[stockade.image(), "sh", "-c", script]].concat())
 }
 
 #[test]
@@ -54,7 +59,7 @@ fn want_of_memory_is_told_with_the_limit_and_the_use() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
     let eat = "a=x; while :; do a=$a$a; done";
-    let done = stockade.sh(&["--name", "eater", "--memory", "16m"], eat).exits(137);
+    let done = kept(&stockade, &["--name", "eater", "--memory", "16m"], eat).exits(137);
     assert!(done.stderr.contains("for want of memory: its limit of 16777216 bytes was reached"), "{done:?}");
     assert_eq!(
         stockade.inspect("eater", "{{.State.OOMKilled}} {{.Stockade.Cause.Details.end.what}}"),
@@ -73,7 +78,7 @@ fn a_limit_of_processes_and_who_sent_a_signal_are_told() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
     let many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; exit 2";
-    let done = stockade.sh(&["--name", "many", "--pids-limit", "4"], many).exits(2);
+    let done = kept(&stockade, &["--name", "many", "--pids-limit", "4"], many).exits(2);
     assert!(done.stderr.contains("no process could be made because of its limit of 4"), "{done:?}");
     assert_eq!(stockade.inspect("many", "{{.State.OOMKilled}}"), "false");
     drop(stockade.detached(&["--name", "killed"], &["sleep", "1000"]));
