@@ -47,7 +47,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("buildx", BUILD),
     ("compose", "start each container by run"),
     ("context", "there is no daemon to choose"),
-    ("exec", LATER),
     ("manifest", IMAGES),
     ("pause", LATER),
     ("plugin", "there are no plugins"),
