@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
+use stockade_kernel::chain::chain;
 use stockade_kernel::procfs::Procfs;
 use stockade_policy::caps::CapSet;
 use stockade_policy::{Options, capability_sets};
@@ -171,7 +172,7 @@ fn plan(folder: &Folder, view: &View, request: &ExecRequest) -> Result<Process, 
         let procfs = Procfs::host().map_err(ExecError::doing("open /proc"))?;
         let root = root_of(&procfs, view.pid.unwrap_or_default(), view.monitor).map_err(told)?;
         let found = look_up(root.as_fd(), user, &view.record.host_config.group_add);
-        let found = found.map_err(|error| told(error.to_string().replace("of the image", "of the container")))?;
+        let found = found.map_err(|error| told(chain(&error).replace("of the image", "of the container")))?;
         (process.user.uid, process.user.gid) = (found.uid, found.gid);
         process.user.additional_gids = found.groups;
     }

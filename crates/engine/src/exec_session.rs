@@ -71,15 +71,12 @@ pub(crate) fn size() -> io::Result<Option<Winsize>> {
 }
 
 /// Has the monitor run the process that `file` describes, and waits until it was executed.
-pub(crate) fn begin(
-    folder: &Folder,
-    file: &OwnedFd,
-    request: &ExecRequest,
-) -> Result<Option<ExecSession>, ExecError> {
+pub(crate) fn begin(folder: &Folder, file: &OwnedFd, request: &ExecRequest) -> Result<Option<ExecSession>, ExecError> {
     let id = name::ContainerId::random().map_err(ExecError::doing("draw an id"))?;
     let signals = (!request.detached).then(|| Signals::block(&FORWARDED));
     let signals = signals.transpose().map_err(ExecError::doing("hold signals back"))?;
-    let socket = connect(folder, SocketType::SEQPACKET, SOCKET).map_err(ExecError::doing("reach the container's monitor"))?;
+    let socket =
+        connect(folder, SocketType::SEQPACKET, SOCKET).map_err(ExecError::doing("reach the container's monitor"))?;
     let ask = Ask::Run { id: id.to_string(), terminal: request.terminal };
     let streams = if request.terminal {
         let console = Console::listen(folder, id.as_str()).map_err(ExecError::doing("make a console socket"))?;

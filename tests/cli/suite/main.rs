@@ -9,6 +9,7 @@ mod crashes;
 mod creation;
 mod crowd;
 mod events;
+mod exec;
 mod export;
 mod image_verbs;
 mod images;
