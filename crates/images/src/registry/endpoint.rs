@@ -159,7 +159,7 @@ impl Endpoint {
     /// Where it is. A registry that may be spoken with without TLS is asked first whether it speaks it.
     ///
     /// # Errors
-    /// If it answers neither.
+    /// If it does not answer.
     pub(super) fn origin(&self, what: &str) -> Result<Origin, RegistryError> {
         let failed = |source| RegistryError::Web { what: what.to_owned(), source: Box::new(source) };
         let of = |tls: bool| {
@@ -173,21 +173,16 @@ impl Endpoint {
         }
         let web = self.shared.web();
         let (with, origin) = of(true)?;
-        let (without, plain) = of(false)?;
+        let (_, plain) = of(false)?;
         if !web.is_insecure(&origin).and_then(|tls| Ok(tls || web.is_insecure(&plain)?)).map_err(failed)? {
             return Ok(origin);
         }
-        let ping = |uri| web.send(Ask { method: Method::GET, uri, headers: &[], secret: None, content: Content::None });
-        let tls = match ping(with) {
+        let asked =
+            web.send(Ask { method: Method::GET, uri: with, headers: &[], secret: None, content: Content::None });
+        let tls = match asked {
             Ok(_) => true,
-            Err(WebError::Broken { .. }) => {
-                let answer = ping(without).map_err(failed)?;
-                // What speaks TLS only says so like this.
-                if answer.status == 400 {
-                    return Err(refusal(what, self.name(), answer));
-                }
-                false
-            }
+            // Whether it answers without is told by the request itself, which would be one more otherwise.
+            Err(WebError::Broken { .. }) => false,
             Err(error) => return Err(failed(error)),
         };
         self.shared.remember_tls(&self.host, tls);
