@@ -166,7 +166,7 @@ const SUITES: &[Suite] = &[
     Suite { package: "stockade-namespaces", target: "kernel", short: WHOLE },
     Suite { package: "stockade-seccomp", target: "kernel", short: &[] },
     Suite { package: "stockade-runtime", target: "rootfs", short: &[] },
-    Suite { package: "stockade-test-runtime", target: "runtime", short: &["limits::", "lifecycle::", "exec::"] },
+    Suite { package: "stockade-test-runtime", target: "runtime", short: &["limits::", "exec::"] },
     Suite { package: "stockade-test-security", target: "security", short: &["procfs::"] },
     Suite { package: "stockade-test-cli", target: "cli", short: &["limits::", "walls::"] },
 ];

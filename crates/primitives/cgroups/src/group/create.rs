@@ -101,8 +101,9 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
 }
 
 /// How long a group is tried to be made when its parent is gone again: another container that made the parent may remove it,
-/// empty as it is, between our look at it and our first directory in it (`ENOENT`, `ENODEV`).
-const PATIENCE: Duration = Duration::from_secs(2);
+/// empty as it is, between our look at it and our first directory in it (`ENOENT`, `ENODEV`). Longer than a crowd of them takes on a
+/// slow machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
 fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
