@@ -6,8 +6,9 @@
 //! is below it shows that again. So a folder of layers has one form for good.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use stockade_kernel::procfs::{Procfs, Subject};
 
 /// The inode number of the initial user namespace (`PROC_USER_INIT_INO` of `include/uapi/linux/nsfs.h`).
 const INITIAL: u64 = 0xEFFF_FFFD;
@@ -29,11 +30,21 @@ impl Privilege {
     /// # Errors
     /// As reading `/proc/self`.
     pub fn here() -> io::Result<Self> {
-        if std::fs::metadata("/proc/self/ns/user")?.ino() == INITIAL {
+        Self::by(&Procfs::host()?)
+    }
+
+    /// That of this process, asked of the procfs of its own pid namespace: where its root is a container's, `/proc` is a stranger's.
+    ///
+    /// # Errors
+    /// As reading what `procfs` has of this process.
+    pub fn by(procfs: &Procfs) -> io::Result<Self> {
+        let namespace = procfs.open_namespace(Subject::Myself, "user")?;
+        if rustix::fs::fstat(namespace)?.st_ino == INITIAL {
             return Ok(Self::Host);
         }
-        let alone = |map: &str| std::fs::read_to_string(map).map(|text| mapped(&text) == 1);
-        let single = alone("/proc/self/uid_map")? || alone("/proc/self/gid_map")?;
+        let alone =
+            |map: &str| procfs.read(Subject::Myself, map).map(|text| mapped(&String::from_utf8_lossy(&text)) == 1);
+        let single = alone("uid_map")? || alone("gid_map")?;
         Ok(if single { Self::SingleId } else { Self::UserNamespace })
     }
 

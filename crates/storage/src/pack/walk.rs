@@ -32,7 +32,8 @@ pub(super) fn walk(tree: &Tree<'_>, out: &mut impl Write) -> Result<(), PackErro
     let descriptors = tree.procfs.open(Subject::Myself, "fd", OFlags::PATH | OFlags::DIRECTORY);
     let descriptors = descriptors.map_err(|source| failed("open /proc for", source))?;
     let stat = rustix::fs::fstat(tree.root).map_err(|errno| failed("look at", errno.into()))?;
-    let privilege = Privilege::here().map_err(|source| failed("learn this process's privilege for", source))?;
+    let privilege =
+        Privilege::by(tree.procfs).map_err(|source| failed("learn this process's privilege for", source))?;
     let mut walker =
         Walker { tree, out, descriptors, privilege, first: BTreeMap::new(), count: 0, buffer: vec![0; CHUNK] };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
