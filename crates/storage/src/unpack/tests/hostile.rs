@@ -193,7 +193,20 @@ fn cve_2025_47290_swapped_links_lead_nowhere() {
 #[test]
 fn images_do_not_steer_overlayfs() {
     requires!(root, unpacker);
-    for name in ["trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.metacopy", "trusted.x"] {
+    let marks = [
+        "opaque",
+        "redirect",
+        "metacopy",
+        "origin",
+        "impure",
+        "nlink",
+        "upper",
+        "uuid",
+        "xwhiteouts",
+        "overlay.opaque",
+    ];
+    let names = ["trusted", "user"].into_iter().flat_map(|space| marks.map(|mark| format!("{space}.overlay.{mark}")));
+    for name in names.chain(["trusted.x".to_owned()]) {
         let key = format!("SCHILY.xattr.{name}");
         for pack in
             [Pack::default().pax(&[(&key, b"y")]).folder("d"), Pack::default().pax(&[(&key, b"y")]).file("f", "")]
