@@ -1,8 +1,9 @@
 //! `commit`: what a container wrote becomes a layer, and the container an image.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -10,17 +11,19 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stockade_images::change::{Change, ChangeError, Draft, apply};
 use stockade_images::make::{History, MakeError, Making};
 use stockade_images::{ContentError, Digest, ImageConfig, Images, Name, Platform, StoredImage, StoredLayer};
+use stockade_kernel::chain::chain;
 use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::exec::exit_now;
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_monitor::events::{ContainerAction, ImageAction};
-use stockade_storage::changes::{ChangesError, made_for_mounts};
+use stockade_storage::changes::made_for_mounts;
 use stockade_storage::pack::{self, Form, Owners, PackError, RootEntry, Tree};
 
 use crate::container::{ContainerError, Locked, View};
 use crate::diff::{DiffError, Opened};
 use crate::files::{self, FileError};
 use crate::happened::about;
+use crate::inside::{self, InsideError, Rights, Seen};
 use crate::record::now;
 use crate::runtime::RuntimeError;
 use crate::{ContainerId, Engine};
@@ -58,9 +61,6 @@ pub enum CommitError {
     /// Its folders.
     #[error(transparent)]
     Folders(#[from] DiffError),
-    /// What it changed.
-    #[error(transparent)]
-    Changes(#[from] ChangesError),
     /// A layer of a folder.
     #[error(transparent)]
     File(#[from] FileError),
@@ -72,6 +72,9 @@ pub enum CommitError {
     Host,
     /// What was written cannot be a layer.
     #[error("cannot make a layer of what the container wrote")]
+    Inside(#[from] InsideError),
+    /// A layer of the image, which the store has no more, cannot be one again.
+    #[error("cannot make a layer of what the container was made from")]
     Pack(#[from] PackError),
     /// The store.
     #[error(transparent)]
@@ -137,7 +140,7 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
         },
         _ => None,
     };
-    let written = layer_of_container(&images, &folder, &view);
+    let written = layer_of_container(engine, &images, &folder, &view);
     let resumed = paused.map_or(Ok(()), Paused::end);
     let history = History { created_by: view.record.command.join(" "), comment: commit.message.clone() };
     layers.push((written?, history));
@@ -201,37 +204,48 @@ fn config_of(view: &View) -> ImageConfig {
     }
 }
 
-/// What the container wrote.
-fn layer_of_container(images: &Images, folder: &Locked, view: &View) -> Result<StoredLayer, CommitError> {
+/// What the container wrote, read by a child that has little else.
+fn layer_of_container(
+    engine: &Engine,
+    images: &Images,
+    folder: &Locked,
+    view: &View,
+) -> Result<StoredLayer, CommitError> {
     let Some(opened) = Opened::open(folder, view)? else {
         // It was never started: a layer without anything.
         let mut writer = images.layer_writer()?;
         writer.write_all(&pack::end()).map_err(MakeError::Layer)?;
         return Ok(writer.finish()?);
     };
-    let left_out = made_for_mounts(&opened.stack())?;
-    layer(images, opened.upper.as_fd(), &opened.owners, &left_out)
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(doing("make a pipe"))?;
+    let work = |here: &inside::Here<'_>| {
+        let left_out = made_for_mounts(&opened.stack()).map_err(|error| chain(&error))?;
+        let stream = writer.try_clone().map_err(|error| error.to_string())?;
+        let tree = tree(here.root, here.procfs, here.owners, &left_out);
+        pack::pack(&tree, &mut BufWriter::with_capacity(64 << 10, File::from(stream))).map_err(|error| chain(&error))
+    };
+    let child = inside::begin(engine, folder, view, Seen::Upper, Rights::ReadMarks, work)?;
+    drop(writer);
+    let mut layer = images.layer_writer()?;
+    io::copy(&mut File::from(reader), &mut layer).map_err(MakeError::Layer)?;
+    child.finish::<()>()?;
+    Ok(layer.finish()?)
 }
 
 /// A layer's folder, whose blob is not in the store.
 fn layer_of_folder(images: &Images, path: &Path) -> Result<StoredLayer, CommitError> {
     let opened = files::open_folder(path).map_err(FileError::at("open the layer", path))?;
-    layer(images, opened.as_fd(), &Owners::default(), &BTreeSet::new())
-}
-
-fn layer(
-    images: &Images,
-    root: BorrowedFd<'_>,
-    owners: &Owners,
-    left_out: &BTreeSet<std::path::PathBuf>,
-) -> Result<StoredLayer, CommitError> {
     let procfs = Procfs::host().map_err(doing("open /proc"))?;
-    let tree =
-        Tree { root, procfs: &procfs, name: b".", root_entry: RootEntry::Written, form: Form::Layer, owners, left_out };
+    let (owners, left_out) = (Owners::default(), BTreeSet::new());
     let mut writer = BufWriter::with_capacity(64 << 10, images.layer_writer()?);
-    pack::pack(&tree, &mut writer)?;
+    pack::pack(&tree(opened.as_fd(), &procfs, &owners, &left_out), &mut writer)?;
     let writer = writer.into_inner().map_err(|error| MakeError::Layer(error.into_error()))?;
     Ok(writer.finish()?)
+}
+
+/// A folder of overlayfs's, for the archive of a layer.
+fn tree<'a>(root: BorrowedFd<'a>, procfs: &'a Procfs, owners: &'a Owners, left_out: &'a BTreeSet<PathBuf>) -> Tree<'a> {
+    Tree { root, procfs, name: b".", root_entry: RootEntry::Written, form: Form::Layer, owners, left_out }
 }
 
 /// A container that stands still for as long as this process wants and lives: a child resumes it when it hears no more of its parent,

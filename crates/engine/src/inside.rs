@@ -1,4 +1,5 @@
-//! A child process whose root is a container's, with few rights: what reads and writes there for `cp` and `export`.
+//! A child process whose root is a container's, with few rights: what reads and writes there for `cp` and
+//! `export`, and reads for `commit` and `diff` what the container wrote, as overlayfs keeps it.
 //!
 //! The child executes nothing, loads nothing and parses nothing of the container's (CVE-2019-14271, CVE-2026-41567); it has a
 //! mount namespace of its own, the container's root for its root, and only the capabilities that its work takes. What it finds and
@@ -36,6 +37,8 @@ pub(crate) enum Seen {
     WithMounts,
     /// The image and what the container wrote, without anything that is mounted.
     RootAlone,
+    /// The upper folder of its overlay, with overlayfs's marks. It must be there.
+    Upper,
 }
 
 /// What the child may do.
@@ -43,6 +46,8 @@ pub(crate) enum Seen {
 pub(crate) enum Rights {
     /// Read everything.
     Read,
+    /// Read everything, and overlayfs's marks, which takes CAP_SYS_ADMIN (`xattr(7)`).
+    ReadMarks,
     /// Make, change and remove everything.
     Write,
 }
@@ -163,6 +168,7 @@ fn enter(
         .map_err(cannot("tie the process to its caller"))?;
     let procfs = Procfs::host().map_err(cannot("open /proc"))?;
     let root = match (view.pid, seen) {
+        (_, Seen::Upper) => open_upper(folder)?,
         (Some(pid), Seen::WithMounts) => root_of(&procfs, pid, view.monitor)?,
         (Some(_), Seen::RootAlone) => in_the_monitors(folder)?,
         (None, _) => mounted(engine, folder, view, seen)?,
@@ -227,6 +233,11 @@ fn open_merged(folder: &Locked) -> Result<OwnedFd, String> {
     files::open_folder(&root.merged).map_err(cannot("open the container's root"))
 }
 
+fn open_upper(folder: &Locked) -> Result<OwnedFd, String> {
+    let root = ContainerRoot::at(&folder.0.path);
+    files::open_folder(&root.upper).map_err(cannot("open what the container wrote"))
+}
+
 /// Makes files as the root of a user namespace makes them, which is `uid` and `gid` here: mounts that show other ids take none from
 /// anybody that they do not show. The capabilities stay permitted.
 fn become_root_of((uid, gid): (u32, u32)) -> Result<(), Errno> {
@@ -241,6 +252,7 @@ fn become_root_of((uid, gid): (u32, u32)) -> Result<(), Errno> {
 fn give_up(rights: Rights) -> Result<(), Errno> {
     let kept = match rights {
         Rights::Read => CapabilitySet::DAC_READ_SEARCH,
+        Rights::ReadMarks => CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN,
         Rights::Write => {
             CapabilitySet::CHOWN
                 | CapabilitySet::DAC_OVERRIDE

@@ -54,6 +54,8 @@ pub struct Stack<'a> {
     pub lowers: &'a [OwnedFd],
     /// How the ids in the upper folder are read; those of the layers are the container's own.
     pub owners: &'a Owners,
+    /// With which the overlay was made.
+    pub privilege: Privilege,
     /// Paths below the root that were made to mount something on: where they are empty and the layers do not have them, they are no
     /// change, nor is the time of the directory that they are in.
     pub mount_points: &'a BTreeSet<PathBuf>,
@@ -82,7 +84,7 @@ pub enum ChangesError {
 /// # Errors
 /// See [`ChangesError`].
 pub fn changes(stack: &Stack<'_>) -> Result<BTreeMap<PathBuf, Kind>, ChangesError> {
-    let mut found = Comparison::new(stack)?;
+    let mut found = Comparison::new(stack);
     let upper = resolve::open_no_links(stack.upper, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let upper = upper.map_err(looking(Path::new("/"), UPPER))?;
     let all: Vec<usize> = (0..stack.lowers.len()).collect();
@@ -95,7 +97,7 @@ pub fn changes(stack: &Stack<'_>) -> Result<BTreeMap<PathBuf, Kind>, ChangesErro
 /// # Errors
 /// See [`ChangesError`].
 pub fn made_for_mounts(stack: &Stack<'_>) -> Result<BTreeSet<PathBuf>, ChangesError> {
-    let comparison = Comparison::new(stack)?;
+    let comparison = Comparison::new(stack);
     let all: Vec<usize> = (0..stack.lowers.len()).collect();
     let mut made = BTreeSet::new();
     for path in stack.mount_points {
@@ -132,8 +134,6 @@ enum Found {
 
 struct Comparison<'a> {
     stack: &'a Stack<'a>,
-    /// With which the overlay was made.
-    privilege: Privilege,
     changes: BTreeMap<PathBuf, Kind>,
 }
 
@@ -143,9 +143,8 @@ fn looking<E: Into<io::Error>>(path: &Path, layer: &'static str) -> impl Fn(E) -
 }
 
 impl<'a> Comparison<'a> {
-    fn new(stack: &'a Stack<'a>) -> Result<Self, ChangesError> {
-        let privilege = Privilege::here().map_err(looking(Path::new("/"), UPPER))?;
-        Ok(Self { stack, privilege, changes: BTreeMap::new() })
+    fn new(stack: &'a Stack<'a>) -> Self {
+        Self { stack, changes: BTreeMap::new() }
     }
 
     /// Compares what is in the directory `place`; whether anything in it changed, and whether something was made in it to be
@@ -223,7 +222,7 @@ impl<'a> Comparison<'a> {
             self.directory(&opened, path, &[], Below::Shows, depth + 1)?;
             return Ok(true);
         };
-        let opaque = marked_opaque(opened.as_fd(), self.privilege).map_err(looking(path, UPPER))?;
+        let opaque = marked_opaque(opened.as_fd(), self.stack.privilege).map_err(looking(path, UPPER))?;
         let below = if opaque { Below::Hidden } else { below };
         let (changed, mounted) = self.directory(&opened, path, &layers, below, depth + 1)?;
         let changed = changed || self.differs(&stat, &was, mounted);
@@ -269,7 +268,7 @@ impl<'a> Comparison<'a> {
             directory.get_or_insert((stat, Vec::new())).1.push(*index);
             let opened = resolve::open_no_links(&node, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
             let opened = opened.map_err(looking(path, LOWER))?;
-            if marked_opaque(opened.as_fd(), self.privilege).map_err(looking(path, LOWER))? {
+            if marked_opaque(opened.as_fd(), self.stack.privilege).map_err(looking(path, LOWER))? {
                 break;
             }
         }

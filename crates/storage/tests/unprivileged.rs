@@ -170,7 +170,13 @@ fn live(place: &Path, lowers: &[PathBuf]) -> MountedBy {
     let upper = open(&root.upper);
     let below: Vec<OwnedFd> = lowers.iter().map(|path| open(path)).collect();
     let (owners, mount_points) = (Owners::default(), BTreeSet::new());
-    let stack = Stack { upper: upper.as_fd(), lowers: &below, owners: &owners, mount_points: &mount_points };
+    let stack = Stack {
+        upper: upper.as_fd(),
+        lowers: &below,
+        owners: &owners,
+        privilege: Privilege::here().unwrap(),
+        mount_points: &mount_points,
+    };
     let told = changes(&stack).unwrap();
     let told: Vec<String> = told.iter().map(|(path, kind)| format!("{} {}", kind.letter(), path.display())).collect();
     assert_eq!(told, ["C /dir", "C /dir/file", "D /fifo", "C /replaced", "A /replaced/new", "D /replaced/old"]);

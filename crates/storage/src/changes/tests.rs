@@ -17,7 +17,13 @@ fn told(container: &Path, lowers: &[PathBuf], mount_points: &[&str]) -> Vec<Stri
     let upper = open(&container.join("upper"));
     let mount_points = mount_points.iter().map(PathBuf::from).collect();
     let owners = Owners::default();
-    let stack = Stack { upper: upper.as_fd(), lowers: &lowers, owners: &owners, mount_points: &mount_points };
+    let stack = Stack {
+        upper: upper.as_fd(),
+        lowers: &lowers,
+        owners: &owners,
+        privilege: Privilege::here().unwrap(),
+        mount_points: &mount_points,
+    };
     let changes = changes(&stack).unwrap();
     changes.iter().map(|(path, kind)| format!("{} {}", kind.letter(), path.display())).collect()
 }
