@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use stockade_kernel::netlink::socket::Socket;
 
 use crate::KernelError;
-use crate::model::Network;
+use crate::model::{Mac, Network};
 use crate::{link, settings};
 
 /// Makes the bridge, or repairs what is missing of it: addresses, up, settings. Several can do so at once.
@@ -18,7 +18,7 @@ pub fn ensure(network: &Network) -> Result<u32, KernelError> {
     let found = match link::get(&mut socket, name)? {
         Some(found) => found,
         None => {
-            link::add_bridge(&mut socket, name, network.mtu)?;
+            link::add_bridge(&mut socket, name, hardware(network)?, network.mtu)?;
             link::get(&mut socket, name)?.ok_or_else(|| KernelError::Missing(name.clone()))?
         }
     };
@@ -33,6 +33,17 @@ pub fn ensure(network: &Network) -> Result<u32, KernelError> {
     }
     link::set_up(&mut socket, name, found.index)?;
     Ok(found.index)
+}
+
+/// The hardware address of a network's bridge, of the network's id. Without one of its own a bridge takes that of a port, and another's when
+/// that port goes: its containers would then remember a wrong one.
+fn hardware(network: &Network) -> Result<Mac, KernelError> {
+    let mut octets = [6, 0, 0, 0, 0, 0];
+    for (octet, digits) in octets[1..].iter_mut().zip(network.id.as_str().as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).unwrap_or_default();
+        *octet = u8::from_str_radix(digits, 16).map_err(|_no_digits| KernelError::Answer("a network's id"))?;
+    }
+    Mac::new(octets).ok_or(KernelError::Answer("a network's id"))
 }
 
 /// Lets what comes from 127.0.0.1 of the host go to the bridge, for ports that are published there. Containers are kept from 127.0.0.0/8 of

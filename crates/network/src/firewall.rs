@@ -18,7 +18,7 @@ use stockade_kernel::netlink::Protocol as Part;
 use stockade_kernel::netlink::socket::Socket;
 
 use crate::KernelError;
-use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Network, PublishedPort};
+use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Mac, Network, PublishedPort};
 use crate::nft::{self, Chain, Family, Hook, Is, Rule, Table};
 
 /// The tables' name.
@@ -162,22 +162,25 @@ fn into_host(bridge: &Bridge<'_>) -> Vec<Rule> {
 fn through(bridges: &[Bridge<'_>], others: Others) -> Vec<Rule> {
     let mut rules = Vec::new();
     for bridge in bridges {
-        let within = [bridge.from(), bridge.to()].concat();
-        let open = bridge.options.isolation == Isolation::Open;
         rules.push([bridge.to(), nft::state(1), nft::drop_it()].concat());
         rules.push([bridge.from(), nft::state(1), nft::drop_it()].concat());
-        if bridge.network.internal {
-            if open {
-                rules.push([within, nft::accept()].concat());
-            }
-            rules.push([bridge.to(), nft::drop_it()].concat());
-            rules.push([bridge.from(), nft::drop_it()].concat());
-            continue;
+    }
+    let open = |bridge: &Bridge<'_>| bridge.options.isolation == Isolation::Open;
+    let within = |bridge: &Bridge<'_>| [bridge.from(), bridge.to(), nft::accept()].concat();
+    // Internal networks first: what another network takes in, such as its published ports, would else end the way of a packet from an
+    // internal one before it is dropped.
+    for bridge in bridges.iter().filter(|bridge| bridge.network.internal) {
+        if open(bridge) {
+            rules.push(within(bridge));
         }
+        rules.push([bridge.to(), nft::drop_it()].concat());
+        rules.push([bridge.from(), nft::drop_it()].concat());
+    }
+    for bridge in bridges.iter().filter(|bridge| !bridge.network.internal) {
         rules.push([bridge.to(), nft::state(2 | 4), nft::accept()].concat());
         rules.push([bridge.to(), nft::published(), nft::accept()].concat());
-        if open {
-            rules.push([within, nft::accept()].concat());
+        if open(bridge) {
+            rules.push(within(bridge));
         }
         rules.push([bridge.to(), nft::drop_it()].concat());
     }
@@ -255,27 +258,39 @@ fn honest(endpoint: &Endpoint) -> Vec<Rule> {
     match endpoint.ipv4 {
         Some(address) => {
             let own = nft::source(Is::Other, IpAddr::V4(address).into());
-            rules.push(with(&[nft::frame(IPV4), own]));
+            rules.push(with(&[nft::frame(Is::Equal, IPV4), own]));
             // The sender's hardware address and address in ARP's packet.
-            rules.push(with(&[nft::frame(ARP), nft::bytes(8, Is::Other, &endpoint.mac.octets())]));
+            rules.push(with(&[nft::frame(Is::Equal, ARP), nft::bytes(8, Is::Other, &endpoint.mac.octets())]));
             let none = nft::bytes(14, Is::Other, &[0; 4]);
-            rules.push(with(&[nft::frame(ARP), nft::bytes(14, Is::Other, &address.octets()), none]));
+            rules.push(with(&[nft::frame(Is::Equal, ARP), nft::bytes(14, Is::Other, &address.octets()), none]));
         }
-        None => rules.extend([IPV4, ARP].map(|kind| with(&[nft::frame(kind)]))),
+        None => rules.extend([IPV4, ARP].map(|kind| with(&[nft::frame(Is::Equal, kind)]))),
     }
     match endpoint.ipv6 {
         Some(address) => {
-            let own = nft::source(Is::Other, IpAddr::V6(address).into());
-            let link = IpNet::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
-            let link = link.map(|link| nft::source(Is::Other, link)).unwrap_or_default();
-            let none = nft::source(Is::Other, IpAddr::V6(Ipv6Addr::UNSPECIFIED).into());
-            rules.push(with(&[nft::frame(IPV6), own, link, none]));
+            let link = link_local(endpoint.mac);
+            let others =
+                [address, link, Ipv6Addr::UNSPECIFIED].map(|own| nft::source(Is::Other, IpAddr::V6(own).into()));
+            rules.push(with(&[nft::frame(Is::Equal, IPV6), others.concat()]));
+            let tells = |kind| [nft::frame(Is::Equal, IPV6), nft::protocol(58), nft::transport(0, Is::Equal, &[kind])];
             // Router advertisements and redirects.
             for kind in [134, 137] {
-                rules.push(with(&[nft::frame(IPV6), nft::protocol(58), nft::transport(0, &[kind])]));
+                rules.push(with(&tells(kind)));
             }
+            // A neighbour's advertisement of an address (its target) that is another's; sent from an address of its own, that passes the rule above.
+            let targets = [address, link].map(|own| nft::transport(8, Is::Other, &own.octets()));
+            rules.push(with(&[tells(136).concat(), targets.concat()]));
         }
-        None => rules.push(with(&[nft::frame(IPV6)])),
+        None => rules.push(with(&[nft::frame(Is::Equal, IPV6)])),
     }
+    // Frames of other types, tags in front of others' packets among them (CVE-2021-27853): what is in them is not looked at here, but by
+    // who gets them.
+    rules.push(with(&[IPV4, ARP, IPV6].map(|kind| nft::frame(Is::Other, kind))));
     rules
+}
+
+/// The address that an interface gives itself on its link (RFC 4291, appendix A), as its setting `addr_gen_mode` has it.
+fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.octets().map(u16::from);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
 }

@@ -98,11 +98,16 @@ fn mtu(builder: Builder, mtu: Option<u32>) -> Builder {
     }
 }
 
-/// Makes a bridge; one that is there already is as good.
-pub(crate) fn add_bridge(socket: &mut Socket, name: &InterfaceName, size: Option<u32>) -> Result<(), KernelError> {
+/// Makes a bridge with that hardware address; one that is there already is as good.
+pub(crate) fn add_bridge(
+    socket: &mut Socket,
+    name: &InterfaceName,
+    mac: Mac,
+    size: Option<u32>,
+) -> Result<(), KernelError> {
     let info = Attributes::new().string(IFLA_INFO_KIND, "bridge");
     let request = Builder::new(RTM_NEWLINK, CREATE, &body(0, 0)).string(IFLA_IFNAME, name.as_str());
-    let request = mtu(request, size).nested(IFLA_LINKINFO, &info);
+    let request = mtu(request, size).attribute(IFLA_ADDRESS, &mac.octets()).nested(IFLA_LINKINFO, &info);
     match socket.ask(request, || format!("make the bridge {name}")) {
         Ok(_) => Ok(()),
         Err(error) if is(&error, Errno::EXIST) => Ok(()),

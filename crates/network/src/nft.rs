@@ -185,8 +185,8 @@ pub(crate) fn version(address: IpAddr) -> Rule {
 }
 
 /// `ether type`, in the table of frames.
-pub(crate) fn frame(kind: u16) -> Rule {
-    vec![meta(1), compare(Is::Equal, &kind.to_be_bytes())]
+pub(crate) fn frame(is: Is, kind: u16) -> Rule {
+    vec![meta(1), compare(is, &kind.to_be_bytes())]
 }
 
 /// `ether saddr`.
@@ -200,13 +200,13 @@ pub(crate) fn bytes(offset: u32, is: Is, value: &[u8]) -> Rule {
 }
 
 /// Bytes of the transport's header.
-pub(crate) fn transport(offset: u32, value: &[u8]) -> Rule {
-    vec![payload(2, offset, value.len() as u32), compare(Is::Equal, value)]
+pub(crate) fn transport(offset: u32, is: Is, value: &[u8]) -> Rule {
+    vec![payload(2, offset, value.len() as u32), compare(is, value)]
 }
 
 /// `th dport`.
 pub(crate) fn port(number: u16) -> Rule {
-    transport(2, &number.to_be_bytes())
+    transport(2, Is::Equal, &number.to_be_bytes())
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {

@@ -31,5 +31,7 @@ pub(crate) fn ipv6(interface: &str, enabled: bool) -> Result<(), KernelError> {
         return Ok(());
     }
     set(&setting("accept_ra"), "0")?;
+    // Addresses of the link are made of the hardware address, as the rules about senders expect ([`crate::firewall`]).
+    set(&setting("addr_gen_mode"), "0")?;
     set(&setting("disable_ipv6"), if enabled { "0" } else { "1" })
 }
