@@ -69,6 +69,7 @@ pub const NEEDS: &[Need] = &[
     program!("containerd", &["--version"]),
     program!("ctr", &["--version"]),
     program!("curl", &["--version"]),
+    program!("dnsmasq", &["--version"]),
     program!("docker", &["--version"]),
     program!("dockerd", &["--version"]),
     Need {
@@ -81,6 +82,7 @@ pub const NEEDS: &[Need] = &[
     program!("jq", &["--version"]),
     program!("lsns", &["--version"]),
     program!("newuidmap", &[]),
+    program!("nft", &["--version"]),
     program!("nsenter", &["--version"]),
     program!("openssl", &["version"]),
     program!("podman", &["--version"]),
@@ -89,6 +91,7 @@ pub const NEEDS: &[Need] = &[
     program!("setpriv", &["--version"]),
     program!("setsid", &["--version"]),
     program!("skopeo", &["--version"]),
+    program!("socat", &["-V"]),
     program!("strace", &["-V"]),
     program!("umoci", &["--version"]),
     program!("unshare", &["--version"]),

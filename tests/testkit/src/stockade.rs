@@ -253,8 +253,9 @@ pub fn named_reference(name: &str, form: &str) -> String {
 fn named_by_ids(folder: &Path, depth: u32, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        // A digest is as long as an id, but stands for a layer, or for a compiled filter, which is a file; so is the name of a volume.
-        let layer = entry.path().components().any(|part| part.as_os_str() == "layers" || part.as_os_str() == "volumes");
+        // A digest is as long as an id, but stands for a layer, or for a compiled filter, which is a file; so are the names of volumes and networks.
+        let others = ["layers", "volumes", "networks"];
+        let layer = entry.path().components().any(|part| others.iter().any(|other| part.as_os_str() == *other));
         let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if folder && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && !layer {
             found.insert(name);

@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-cli", &["stockade-testkit"]),
     ("stockade-test-engines", &["stockade-testkit"]),
+    ("stockade-test-network", &["stockade-testkit"]),
     ("stockade-test-runtime", &["stockade-testkit"]),
     ("stockade-test-security", &["stockade-testkit"]),
     ("xtask", &["stockade-testkit"]),

@@ -1,0 +1,8 @@
+//! Networks as users see them. The "host" is a network namespace of the test's own in which `stockade` is run, "outside" another that is connected
+//! to it; nothing is done in the machine's own network namespace.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod names;
+mod place;
+mod reach;
+mod verbs;
