@@ -15,6 +15,7 @@ pub mod exec;
 pub mod fdpass;
 pub mod inherit;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;

@@ -12,7 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
 use stockade_kernel::chain::chain;
-use stockade_kernel::fdpass;
+use stockade_kernel::{fdpass, memory};
 use stockade_kernel::signal::Signals;
 use stockade_monitor::control::{Command, Report};
 use stockade_monitor::events::ContainerAction;
@@ -240,6 +240,9 @@ impl Monitor {
         self.report(&Report::Started);
         self.control = None;
         self.stage = Stage::Running;
+        // What made the container is not needed for long: from here on most monitors wait.
+        let freed = memory::let_go_of_the_program();
+        self.troubles.note_error(&self.folder, freed);
     }
 
     fn after_end(&mut self) {
