@@ -2,8 +2,6 @@
 
 /// Flags of Docker's `run` and `create`, without their dashes, with what to do instead.
 const FLAGS: &[(&str, &str)] = &[
-    ("a", ATTACH),
-    ("attach", ATTACH),
     ("cpu-count", WINDOWS),
     ("cpu-percent", WINDOWS),
     ("cpu-rt-period", REALTIME),
@@ -35,7 +33,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("volume-driver", "local is the only driver of volumes; leave the flag out"),
 ];
 
-const ATTACH: &str = "output is always attached, and input by -i; leave the flag out";
 const HEALTH: &str = "health checks are not supported yet; leave the flag out";
 const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
 const WINDOWS: &str = "it is for Windows containers; leave it out";

@@ -14,7 +14,7 @@ pub enum AttachError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// It does not run.
-    #[error("container {} is not running: it is {state}", id.short())]
+    #[error("container {} is not running: it is {state}; start it with start --attach", id.short())]
     NotRunning {
         /// The container.
         id: ContainerId,
@@ -41,6 +41,7 @@ pub fn attach(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Resu
         return Err(AttachError::NotRunning { id: id.clone(), state: view.life.state });
     }
     let connected = Connected::new(&engine.folder(id)?, &attachment, view.record.config.tty);
+    let connected = connected.and_then(|connected| connected.redraw().map(|()| connected));
     let connected = connected.map_err(|source| AttachError::Connect { id: id.clone(), source })?;
     engine.happened_to(&view.record, &ContainerAction::Attach);
     Ok(Session::new(engine, id, connected, attachment))

@@ -14,6 +14,7 @@ use crate::network::ask::{Attach, PortRequest};
 use crate::network::settings::PortBinding;
 use crate::process::Payload;
 use crate::request::{Given, VolumesFrom};
+use crate::session::Shown;
 use crate::spec::Parts;
 use crate::walls::{Walls, kind_word};
 
@@ -180,6 +181,9 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         hostname: hostname.to_owned(),
         domainname: request.domainname.clone().unwrap_or_default(),
         user: payload.user.clone(),
+        attach_stdin: request.interactive && !request.detached,
+        attach_stdout: matches!(request.shown, Shown::Both | Shown::Output) && !request.detached,
+        attach_stderr: matches!(request.shown, Shown::Both | Shown::Error) && !request.detached,
         tty: request.terminal,
         open_stdin: request.interactive,
         stdin_once: request.interactive && !request.detached,

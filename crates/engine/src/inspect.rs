@@ -213,6 +213,15 @@ pub struct Config {
     pub domainname: String,
     /// `--user`, or the image's.
     pub user: String,
+    /// Whether who starts it in the foreground gives it input.
+    #[serde(default)]
+    pub attach_stdin: bool,
+    /// Whether he gets its standard output.
+    #[serde(default)]
+    pub attach_stdout: bool,
+    /// Whether he gets its standard error.
+    #[serde(default)]
+    pub attach_stderr: bool,
     /// `--tty`.
     pub tty: bool,
     /// `--interactive`.

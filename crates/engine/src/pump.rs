@@ -9,9 +9,10 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Signal;
+use stockade_kernel::terminal::RawMode;
 use stockade_monitor::frame::{Frame, LONGEST};
 
-use crate::session::{Attachment, Connected, FollowError, Input, SignalProxy, resize};
+use crate::session::{Attachment, Connected, Duty, FollowError, Input, Shown, duty, resize};
 
 /// What a stream that is no regular file is given at once: as much as a pipe that can be written to takes without making its
 /// writer wait (`PIPE_BUF`, `pipe(7)`).
@@ -24,8 +25,10 @@ const MOST_READ: usize = LONGEST - 1;
 pub(crate) enum Pumped {
     /// The container has ended.
     Exited(u8),
-    /// The caller typed the keys.
+    /// The caller typed the keys, or has no more to say and wants to hear nothing.
     Detached,
+    /// The caller is to end by this signal.
+    Interrupted(Signal),
     /// The monitor has closed the connection without a word.
     Hungup,
 }
@@ -55,9 +58,12 @@ impl Output {
 
 /// The state of the copying.
 #[derive(Debug)]
-pub(crate) struct Pump {
+pub(crate) struct Pump<'a> {
     connected: Connected,
-    signals: SignalProxy,
+    duty: Duty,
+    shown: Shown,
+    /// The caller's terminal, if it is in raw mode.
+    raw: Option<&'a RawMode>,
     /// Whether the caller's input is to be read and has not ended.
     reads: bool,
     keys: DetachKeys,
@@ -67,12 +73,14 @@ pub(crate) struct Pump {
     incoming: Option<(Output, Vec<u8>)>,
 }
 
-impl Pump {
-    pub(crate) fn new(connected: Connected, attachment: &Attachment) -> Self {
+impl<'a> Pump<'a> {
+    pub(crate) fn new(connected: Connected, attachment: &Attachment, raw: Option<&'a RawMode>) -> Self {
         let keys = if connected.terminal { attachment.detach_keys.clone() } else { Vec::new() };
         Self {
+            duty: duty(attachment, connected.terminal),
             connected,
-            signals: attachment.signals,
+            shown: attachment.shown,
+            raw,
             reads: attachment.input == Input::Forward,
             keys: DetachKeys { keys, matched: 0 },
             outgoing: VecDeque::new(),
@@ -82,12 +90,19 @@ impl Pump {
 
     pub(crate) fn run(mut self) -> Result<Pumped, FollowError> {
         loop {
-            let ready = self.wait()?;
-            self.take_signals()?;
-            if ready.input && self.read_input()? {
-                // What was typed before the keys is sent as far as the socket takes it.
-                self.send()?;
+            if self.shown == Shown::Nothing && !self.reads && self.outgoing.is_empty() {
                 return Ok(Pumped::Detached);
+            }
+            let ready = self.wait()?;
+            if let Some(signal) = self.take_signals()? {
+                return Ok(Pumped::Interrupted(signal));
+            }
+            if ready.input
+                && let Some(end) = self.read_input()?
+            {
+                // What was typed before is sent as far as the socket takes it.
+                self.send()?;
+                return Ok(end);
             }
             self.send()?;
             if self.incoming.is_some() {
@@ -121,39 +136,69 @@ impl Pump {
         Ok(Ready { socket, input, output })
     }
 
-    /// Passes the signals on that have arrived; a terminal's new size goes its own way.
-    fn take_signals(&mut self) -> Result<(), FollowError> {
-        let Some(signals) = &self.connected.signals else { return Ok(()) };
-        while let Some(signal) = signals.next().map_err(FollowError::doing("read signals"))? {
-            if signal.number == Signal::WINCH.as_raw() && self.connected.terminal {
-                self.outgoing.extend(resize().map_err(FollowError::doing("read the terminal's size"))?);
-            } else if self.signals == SignalProxy::Forward {
-                self.outgoing.push_back(Frame::Signal(signal.number).encode());
+    /// Passes the signals on that have arrived, or does what they do; a terminal's new size goes its own way. The signal that is
+    /// to end the caller, if there is one.
+    fn take_signals(&mut self) -> Result<Option<Signal>, FollowError> {
+        while let Some(signals) = &self.connected.signals
+            && let Some(received) = signals.next().map_err(FollowError::doing("read signals"))?
+        {
+            match Signal::from_named_raw(received.number) {
+                Some(Signal::WINCH) if self.connected.terminal => self.tell_size()?,
+                _ if self.duty == Duty::Forward => self.outgoing.push_back(Frame::Signal(received.number).encode()),
+                Some(Signal::TSTP) => self.stop()?,
+                Some(Signal::CONT) => self.go_on()?,
+                Some(Signal::WINCH) | None => {}
+                ends => return Ok(ends),
             }
+        }
+        Ok(None)
+    }
+
+    fn tell_size(&mut self) -> Result<(), FollowError> {
+        self.outgoing.extend(resize().map_err(FollowError::doing("read the terminal's size"))?);
+        Ok(())
+    }
+
+    /// Stops this process, as job control does. It is continued by a signal of its own.
+    fn stop(&self) -> Result<(), FollowError> {
+        let given_back = self.raw.map_or(Ok(()), RawMode::give_back);
+        given_back.map_err(FollowError::doing("give the terminal its mode back"))?;
+        let stopped = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+        stopped.map_err(FollowError::doing("stop"))
+    }
+
+    /// Whoever has continued this process may have changed the terminal's mode, and its size.
+    fn go_on(&mut self) -> Result<(), FollowError> {
+        if let Some(raw) = self.raw
+            && raw.take_again().map_err(FollowError::doing("put the terminal into raw mode"))?
+        {
+            self.tell_size()?;
         }
         Ok(())
     }
 
-    /// Reads what the caller typed; whether it was the keys that detach.
-    fn read_input(&mut self) -> Result<bool, FollowError> {
+    /// Reads what the caller typed; how the session ends, if it does: by the keys that detach, or because his terminal is gone.
+    fn read_input(&mut self) -> Result<Option<Pumped>, FollowError> {
         let mut buffer = [0; MOST_READ];
         match rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut buffer)) {
+            // In raw mode nothing that is typed is an end: the terminal has hung up, which is not to end the container's program.
+            Ok(0) | Err(Errno::IO) if self.raw.is_some() => Ok(Some(Pumped::Interrupted(Signal::HUP))),
             // A terminal that is gone says EIO.
             Ok(0) | Err(Errno::IO) => {
                 self.reads = false;
                 let rest = self.keys.rest();
                 self.outgoing.extend((!rest.is_empty()).then(|| Frame::Input(&rest).encode()));
                 self.outgoing.push_back(Frame::InputEnd.encode());
-                Ok(false)
+                Ok(None)
             }
             Ok(length) => {
                 let (typed, detach) = self.keys.take(&buffer[..length]);
                 // Held keys may come on top of a whole buffer.
                 let packets = typed.chunks(MOST_READ).map(|chunk| Frame::Input(chunk).encode());
                 self.outgoing.extend(packets);
-                Ok(detach)
+                Ok(detach.then_some(Pumped::Detached))
             }
-            Err(Errno::AGAIN) => Ok(false),
+            Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(FollowError::doing("read standard input")(errno)),
         }
     }
@@ -197,6 +242,10 @@ impl Pump {
             // What clients send comes from no monitor.
             Frame::Input(_) | Frame::InputEnd | Frame::Resize { .. } | Frame::Signal(_) => return Ok(None),
         };
+        match (self.shown, to) {
+            (Shown::Both, _) | (Shown::Output, Output::Standard) | (Shown::Error, Output::Error) => {}
+            (Shown::Output | Shown::Error | Shown::Nothing, _) => return Ok(None),
+        }
         packet.remove(0);
         self.incoming = Some((to, packet));
         self.write()?;

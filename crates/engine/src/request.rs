@@ -7,6 +7,7 @@ use stockade_images::{Platform, Reference};
 use stockade_policy::Options;
 use stockade_storage::volumes::VolumeName;
 
+use crate::session::Shown;
 use crate::{ContainerName, Logging};
 
 /// A container to make.
@@ -44,6 +45,8 @@ pub struct Request {
     pub interactive: bool,
     /// `--detach`: nobody is attached when the container starts.
     pub detached: bool,
+    /// `--attach`: which outputs the caller gets who starts it.
+    pub shown: Shown,
     /// `--rm`.
     pub remove: bool,
     /// `--init`: a first process of ours that reaps zombies and forwards signals.
@@ -89,6 +92,7 @@ impl Request {
             terminal: false,
             interactive: false,
             detached: false,
+            shown: Shown::Both,
             remove: false,
             init: false,
             cgroup_parent: None,

@@ -1,10 +1,11 @@
 //! A caller's terminal or standard streams at a running container.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::process::Signal;
-use stockade_kernel::signal::{FORWARDED, Signals};
+use stockade_kernel::signal::{FORWARDED, Signals, is_ignored};
 use stockade_kernel::terminal::{self, RawMode};
 use stockade_monitor::frame::Frame;
 
@@ -12,11 +13,16 @@ use crate::container::{ContainerError, Folder};
 use crate::pump::{Pump, Pumped};
 use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State, socket};
 
+/// How long a monitor that has hung up may take to be gone.
+const GOING: Duration = Duration::from_secs(2);
+
 /// How a caller is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// What becomes of the caller's standard input.
     pub input: Input,
+    /// Which of the container's outputs the caller gets.
+    pub shown: Shown,
     /// What becomes of the signals that the caller gets.
     pub signals: SignalProxy,
     /// Keys that detach from a terminal (`--detach-keys`), as bytes; empty for none. Docker's are [`DETACH_KEYS`].
@@ -35,7 +41,22 @@ pub enum Input {
     Ignore,
 }
 
-/// What becomes of the signals that the caller gets (`--sig-proxy`).
+/// Which of the container's outputs the caller gets (`--attach`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// Both.
+    #[default]
+    Both,
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+    /// None: the session is over when the caller's input is.
+    Nothing,
+}
+
+/// What becomes of the signals that the caller gets (`--sig-proxy`). As in Docker nothing is passed on where the caller's terminal is
+/// the container's: what is typed there is no signal here, and one that comes nevertheless is for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalProxy {
     /// They go to the container's first process.
@@ -51,11 +72,28 @@ pub enum Followed {
     Exited(u8),
     /// The caller detached; the container goes on.
     Detached,
+    /// The caller is to end by this signal, for which [`die_of`] is there; the container goes on. The terminal has its mode back.
+    Interrupted(Signal),
+}
+
+/// Ends the caller as the signal of [`Followed::Interrupted`] would have ended it; the exit code for one that outlives it.
+#[must_use]
+pub fn die_of(signal: Signal) -> u8 {
+    // Whatever kept it from ending by the signal: it ends all the same.
+    drop(stockade_kernel::signal::die_of(signal));
+    (128 + signal.as_raw()) as u8
 }
 
 /// Why a session ended without the container's end.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
+    /// The monitor has let go of this client.
+    #[error(
+        "this session with container {} was ended, because it did not take the container's output for a long time; \
+         the container goes on, and logs has what is missing",
+        .0.short()
+    )]
+    Dropped(ContainerId),
     /// The monitor is gone. What was left of the container was killed.
     #[error("the monitor of container {} was killed, and the container with it", .0.short())]
     MonitorLost(ContainerId),
@@ -86,7 +124,7 @@ impl FollowError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::MonitorLost(_) => 137,
-            Self::Stream { .. } | Self::Container(_) => 125,
+            Self::Stream { .. } | Self::Container(_) | Self::Dropped(_) => 125,
             Self::Remove { code, .. } => *code,
         }
     }
@@ -114,22 +152,78 @@ impl Connected {
         if terminal && let Some(resize) = resize()? {
             stockade_kernel::fdpass::send(&socket, &resize, &[])?;
         }
-        let signals = match attachment.signals {
-            SignalProxy::Forward => Some(Signals::block(&FORWARDED)?),
-            SignalProxy::Keep if terminal => Some(Signals::block(&[Signal::WINCH])?),
-            SignalProxy::Keep => None,
+        let signals = match duty(attachment, terminal) {
+            Duty::Forward => Some(Signals::block(&forwarded())?),
+            Duty::Restore => Some(Signals::block(&heeded()?)?),
+            Duty::Nothing => None,
         };
         Ok(Self { socket, signals, terminal })
+    }
+
+    /// Makes a program in the container draw its screen, or its prompt, again: by a size that is another one for a moment, as
+    /// Docker does for who attaches.
+    pub(crate) fn redraw(&self) -> io::Result<()> {
+        if let Some(size) = own_size()?.filter(|_| self.terminal) {
+            let other = Frame::Resize { rows: size.ws_row.saturating_add(1), columns: size.ws_col.saturating_add(1) };
+            stockade_kernel::fdpass::send(&self.socket, &other.encode(), &[])?;
+            let size = Frame::Resize { rows: size.ws_row, columns: size.ws_col };
+            stockade_kernel::fdpass::send(&self.socket, &size.encode(), &[])?;
+        }
+        Ok(())
+    }
+}
+
+/// What is done with the signals that the caller gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// They go to the container.
+    Forward,
+    /// They do what they always do, but the caller's terminal gets its mode back before.
+    Restore,
+    /// They do what they always do.
+    Nothing,
+}
+
+/// What is done for `attachment` at a container that has a terminal or not.
+pub(crate) fn duty(attachment: &Attachment, terminal: bool) -> Duty {
+    let shared = terminal && rustix::termios::isatty(rustix::stdio::stdin());
+    match attachment.signals {
+        _ if shared => Duty::Restore,
+        SignalProxy::Forward => Duty::Forward,
+        SignalProxy::Keep if terminal => Duty::Restore,
+        SignalProxy::Keep => Duty::Nothing,
+    }
+}
+
+/// The signals that are passed on. Those for a process in the background of its terminal stop the caller as they stop everybody.
+fn forwarded() -> Vec<Signal> {
+    FORWARDED.into_iter().filter(|signal| ![Signal::TTIN, Signal::TTOU].contains(signal)).collect()
+}
+
+/// The signals that end, stop or continue the caller, and that of a new size; but for those that it ignores.
+fn heeded() -> io::Result<Vec<Signal>> {
+    let mut all = forwarded();
+    all.retain(|signal| *signal != Signal::URG);
+    let mut heeded = Vec::new();
+    for signal in all {
+        if !is_ignored(signal)? {
+            heeded.push(signal);
+        }
+    }
+    Ok(heeded)
+}
+
+/// The size of the caller's terminal; `None` if he has none.
+fn own_size() -> io::Result<Option<rustix::termios::Winsize>> {
+    match terminal::size(rustix::stdio::stdout())? {
+        Some(size) => Ok(Some(size)),
+        None => terminal::size(rustix::stdio::stdin()),
     }
 }
 
 /// The packet that tells the size of the caller's terminal; `None` if he has none.
 pub(crate) fn resize() -> io::Result<Option<Vec<u8>>> {
-    let size = match terminal::size(rustix::stdio::stdout())? {
-        Some(size) => Some(size),
-        None => terminal::size(rustix::stdio::stdin())?,
-    };
-    Ok(size.map(|size| Frame::Resize { rows: size.ws_row, columns: size.ws_col }.encode()))
+    Ok(own_size()?.map(|size| Frame::Resize { rows: size.ws_row, columns: size.ws_col }.encode()))
 }
 
 /// A caller attached to a container.
@@ -161,10 +255,11 @@ impl Session {
         let typed = self.connected.terminal && self.attachment.input == Input::Forward;
         let raw = if typed { RawMode::enter(rustix::stdio::stdin()) } else { Ok(None) };
         let raw = raw.map_err(FollowError::doing("put the terminal into raw mode"))?;
-        let pumped = Pump::new(self.connected, &self.attachment).run();
+        let pumped = Pump::new(self.connected, &self.attachment, raw.as_ref()).run();
         raw.map_or(Ok(()), RawMode::leave).map_err(FollowError::doing("give the terminal its mode back"))?;
         match pumped? {
             Pumped::Detached => Ok(Followed::Detached),
+            Pumped::Interrupted(signal) => Ok(Followed::Interrupted(signal)),
             Pumped::Exited(code) => removed(&self.engine, &self.id, code),
             Pumped::Hungup => lost(&self.engine, &self.id),
         }
@@ -187,8 +282,10 @@ fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, Foll
 
 /// What became of a container whose monitor has hung up without telling the end.
 fn lost(engine: &Engine, id: &ContainerId) -> Result<Followed, FollowError> {
-    // Its lock goes with it; that it has hung up says only that it is about to be gone.
-    engine.folder(id)?.wait_for_monitor(None)?;
+    // Its lock goes with it; that it has hung up says only that it is about to be gone, unless it lives on.
+    if !engine.folder(id)?.wait_for_monitor(Some(Instant::now() + GOING))? {
+        return Err(FollowError::Dropped(id.clone()));
+    }
     let view = engine.view(id)?;
     match view.life.end {
         // It had written the end down.

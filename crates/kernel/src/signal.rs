@@ -69,6 +69,18 @@ pub fn reset_for_exec() -> io::Result<()> {
 /// The kernel's `struct sigaction`, of which the handler is the first word; all zero is the default action.
 type Action = [libc::c_ulong; 8];
 
+/// The size of the kernel's `sigset_t`.
+const MASK_SIZE: usize = 8;
+
+/// What is done at the signal `number`.
+fn action(number: libc::c_int) -> io::Result<Action> {
+    let mut now: Action = [0; 8];
+    let nothing = std::ptr::null::<Action>();
+    // SAFETY: a null pointer changes nothing; `now` is larger than the kernel's structure.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, nothing, &raw mut now, MASK_SIZE) })?;
+    Ok(now)
+}
+
 /// Gives every signal that is ignored its default action back, except SIGPIPE: what the caller of this program ignored (as
 /// `nohup` and a shell's background do) would be ignored by all that it starts. The two signals that libc keeps for itself
 /// (32 and 33) and hides in its own `sigaction(3)` are among them.
@@ -77,12 +89,9 @@ type Action = [libc::c_ulong; 8];
 /// As `rt_sigaction(2)`, for which there is no reason.
 pub fn heed_ignored() -> io::Result<()> {
     const HIGHEST: libc::c_int = 64;
-    const MASK_SIZE: usize = 8;
     for number in 1..=HIGHEST {
-        let mut now: Action = [0; 8];
+        let now = action(number)?;
         let nothing = std::ptr::null::<Action>();
-        // SAFETY: a null pointer changes nothing; `now` is larger than the kernel's structure.
-        check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, nothing, &raw mut now, MASK_SIZE) })?;
         if number == libc::SIGPIPE || now[0] != libc::SIG_IGN as libc::c_ulong {
             continue;
         }
@@ -91,6 +100,24 @@ pub fn heed_ignored() -> io::Result<()> {
         check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, nothing, MASK_SIZE) })?;
     }
     Ok(())
+}
+
+/// Whether this process ignores `signal`.
+///
+/// # Errors
+/// As `rt_sigaction(2)`, for which there is no reason.
+pub fn is_ignored(signal: Signal) -> io::Result<bool> {
+    Ok(action(signal.as_raw())?[0] == libc::SIG_IGN as libc::c_ulong)
+}
+
+/// Ends this process by `signal`, as if it had never been blocked; returns if that does not end it, because it is ignored or one
+/// that ends nobody.
+///
+/// # Errors
+/// As `sigprocmask(2)` and `kill(2)`, for which there is no reason.
+pub fn die_of(signal: Signal) -> io::Result<()> {
+    reset_for_exec()?;
+    Ok(rustix::process::kill_process(rustix::process::getpid(), signal)?)
 }
 
 /// The signal `number` if there is one that programs may send: a named or a real-time one.

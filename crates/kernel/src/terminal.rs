@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 /// A terminal in raw mode (`termios(3)`): what is typed is passed on as it is. It gets its mode back when the value is dropped.
 #[derive(Debug)]
@@ -35,6 +35,33 @@ impl RawMode {
     /// As `tcsetattr(3)`; it is tried once more when the value is dropped.
     pub fn leave(self) -> io::Result<()> {
         self.restore()
+    }
+
+    /// Gives the mode back for a while, as for a process that is about to be stopped.
+    ///
+    /// # Errors
+    /// As `tcsetattr(3)`.
+    pub fn give_back(&self) -> io::Result<()> {
+        self.restore()
+    }
+
+    /// Puts the terminal into raw mode again if this process is in its foreground, or it is not its controlling terminal: in the
+    /// background it is somebody else's. Whether it did.
+    ///
+    /// # Errors
+    /// As `tcgetattr(3)` and `tcsetattr(3)`.
+    pub fn take_again(&self) -> io::Result<bool> {
+        match tcgetpgrp(&self.terminal) {
+            Ok(group) if group != rustix::process::getpgrp() => return Ok(false),
+            Ok(_) | Err(Errno::NOTTY) => {}
+            // It has hung up.
+            Err(Errno::IO) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut raw = self.saved.clone();
+        raw.make_raw();
+        tcsetattr(&self.terminal, OptionalActions::Now, &raw)?;
+        Ok(true)
     }
 
     fn restore(&self) -> io::Result<()> {
@@ -89,6 +116,12 @@ mod tests {
         drop(raw);
         assert!(echoes());
         RawMode::enter(&terminal).unwrap().unwrap().leave().unwrap();
+        assert!(echoes());
+        let raw = RawMode::enter(&terminal).unwrap().unwrap();
+        raw.give_back().unwrap();
+        assert!(echoes());
+        assert!(raw.take_again().unwrap() && !echoes());
+        drop(raw);
         assert!(echoes());
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         assert!(RawMode::enter(&reader).unwrap().is_none());

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
@@ -16,6 +17,25 @@ pub(crate) const MOST: usize = 128;
 /// How many bytes are kept for clients that do not take them once the container has ended; a client that is behind by more
 /// is dropped. A container's pipes hold 128 KiB at its end, or 2 MiB where it made them larger (`pipe(7)`).
 const MOST_KEPT: usize = 4 << 20;
+
+/// How many bytes are kept for clients of a container that runs; while it is more, the container's output is not read. It is what
+/// Docker keeps.
+const ENOUGH_KEPT: usize = 1 << 20;
+
+/// What a packet takes besides its bytes.
+const PACKET: usize = 64;
+
+/// How long the container waits for one client that attached to it while it ran.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether a container waits for a client that takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// However long it takes: who started the container, as a program in a pipe waits for the next one.
+    Always,
+    /// For a while: who came to look on must not keep it from its work.
+    ForAWhile,
+}
 
 /// Which client; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +52,9 @@ struct Client {
     takes: bool,
     /// Whether input of it waits for the container.
     stalled: bool,
+    awaited: Awaited,
+    /// Since when it has taken nothing of what is there for it.
+    behind: Option<Instant>,
 }
 
 /// What a client sent.
@@ -50,6 +73,8 @@ pub(crate) enum Sent {
 pub(crate) struct Clients {
     list: Vec<Client>,
     kept: VecDeque<Vec<u8>>,
+    /// What that takes of memory.
+    size: usize,
     /// The number of the first packet that is kept.
     first_kept: u64,
     accepted: u64,
@@ -60,7 +85,7 @@ impl Clients {
     ///
     /// # Errors
     /// As `accept(2)`, for instance `EMFILE`; clients that were accepted stay.
-    pub(crate) fn accept(&mut self, listener: &OwnedFd) -> io::Result<()> {
+    pub(crate) fn accept(&mut self, listener: &OwnedFd, awaited: Awaited) -> io::Result<()> {
         loop {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = match rustix::net::accept_with(listener, flags) {
@@ -72,7 +97,15 @@ impl Clients {
             if self.list.len() < MOST {
                 self.accepted += 1;
                 let id = ClientId(self.accepted);
-                self.list.push(Client { id, socket, next: self.end(), takes: true, stalled: false });
+                self.list.push(Client {
+                    id,
+                    socket,
+                    next: self.end(),
+                    takes: true,
+                    stalled: false,
+                    awaited,
+                    behind: None,
+                });
             }
         }
     }
@@ -87,9 +120,22 @@ impl Clients {
         self.list.is_empty()
     }
 
-    /// Whether every client has taken every packet.
-    pub(crate) fn caught_up(&self) -> bool {
-        self.kept.is_empty()
+    /// Whether more of the container's output may come: not too much is kept for clients that are behind.
+    pub(crate) fn has_room(&self) -> bool {
+        self.size < ENOUGH_KEPT
+    }
+
+    /// The clients that the container has waited for long enough, to be dropped, and when it will have for the next one; neither while
+    /// there is room.
+    pub(crate) fn overdue(&self) -> (Vec<ClientId>, Option<Instant>) {
+        if self.has_room() {
+            return (Vec::new(), None);
+        }
+        let now = Instant::now();
+        let blocking = self.list.iter().filter(|client| client.takes && client.awaited == Awaited::ForAWhile);
+        let due = blocking.filter_map(|client| Some((client.id, client.behind? + PATIENCE)));
+        let (overdue, waiting): (Vec<_>, Vec<_>) = due.partition(|(_, until)| *until <= now);
+        (overdue.into_iter().map(|(id, _)| id).collect(), waiting.into_iter().map(|(_, until)| until).min())
     }
 
     /// The clients to wait for: those that are behind, and those of which nothing waits for the container.
@@ -113,6 +159,7 @@ impl Clients {
         }
         if behind {
             self.kept.push_back(packet.to_vec());
+            self.size += packet.len() + PACKET;
         } else {
             self.first_kept += 1;
         }
@@ -137,7 +184,10 @@ impl Clients {
     fn forget(&mut self) {
         let takers = self.list.iter().filter(|client| client.takes);
         let needed = takers.map(|client| client.next).min().unwrap_or_else(|| self.end());
-        while self.first_kept < needed && self.kept.pop_front().is_some() {
+        while self.first_kept < needed
+            && let Some(packet) = self.kept.pop_front()
+        {
+            self.size -= packet.len() + PACKET;
             self.first_kept += 1;
         }
     }
@@ -145,7 +195,7 @@ impl Clients {
     /// Drops clients that are too far behind, so that what is kept stays bounded; which ones.
     pub(crate) fn bound(&mut self) -> Vec<ClientId> {
         let mut dropped = Vec::new();
-        while self.kept.iter().map(Vec::len).sum::<usize>() > MOST_KEPT {
+        while self.size > MOST_KEPT {
             let first = self.first_kept;
             let slow = self.list.iter().filter(|client| client.takes && client.next == first).map(|client| client.id);
             let slow: Vec<_> = slow.collect();
@@ -201,8 +251,14 @@ impl Client {
     /// Gives it `packet`; whether it is done with it: took it, or takes nothing any more.
     fn give(&mut self, packet: &[u8]) -> bool {
         match fdpass::send(&self.socket, packet, &[]) {
-            Ok(()) => self.next += 1,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(()) => {
+                self.next += 1;
+                self.behind = None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.behind.get_or_insert_with(Instant::now);
+                return false;
+            }
             Err(_) => self.takes = false,
         }
         true

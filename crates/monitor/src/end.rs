@@ -9,6 +9,7 @@ use stockade_monitor::control::Report;
 use stockade_monitor::frame::Frame;
 use stockade_monitor::state::Phase;
 
+use crate::clients::Awaited;
 use crate::leave;
 use crate::life::{Ended, Monitor, Stage, Worker, rfc3339};
 use crate::runtime::Refusal;
@@ -92,7 +93,7 @@ impl Monitor {
         self.execs.close();
         // Whoever has connected is told of the end like the others.
         if let Some(attach) = self.attach.take()
-            && let Err(error) = self.clients.accept(&attach)
+            && let Err(error) = self.clients.accept(&attach, Awaited::ForAWhile)
         {
             self.troubles.note(&self.folder, &format!("cannot accept a client: {error}"));
         }

@@ -1,8 +1,9 @@
 //! What clients and the monitor exchange at `attach.sock`: packets whose first byte tells the kind.
 //!
 //! A client may come at any time and any number of them may be there. Each gets what the container writes from then on, and the
-//! end. The monitor does not read the container's output while a client does not take it: nothing is dropped, and the container
-//! waits for its slowest client. Once the container has ended nobody waits any more: its end is recorded, and a client gets the
+//! end. Nothing of it is left out for a client. For clients that are behind 1 MiB is kept; then the monitor does not read the container's
+//! output, and the container waits: without a limit for clients that came before its start, and for 10 seconds in which it takes nothing
+//! for one that came later, which is dropped then, so that who looks on and falls asleep does not stop it. Once the container has ended nobody waits any more: its end is recorded, and a client gets the
 //! rest whenever it takes it.
 //!
 //! A client's packets are taken in their order, and not before the container has taken the input before them. A client that

@@ -12,7 +12,7 @@ use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
 use stockade_monitor::frame::{ERROR_OUTPUT, Frame, LONGEST, OUTPUT};
 
-use crate::clients::{ClientId, Sent};
+use crate::clients::{Awaited, ClientId, Sent};
 use crate::execs;
 use crate::life::{Ended, Monitor, Stage};
 use crate::streams::{Read, Stream};
@@ -78,6 +78,7 @@ impl Monitor {
                 }
             }
             self.clients.flush();
+            self.drop_overdue();
             if self.input.is_empty() {
                 self.clients.go_on();
             }
@@ -105,7 +106,7 @@ impl Monitor {
         // Once the container has ended the rest of its output is bounded, and nothing waits for slow clients any more.
         if let Some(log) = self.log.waits() {
             add(Source::Log, PollFd::new(log, PollFlags::OUT));
-        } else if self.clients.caught_up() || self.stage > Stage::Running {
+        } else if self.clients.has_room() || self.stage > Stage::Running {
             self.outputs.open().for_each(|(stream, fd)| add(Source::Output(stream), PollFd::new(fd, PollFlags::IN)));
         }
         if let Some(input) = self.input.wants_to_write() {
@@ -120,7 +121,8 @@ impl Monitor {
         for (source, fd, flags) in self.execs.sources() {
             add(Source::Exec(source), PollFd::from_borrowed_fd(fd, flags));
         }
-        let until = [self.deadline, turn.accept_again].into_iter().flatten().min();
+        let overdue = if self.stage > Stage::Running { None } else { self.clients.overdue().1 };
+        let until = [self.deadline, turn.accept_again, overdue].into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
         let ready = fds.iter().map(|fd| !fd.revents().is_empty());
@@ -185,7 +187,8 @@ impl Monitor {
 
     fn accept(&mut self, turn: &mut Turn) {
         let Some(attach) = &self.attach else { return };
-        if let Err(error) = self.clients.accept(attach) {
+        let awaited = if self.stage < Stage::Running { Awaited::Always } else { Awaited::ForAWhile };
+        if let Err(error) = self.clients.accept(attach, awaited) {
             turn.accept_again = Some(Instant::now() + ACCEPT_AGAIN);
             self.troubles.note(&self.folder, &format!("cannot accept a client: {error}"));
         }
@@ -227,6 +230,17 @@ impl Monitor {
         self.outputs.close();
         self.log.finish();
         self.note_log();
+    }
+
+    /// Drops clients that have kept the container waiting for too long; they find out when they read on.
+    fn drop_overdue(&mut self) {
+        if self.stage > Stage::Running {
+            return;
+        }
+        for id in self.clients.overdue().0 {
+            self.clients.drop_client(id);
+            self.leave(id);
+        }
     }
 
     /// Notes that output was lost to the log.

@@ -26,6 +26,7 @@ mod registry;
 mod storage;
 mod streams;
 mod terminal;
+mod tmux;
 mod userns;
 mod volumes;
 mod walls;

@@ -96,3 +96,55 @@ fn attach_to_what_runs() {
     attached.wait().exits(137);
     stockade.ask(&["attach", &id]).exits(1).refuses(&["not running"]);
 }
+
+#[test]
+fn only_what_is_attached_is_seen() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    for (flags, out, err) in [
+        (&["-a", "stdout"][..], "out\n", ""),
+        (&["--attach=stderr"], "", "err\n"),
+        (&["-a", "stdout", "-a", "STDERR"], "out\n", "err\n"),
+    ] {
+        let done = stockade.sh(flags, "echo out; echo err >&2; exit 3").exits(3);
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (out, err), "{flags:?}");
+    }
+    // As in Docker, who only gives input is told the id, and goes when it ends.
+    let words = ["run", "-i", "-a", "stdin", "--name", "fed", stockade.image(), "sh", "-c", "cat; sleep 1000"];
+    let done = stockade.call(&words).stdin(b"given\n").run().ok();
+    let id = stockade.know(done.out());
+    eventually("the input", Duration::from_secs(30), || stockade.ask(&["logs", "fed"]).ok().stdout == "given\n");
+    assert_eq!(stockade.inspect("fed", "{{.State.Running}}"), "true");
+    let attached = "{{.Config.AttachStdin}} {{.Config.AttachStdout}} {{.Config.AttachStderr}} {{.Config.StdinOnce}}";
+    assert_eq!(stockade.inspect(&id, attached), "true false false true");
+    stockade.run(&["-a", "stdlog"], &["true"]).exits(125).refuses(&["--attach", "stdin, stdout or stderr"]);
+    stockade.run(&["-d", "-a", "stdout"], &["true"]).exits(125).refuses(&["cannot specify both --attach and --detach"]);
+}
+
+#[test]
+fn who_attaches_sees_what_the_others_see_and_signals_are_whose_they_are() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let script = "trap 'echo got TERM' TERM; while :; do echo tick; sleep 0.05; done";
+    let id = stockade.detached(&["-i"], &["sh", "-c", script]);
+    let attach = |flags: &[&str]| {
+        let words = [&["attach", "--no-stdin"], flags, &[&id]].concat();
+        let attached = stockade.call(&words).start();
+        eventually("it to be attached", Duration::from_secs(30), || attached.stdout_so_far().contains("tick"));
+        attached
+    };
+    let watchers: Vec<_> = (0..5).map(|_| attach(&["--sig-proxy=false"])).collect();
+    let (proxy, keeper) = (attach(&[]), attach(&["--sig-proxy=false"]));
+    proxy.signal(Signal::TERM);
+    for watcher in &watchers {
+        eventually("the signal's trace", Duration::from_secs(30), || watcher.stdout_so_far().contains("got TERM"));
+    }
+    // Who keeps signals ends by them, and the container and the others go on.
+    keeper.signal(Signal::TERM);
+    keeper.wait().exits(128 + 15);
+    stockade.ask(&["kill", &id]).ok();
+    for watcher in watchers {
+        watcher.wait().exits(137);
+    }
+    proxy.wait().exits(137);
+}

@@ -31,6 +31,7 @@ pub mod registry;
 pub mod stockade;
 pub mod tarball;
 pub mod terminal;
+pub mod tmux;
 pub mod tree;
 pub mod walls;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stockade_engine::images::Platform;
+use stockade_engine::session::Shown;
 use stockade_engine::{ContainerName, parse_signal};
 
 use crate::grammar::environment::Variable;
@@ -15,6 +16,9 @@ use crate::grammar::{Invalid, invalid};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Process")]
 pub(crate) struct ProcessFlags {
+    /// Attach only this stream: stdin, stdout or stderr (otherwise both outputs, and stdin with -i)
+    #[arg(long, short, value_name = "STREAM", value_parser = stream)]
+    pub(crate) attach: Vec<Stream>,
     /// Keep standard input open
     #[arg(long, short)]
     pub(crate) interactive: bool,
@@ -90,6 +94,37 @@ pub(crate) struct ProcessFlags {
     /// Do not tell how pulling goes on
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// What `--attach` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard input, which only `--interactive` opens, as in Docker.
+    Input,
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+fn stream(text: &str) -> Result<Stream, Invalid> {
+    match text.to_ascii_lowercase().as_str() {
+        "stdin" => Ok(Stream::Input),
+        "stdout" => Ok(Stream::Output),
+        "stderr" => Ok(Stream::Error),
+        _ => Err(invalid("--attach", text, "stdin, stdout or stderr")),
+    }
+}
+
+/// Which outputs are attached.
+pub(crate) fn shown(streams: &[Stream]) -> Shown {
+    match (streams.contains(&Stream::Output), streams.contains(&Stream::Error)) {
+        _ if streams.is_empty() => Shown::Both,
+        (true, true) => Shown::Both,
+        (true, false) => Shown::Output,
+        (false, true) => Shown::Error,
+        (false, false) => Shown::Nothing,
+    }
 }
 
 /// What `--pull` says.

@@ -6,6 +6,7 @@ use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
 use stockade_engine::request::Ending;
 use stockade_engine::{Logging, LoggingError, Request};
 
+use super::process::shown;
 use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags, When};
 use crate::grammar::environment::{ReadError, variables};
 use crate::grammar::expose::Ports;
@@ -140,6 +141,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         terminal: flags.tty,
         interactive: flags.interactive,
         detached: false,
+        shown: shown(&flags.attach),
         remove: flags.rm,
         init: flags.init,
         cgroup_parent: None,

@@ -1,10 +1,12 @@
 //! `attach`: this terminal at a container that runs.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use stockade_engine::session::{Attachment, DETACH_KEYS, Input, SignalProxy};
+use stockade_engine::session::{Attachment, DETACH_KEYS, Input, Shown, SignalProxy, die_of};
 use stockade_engine::{ContainerId, Engine, Followed, Session};
 
-use crate::exit::{FAILED, Failure, SUCCESS};
+use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
 use crate::global::Global;
 use crate::grammar::{Invalid, invalid};
 use crate::say;
@@ -39,13 +41,16 @@ pub(crate) struct SessionFlags {
 pub(crate) struct Keys(pub(crate) Vec<u8>);
 
 impl SessionFlags {
-    /// What the flags and `input` make up.
-    pub(crate) fn attachment(&self, input: Input) -> Attachment {
-        Attachment {
+    /// What the flags, `input` and the user's configuration make up, for a container that has a terminal or not.
+    pub(crate) fn attachment(&self, input: Input, terminal: bool) -> Result<Attachment, Failure> {
+        let configured = if terminal && self.detach_keys.is_none() { configured_keys()? } else { None };
+        let keys = self.detach_keys.as_ref().or(configured.as_ref());
+        Ok(Attachment {
             input,
+            shown: Shown::Both,
             signals: if self.sig_proxy { SignalProxy::Forward } else { SignalProxy::Keep },
-            detach_keys: self.detach_keys.as_ref().map_or(DETACH_KEYS.to_vec(), |keys| keys.0.clone()),
-        }
+            detach_keys: keys.map_or(DETACH_KEYS.to_vec(), |keys| keys.0.clone()),
+        })
     }
 }
 
@@ -59,7 +64,8 @@ impl Attach {
         let open = !self.no_stdin && inspected.config.open_stdin;
         let input = if open { Input::Forward } else { Input::Ignore };
         check_terminal(inspected.config.tty, input)?;
-        let session = stockade_engine::attach(&engine, &id, self.session.attachment(input));
+        let attachment = self.session.attachment(input, inspected.config.tty)?;
+        let session = stockade_engine::attach(&engine, &id, attachment);
         follow(session.map_err(|error| Failure::failed(&error))?)
     }
 }
@@ -82,6 +88,7 @@ pub(crate) fn follow(session: Session) -> Result<u8, Failure> {
             Ok(code)
         }
         Followed::Detached => Ok(SUCCESS),
+        Followed::Interrupted(signal) => Ok(die_of(signal)),
     }
 }
 
@@ -94,6 +101,42 @@ pub(crate) fn check_terminal(terminal: bool, input: Input) -> Result<(), Failure
     Ok(())
 }
 
+/// The keys of Docker's `config.json` (`detachKeys`); `None` if there are none. A file that is damaged is told, and left out.
+fn configured_keys() -> Result<Option<Keys>, Failure> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Configuration {
+        detach_keys: Option<String>,
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    let folder = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let Some(path) = folder.or_else(home).map(|folder| folder.join("config.json")) else { return Ok(None) };
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            say::warning(&format!("cannot read {}: {error}", path.display()));
+            return Ok(None);
+        }
+    };
+    let configuration: Configuration = match serde_json::from_slice(&text) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            say::warning(&format!("{} is damaged: {error}", path.display()));
+            return Ok(None);
+        }
+    };
+    let keys = configuration.detach_keys.filter(|keys| !keys.is_empty());
+    let keys = keys.map(|keys| detach_keys(&keys).map_err(|error| (keys, error))).transpose();
+    keys.map_err(|(keys, _)| {
+        let text = format!("detachKeys of {} is {keys:?}: there are {KEYS}", path.display());
+        Failure::new(REFUSED, text)
+    })
+}
+
+/// What keys may be.
+const KEYS: &str = "characters, and ctrl- with a letter or one of @ [ \\ ] ^ _, separated by commas";
+
 /// Keys as Docker writes them: single characters and `ctrl-` with a letter or one of `@[\]^_`, separated by commas.
 pub(crate) fn detach_keys(text: &str) -> Result<Keys, Invalid> {
     if text.is_empty() {
@@ -105,8 +148,7 @@ pub(crate) fn detach_keys(text: &str) -> Result<Keys, Invalid> {
         None => <[u8; 1]>::try_from(word.as_bytes()).ok().map(|[byte]| byte),
     };
     let keys: Option<Vec<u8>> = text.split(',').map(key).collect();
-    let reason = "characters, and ctrl- with a letter or one of @ [ \\ ] ^ _, separated by commas";
-    keys.map(Keys).ok_or_else(|| invalid("--detach-keys", text, reason))
+    keys.map(Keys).ok_or_else(|| invalid("--detach-keys", text, KEYS))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use stockade_engine::policy::namespaces::IpcMode;
-use stockade_engine::session::Input;
+use stockade_engine::session::{Attachment, Input, Shown};
 use stockade_engine::{Created, Engine, Request};
 
 use super::attach::{SessionFlags, check_terminal, follow};
@@ -32,7 +32,11 @@ impl Run {
     /// Runs the container; the exit code is its program's.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.create.process.cidfile.clone();
+        let attached = self.create.process.attach.clone();
         let Asked { mut request, notices, when, telling } = self.create.request()?;
+        if self.detach && !attached.is_empty() {
+            return Err(Failure::new(REFUSED, "conflicting options: cannot specify both --attach and --detach"));
+        }
         request.detached = self.detach;
         let input = if request.interactive { Input::Forward } else { Input::Ignore };
         if !self.detach {
@@ -46,7 +50,12 @@ impl Run {
             say::line(created.id.as_str())?;
             return Ok(SUCCESS);
         }
-        follow(stockade_engine::start_attached(&engine, &created.id, self.session.attachment(input))?)
+        let attachment = Attachment { shown: request.shown, ..self.session.attachment(input, request.terminal)? };
+        if attachment.shown == Shown::Nothing {
+            // As in Docker who hears nothing of the container is told its id.
+            say::line(created.id.as_str())?;
+        }
+        follow(stockade_engine::start_attached(&engine, &created.id, attachment)?)
     }
 }
 

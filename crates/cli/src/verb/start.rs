@@ -40,6 +40,6 @@ impl Start {
         let open = self.interactive && inspected.config.open_stdin;
         let input = if open { Input::Forward } else { Input::Ignore };
         check_terminal(inspected.config.tty, input)?;
-        follow(stockade_engine::start_attached(&engine, &id, self.session.attachment(input))?)
+        follow(stockade_engine::start_attached(&engine, &id, self.session.attachment(input, inspected.config.tty)?)?)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use stockade_engine::session::{DETACH_KEYS, Input, SignalProxy};
+use stockade_engine::session::{DETACH_KEYS, Input, Shown, SignalProxy, die_of};
 use stockade_engine::{Attachment, ContainerId, Engine, Followed, Places, finish, run, start};
 
 use crate::place::request;
@@ -33,6 +33,7 @@ fn attached(engine: &Engine, flags: &str, command: &[&str]) -> ExitCode {
     request.interactive = flags.contains('i');
     let attachment = Attachment {
         input: if request.interactive { Input::Forward } else { Input::Ignore },
+        shown: Shown::Both,
         signals: SignalProxy::Forward,
         detach_keys: DETACH_KEYS.to_vec(),
     };
@@ -46,6 +47,7 @@ fn attached(engine: &Engine, flags: &str, command: &[&str]) -> ExitCode {
     match followed {
         Ok(Followed::Exited(code)) => code.into(),
         Ok(Followed::Detached) => ExitCode::SUCCESS,
+        Ok(Followed::Interrupted(signal)) => die_of(signal).into(),
         Err(error) => {
             eprintln!("{error}");
             error.exit_code().into()

@@ -65,6 +65,29 @@ fn output_waits_for_a_client_that_does_not_take_it() {
 }
 
 #[test]
+fn who_looks_on_and_falls_asleep_is_dropped_and_the_container_goes_on() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    let script = "read go; i=0; while [ $i -lt 60 ]; do seq 1 9999; i=$((i+1)); done; echo through >&2; exit 4";
+    let mut live = Scene::sh(script).launch();
+    live.created();
+    let first = live.attach();
+    live.start();
+    let (asleep, awake) = (live.attach(), live.attach());
+    first.send(&Frame::Input(b"\n"));
+    let readers = [first, awake].map(|client| std::thread::spawn(move || client.rest()));
+    let most = 60 * numbers(9999).len();
+    for reader in readers {
+        let heard = reader.join().unwrap();
+        assert_eq!((heard.output.len(), heard.error.as_slice(), heard.code), (most, &b"through\n"[..], Some(4)));
+    }
+    // What was sent to it is whole, and then the connection is at its end, without the container's.
+    let heard = asleep.rest();
+    assert!(heard.output.len() < most && heard.code.is_none());
+    assert_eq!(live.exited(), 4);
+    assert_eq!(live.logged("stdout").len(), most);
+}
+
+#[test]
 fn a_client_that_sleeps_at_the_end_keeps_neither_record_nor_lock_and_gets_the_rest() {
     requires!(root, stake, busybox_image, cgroup_v1);
     let scene = Scene::sh("seq 1 40000; exit 3");
