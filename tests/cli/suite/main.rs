@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod monitors;
 mod process;
 mod pull;
 mod pulls;
