@@ -29,7 +29,7 @@ fn a_whole_life_is_told_in_dockers_words() {
     assert_eq!(actions(&stockade, "web"), ["create", "start", "kill", "die", "stop", "destroy"]);
     let since = ["events", "--since", "1h", "--until", "0s"];
     let die = stockade.ask(&[&since[..], &["--filter", "event=die", "--format", "{{json .}}"]].concat()).ok();
-    let die: Value = serde_json::from_str(&die.out()).unwrap();
+    let die: Value = serde_json::from_str(die.out()).unwrap();
     let attributes = &die["Actor"]["Attributes"];
     assert_eq!((attributes["exitCode"].as_str(), attributes["tier"].as_str()), (Some("6"), Some("front")), "{die}");
     assert_eq!((die["Type"].as_str(), die["status"].as_str()), (Some("container"), Some("die")), "{die}");

@@ -94,13 +94,6 @@ impl Place {
         self.call(&["run", "--rm"]).args(flags).args([&image, "bash", "-c", script]).run()
     }
 
-    /// A detached container with this machine's programs.
-    #[track_caller]
-    pub(crate) fn with_programs(&self, flags: &[&str], words: &[&str]) -> String {
-        let done = self.call(&["run", "-d"]).args(flags).arg("host").args(words).run().ok();
-        self.stockade.know(done.out())
-    }
-
     /// One answer of `inspect --format`.
     #[track_caller]
     pub(crate) fn inspect(&self, name: &str, template: &str) -> String {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stockade_engine::session::{DETACH_KEYS, Input};
+use stockade_engine::session::{DETACH_KEYS, Input, die_of};
 use stockade_engine::{ExecRequest, Followed};
 
 use super::attach::{Keys, check_terminal, detach_keys};
@@ -75,6 +75,7 @@ impl Exec {
         let session = session.map_err(|error| Failure::of(error.exit_code(), &error))?;
         match session.map(stockade_engine::ExecSession::follow).transpose()? {
             Some(Followed::Exited(code)) => Ok(code),
+            Some(Followed::Interrupted(signal)) => Ok(die_of(signal)),
             Some(Followed::Detached) | None => Ok(SUCCESS),
         }
     }

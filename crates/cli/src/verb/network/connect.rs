@@ -68,7 +68,7 @@ impl Connect {
             ),
         ] {
             if given {
-                return Err(Failure::new(REFUSED, &format!("{flag} is not supported: {instead}")));
+                return Err(Failure::new(REFUSED, format!("{flag} is not supported: {instead}")));
             }
         }
         let engine = global.engine()?;
