@@ -37,14 +37,49 @@ const HEALTH: &str = "health checks are not supported yet; leave the flag out";
 const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
 const WINDOWS: &str = "it is for Windows containers; leave it out";
 
+/// Flags of Docker's other commands: the ends of the command's path, and then as in [`FLAGS`].
+const OTHER_FLAGS: &[(&[&str], &str, &str)] = &[
+    (&[" ps", "container ls", "container list", " inspect"], "size", SIZE),
+    (&[" ps", "container ls", "container list", " inspect"], "s", SIZE),
+    (&[" rm", "container remove"], "link", "there are no links; leave the flag out"),
+    (&[" rm", "container remove"], "l", "there are no links; leave the flag out"),
+    (&[" start"], "checkpoint", CHECKPOINT),
+    (&[" start"], "checkpoint-dir", CHECKPOINT),
+    (&[" history", "image inspect", " rmi", "image rm", "image remove"], "platform", ONE_PLATFORM),
+    (&[" images", "image ls", "image list"], "tree", "each image is listed for itself; leave the flag out"),
+    (&[" pull"], "all-tags", ALL_TAGS),
+    (&[" pull"], "a", ALL_TAGS),
+    (&[" pull", " push"], "disable-content-trust", "signatures are not looked at; leave the flag out"),
+    (&["volume create"], "availability", CLUSTER),
+    (&["volume create"], "group", CLUSTER),
+    (&["volume create"], "limit-bytes", CLUSTER),
+    (&["volume create"], "required-bytes", CLUSTER),
+    (&["volume create"], "scope", CLUSTER),
+    (&["volume create"], "secret", CLUSTER),
+    (&["volume create"], "sharing", CLUSTER),
+    (&["volume create"], "topology-preferred", CLUSTER),
+    (&["volume create"], "topology-required", CLUSTER),
+    (&["volume create"], "type", CLUSTER),
+    (&["volume ls", "volume list"], "cluster", CLUSTER),
+];
+
+const ALL_TAGS: &str = "a repository is not asked for all of its tags; pull each by its name";
+const CHECKPOINT: &str = "there are no checkpoints; leave the flag out";
+const CLUSTER: &str = "it is for volumes of a cluster, which there are none of; leave the flag out";
+const ONE_PLATFORM: &str = "an image of the store is for one platform; leave the flag out";
+const SIZE: &str = "what a container wrote is not added up here; use system df -v";
+
 /// Commands of Docker's, with what to do instead.
 const COMMANDS: &[(&str, &str)] = &[
     ("build", BUILD),
     ("builder", BUILD),
     ("buildx", BUILD),
+    ("checkpoint", "there are no checkpoints"),
     ("compose", "start each container by run"),
+    ("config", CLUSTER_COMMAND),
     ("context", "there is no daemon to choose"),
     ("manifest", IMAGES),
+    ("node", CLUSTER_COMMAND),
     ("pause", LATER),
     ("plugin", "there are no plugins"),
     ("port", "use inspect --format '{{json .NetworkSettings.Ports}}'"),
@@ -52,11 +87,17 @@ const COMMANDS: &[(&str, &str)] = &[
     ("rename", LATER),
     ("restart", "use stop and start"),
     ("search", PULL),
+    ("secret", CLUSTER_COMMAND),
+    ("service", CLUSTER_COMMAND),
+    ("stack", CLUSTER_COMMAND),
+    ("swarm", CLUSTER_COMMAND),
     ("top", LATER),
+    ("trust", "signatures are not looked at; compare the digest that pull prints"),
     ("unpause", LATER),
     ("update", LATER),
 ];
 
+const CLUSTER_COMMAND: &str = "there are no clusters; start each container by run";
 const BUILD: &str = "images are built by other tools, such as buildah";
 const IMAGES: &str =
     "images are named where they are: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, host";
@@ -64,9 +105,14 @@ const LATER: &str = "it is not supported yet";
 const PULL: &str =
     "registries are not searched; look for the image on the web page of its registry, and pull it by its name";
 
-/// What to do instead of Docker's flag `name` (with its dashes) of `run` and `create`, if it is one.
-pub(crate) fn flag(name: &str) -> Option<&'static str> {
-    find(FLAGS, name.trim_start_matches('-'))
+/// What to do instead of Docker's flag `name` (with its dashes) of the command at `path`, if it is one.
+pub(crate) fn flag(path: &str, name: &str) -> Option<&'static str> {
+    let name = name.trim_start_matches('-');
+    if [" run", " create"].iter().any(|verb| path.ends_with(verb)) && !path.ends_with("volume create") {
+        return find(FLAGS, name);
+    }
+    let of = |(paths, flag, _): &&(&[&str], &str, &str)| *flag == name && paths.iter().any(|end| path.ends_with(end));
+    OTHER_FLAGS.iter().find(of).map(|(_, _, advice)| *advice)
 }
 
 /// What to do instead of Docker's command `name`, if it is one.
@@ -97,6 +143,11 @@ mod tests {
             assert!(command.find_subcommand(name).is_none(), "{name} is supported");
         }
         assert!(longs.contains(&"memory") && longs.contains(&"net"), "{longs:?}");
-        assert!(flag("--link").is_some() && flag("--bogus").is_none());
+        let run = "stockade container run";
+        assert!(flag(run, "--gpus").is_some() && flag(run, "--isolation").is_some() && flag(run, "--bogus").is_none());
+        assert!(
+            flag("stockade volume create", "--gpus").is_none() && flag("stockade volume create", "--scope").is_some()
+        );
+        assert!(flag("stockade image ls", "--size").is_none() && flag("stockade ps", "-s").is_some());
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 0 | it worked; for `run` and `start --attach`, the container's program said so |
 //! | 1 | a command failed, or one of the containers that it named |
+//! | 64 | `inspect --format` was given something that is no template |
 //! | 125 | a command line that is wrong, or a container that was not made or not started |
 //! | 126 | the container's program cannot be executed |
 //! | 127 | the container's program was not found |
@@ -22,6 +23,8 @@ use crate::flags::RequestError;
 pub(crate) const SUCCESS: u8 = 0;
 /// A command failed.
 pub(crate) const FAILED: u8 = 1;
+/// A template of `inspect` that is none.
+pub(crate) const NO_TEMPLATE: u8 = 64;
 /// A wrong command line, or no container.
 pub(crate) const REFUSED: u8 = 125;
 

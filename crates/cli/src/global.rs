@@ -13,15 +13,19 @@ use crate::exit::{Failure, REFUSED};
 /// What is beside `stockade` in the folder that it was installed in.
 const PROGRAMS: [&str; 4] = ["stake", "stockade-dns", "stockade-monitor", "stockade-unpack"];
 
+/// Where things are without an option.
+const DATA_ROOT: &str = "/var/lib/stockade";
+const EXEC_ROOT: &str = "/run/stockade";
+
 /// Where things are.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Folder of layers and containers
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/stockade")]
+    #[arg(long, value_name = "DIR", default_value = DATA_ROOT)]
     pub(crate) data_root: PathBuf,
     /// Folder of what does not outlive a reboot
-    #[arg(long, value_name = "DIR", default_value = "/run/stockade")]
+    #[arg(long, value_name = "DIR", default_value = EXEC_ROOT)]
     pub(crate) exec_root: PathBuf,
     /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
     #[arg(long, value_name = "PROGRAM", global = true)]
@@ -35,6 +39,17 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// With these two, or the usual ones.
+    pub(crate) fn at(data_root: Option<OsString>, exec_root: Option<OsString>) -> Self {
+        Self {
+            data_root: data_root.map_or_else(|| DATA_ROOT.into(), PathBuf::from),
+            exec_root: exec_root.map_or_else(|| EXEC_ROOT.into(), PathBuf::from),
+            runtime: None,
+            insecure_registry: Vec::new(),
+            registry_mirror: Vec::new(),
+        }
+    }
+
     /// Opens this machine's containers.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::complete;
 use crate::exit::Failure;
 use crate::global::Global;
 use crate::grammar::pflag;
@@ -29,20 +30,19 @@ pub(crate) struct Line {
 pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
-    Pull(verb::pull::Pull),
-    Push(verb::image::push::Push),
+    #[command(flatten)]
+    OfImages(SharedImageCommand),
     Images(verb::image::ls::Ls),
     Rmi(verb::image::rm::Rm),
-    Tag(verb::image::tag::Tag),
-    History(verb::image::history::History),
-    Save(verb::image::save::Save),
-    Load(verb::image::load::Load),
-    Import(verb::import::Import),
-    Events(verb::events::Events),
-    Info(verb::info::Info),
+    #[command(flatten)]
+    OfSystem(SharedSystemCommand),
+    Inspect(verb::inspect::Inspect),
+    Completion(verb::completion::Completion),
     Login(verb::login::Login),
     Logout(verb::logout::Logout),
     Version(verb::version::Version),
+    #[command(hide = true)]
+    Man(verb::man::Man),
     #[command(name = stockade_engine::finish::COMMAND, hide = true)]
     ContainerExited(verb::container_exited::ContainerExited),
     #[command(name = stockade_engine::network::connect::ATTACH_COMMAND, hide = true)]
@@ -82,7 +82,6 @@ pub(crate) enum ContainerCommand {
     Attach(verb::attach::Attach),
     #[command(visible_aliases = ["ls", "list"])]
     Ps(verb::ps::Ps),
-    Inspect(verb::inspect::Inspect),
     Logs(verb::logs::Logs),
     Wait(verb::wait::Wait),
     Kill(verb::kill::Kill),
@@ -130,39 +129,55 @@ pub(crate) enum NetworkCommand {
 enum GroupCommand {
     #[command(flatten)]
     Container(ContainerCommand),
+    Inspect(verb::inspect::InspectContainer),
     Prune(verb::prune::Prune),
+}
+
+/// What is called the same in `image COMMAND` and without `image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SharedImageCommand {
+    Pull(verb::pull::Pull),
+    Push(verb::image::push::Push),
+    Tag(verb::image::tag::Tag),
+    History(verb::image::history::History),
+    Save(verb::image::save::Save),
+    Load(verb::image::load::Load),
+    Import(verb::import::Import),
 }
 
 /// `image COMMAND`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
+    #[command(flatten)]
+    Shared(SharedImageCommand),
     #[command(visible_alias = "list")]
     Ls(verb::image::ls::Ls),
-    Pull(verb::pull::Pull),
-    Push(verb::image::push::Push),
     #[command(visible_alias = "remove")]
     Rm(verb::image::rm::Rm),
-    Tag(verb::image::tag::Tag),
     Inspect(verb::inspect::InspectImage),
-    History(verb::image::history::History),
-    Save(verb::image::save::Save),
-    Load(verb::image::load::Load),
-    Import(verb::import::Import),
     Prune(verb::image::prune::Prune),
+}
+
+/// What is called the same in `system COMMAND` and without `system`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SharedSystemCommand {
+    Events(verb::events::Events),
+    Info(verb::info::Info),
 }
 
 /// `system COMMAND`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SystemCommand {
+    #[command(flatten)]
+    Shared(SharedSystemCommand),
     Check(verb::system::check::Check),
     Df(verb::system::df::Df),
-    Info(verb::info::Info),
     Prune(verb::system::prune::Prune),
 }
 
 /// The commands with their flags, reading them as Docker's do.
 pub(crate) fn command() -> clap::Command {
-    pflag::impose(Line::command())
+    complete::name(pflag::impose(Line::command()))
 }
 
 impl Line {
@@ -182,22 +197,19 @@ impl Line {
         match self.command {
             Command::Container(command) => command.run(global),
             Command::Group(Group { command: GroupCommand::Container(command) }) => command.run(global),
+            Command::Group(Group { command: GroupCommand::Inspect(inspect) }) => inspect.run(global),
             Command::Group(Group { command: GroupCommand::Prune(prune) }) => prune.run(global),
             Command::Images(ls) => ls.run(global),
             Command::Rmi(rm) => rm.run(global),
-            Command::Tag(tag) => tag.run(global),
-            Command::History(history) => history.run(global),
-            Command::Save(save) => save.run(global),
-            Command::Load(load) => load.run(global),
+            Command::OfImages(command) => command.run(global),
+            Command::OfSystem(command) => command.run(global),
+            Command::Inspect(inspect) => inspect.run(global),
+            Command::Completion(completion) => completion.run(),
+            Command::Man(man) => man.run(),
             Command::Image(command) => command.run(global),
             Command::System(command) => command.run(global),
             Command::Volume(command) => command.run(global),
             Command::Network(command) => command.run(global),
-            Command::Pull(pull) => pull.run(global),
-            Command::Push(push) => push.run(global),
-            Command::Import(import) => import.run(global),
-            Command::Events(events) => events.run(global),
-            Command::Info(info) => info.run(global),
             Command::Login(login) => login.run(global),
             Command::Logout(logout) => logout.run(global),
             Command::Version(version) => version.run(global),
@@ -215,7 +227,6 @@ impl ContainerCommand {
             Self::Start(start) => start.run(global),
             Self::Attach(attach) => attach.run(global),
             Self::Ps(ps) => ps.run(global),
-            Self::Inspect(inspect) => inspect.run(global),
             Self::Logs(logs) => logs.run(global),
             Self::Wait(wait) => wait.run(global),
             Self::Kill(kill) => kill.run(global),
@@ -258,19 +269,36 @@ impl NetworkCommand {
     }
 }
 
-impl ImageCommand {
+impl SharedImageCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Ls(ls) => ls.run(global),
             Self::Pull(pull) => pull.run(global),
             Self::Push(push) => push.run(global),
-            Self::Rm(rm) => rm.run(global),
             Self::Tag(tag) => tag.run(global),
-            Self::Inspect(inspect) => inspect.run(global),
             Self::History(history) => history.run(global),
             Self::Save(save) => save.run(global),
             Self::Load(load) => load.run(global),
             Self::Import(import) => import.run(global),
+        }
+    }
+}
+
+impl SharedSystemCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Events(events) => events.run(global),
+            Self::Info(info) => info.run(global),
+        }
+    }
+}
+
+impl ImageCommand {
+    fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Shared(command) => command.run(global),
+            Self::Ls(ls) => ls.run(global),
+            Self::Rm(rm) => rm.run(global),
+            Self::Inspect(inspect) => inspect.run(global),
             Self::Prune(prune) => prune.run(global),
         }
     }
@@ -279,9 +307,9 @@ impl ImageCommand {
 impl SystemCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
+            Self::Shared(command) => command.run(global),
             Self::Check(check) => check.run(global),
             Self::Df(df) => df.run(global),
-            Self::Info(info) => info.run(global),
             Self::Prune(prune) => prune.run(global),
         }
     }

@@ -12,6 +12,16 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Bytes on standard output.
+///
+/// # Errors
+/// As `write(2)`.
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// An error on standard error. There is nobody left to tell if this fails.
 pub(crate) fn error(text: &str) {
     drop(writeln!(io::stderr().lock(), "stockade: {text}"));

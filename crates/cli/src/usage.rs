@@ -16,7 +16,7 @@ const TAKE_ONE: [&str; 3] = ["--data-root", "--exec-root", "--runtime"];
 /// Prints the help or version that was asked for, or says what is wrong with `arguments`.
 ///
 /// # Errors
-/// The latter, with Docker's exit code: 125, or 1 for an unknown command or a missing argument.
+/// The latter, with Docker's exit code: 125, or 1 for an unknown command, a missing argument or one too many.
 pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Result<u8, Failure> {
     let asked_for = matches!(
         error.kind(),
@@ -28,11 +28,17 @@ pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Result<u8, 
     }
     let path = path(arguments);
     let code = match error.kind() {
+        ErrorKind::UnknownArgument if !is_flag(error) => FAILED,
         ErrorKind::InvalidSubcommand | ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand => FAILED,
         _ => REFUSED,
     };
     let way_out = format!("See '{path} --help'.");
     Err(Failure::new(code, format!("{}\n{way_out}", message(error, &path))))
+}
+
+/// Whether what is wrong begins as flags do, and is no argument too many.
+fn is_flag(error: &clap::Error) -> bool {
+    matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(text)) if text.starts_with('-'))
 }
 
 /// The command that was being read: `stockade run`, for instance.
@@ -108,8 +114,7 @@ fn unknown_flag(flag: &str, path: &str, suggested: &str) -> String {
     if !flag.starts_with('-') {
         return format!("{path:?} does not take the argument {flag:?}");
     }
-    let makes = ["run", "create"].iter().any(|verb| path.ends_with(&format!(" {verb}")));
-    if let Some(advice) = elsewhere::flag(flag).filter(|_| makes) {
+    if let Some(advice) = elsewhere::flag(path, flag) {
         return format!("{flag} is not supported: {advice}");
     }
     match bare(suggested) {

@@ -28,6 +28,7 @@ mod storage;
 mod streams;
 mod terminal;
 mod tmux;
+mod tree;
 mod userns;
 mod volumes;
 mod walls;

@@ -22,6 +22,7 @@ macro_rules! with_both_engines {
     };
 }
 
+mod agreements;
 mod cell;
 mod containerd;
 mod cri;

@@ -111,7 +111,7 @@ fn one_error_names_the_thing_and_the_way_out() {
         (&["run", "--blkio-weight", "65536", "host"], REFUSED, &["invalid --blkio-weight \"65536\""]),
         (&["run"], FAILED, &["\"stockade run\" requires at least 1 argument"]),
         (&["rm", "-f"], FAILED, &["\"stockade rm\" requires at least 1 argument"]),
-        (&["ps", "x"], REFUSED, &["\"stockade ps\" does not take the argument \"x\""]),
+        (&["ps", "x"], FAILED, &["\"stockade ps\" does not take the argument \"x\""]),
         (&["search", "x"], FAILED, &["no command \"search\""]),
         (&["inspct", "x"], FAILED, &["no command \"inspct\"", "inspect"]),
         (&["container", "nothing"], FAILED, &["no command \"nothing\" of \"stockade container\""]),

@@ -7,7 +7,7 @@ use stockade_engine::volume::{self, VolumeInspection};
 use stockade_engine::{Engine, FindError, ImageInspection, Inspection};
 use stockade_kernel::chain::chain;
 
-use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
+use crate::exit::{FAILED, Failure, NO_TEMPLATE, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
@@ -34,6 +34,17 @@ pub(crate) struct InspectImage {
     format: Option<String>,
     /// Names, ids, or beginnings of ids
     #[arg(required = true, value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+/// Print all that is known of one or more containers
+#[derive(Debug, Args)]
+pub(crate) struct InspectContainer {
+    /// A Go template, such as '{{.State.Status}}' or '{{json .Stockade}}', or json
+    #[arg(long, short, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Names, ids, or beginnings of ids
+    #[arg(required = true, value_name = "CONTAINER")]
     names: Vec<String>,
 }
 
@@ -74,13 +85,20 @@ impl InspectImage {
     }
 }
 
+impl InspectContainer {
+    /// Prints an array, or each by the template.
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        print(global, self.format.as_deref(), Some(Kind::Container), &self.names)
+    }
+}
+
 /// Prints what is known of `names`, as an array, or each by the template that was `asked` for.
 ///
 /// # Errors
 /// A template that is none, or output that cannot be written.
 pub(crate) fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
     let format = asked.filter(|format| !matches!(*format, "" | "json"));
-    let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(REFUSED, &error))?;
+    let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(NO_TEMPLATE, &error))?;
     let engine = global.engine()?;
     let mut found = Vec::new();
     let mut code = SUCCESS;

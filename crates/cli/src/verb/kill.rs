@@ -4,7 +4,7 @@ use clap::Args;
 use stockade_engine::parse_signal;
 
 use super::each::{each, then_say};
-use crate::exit::{Failure, REFUSED};
+use crate::exit::Failure;
 use crate::global::Global;
 
 /// Send a signal to one or more containers
@@ -21,7 +21,7 @@ pub(crate) struct Kill {
 impl Kill {
     /// Signals each.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        let signal = parse_signal(&self.signal).map_err(|error| Failure::of(REFUSED, &error))?;
+        let signal = parse_signal(&self.signal).map_err(|error| Failure::failed(&error))?;
         let engine = global.engine()?;
         Ok(each(&engine, &self.containers, |id, name| then_say(stockade_engine::kill(&engine, id, signal), name)))
     }

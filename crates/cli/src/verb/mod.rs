@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod commit;
+pub(crate) mod completion;
 pub(crate) mod container_exited;
 pub(crate) mod container_network;
 pub(crate) mod cp;
@@ -19,6 +20,7 @@ pub(crate) mod kill;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod network;
 pub(crate) mod prune;
 pub(crate) mod ps;

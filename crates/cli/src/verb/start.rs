@@ -2,6 +2,7 @@
 
 use clap::Args;
 use stockade_engine::session::Input;
+use stockade_engine::{StartError, State};
 
 use super::attach::{SessionFlags, check_terminal, follow};
 use super::each::{each, then_say};
@@ -29,7 +30,9 @@ impl Start {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let engine = global.engine()?;
         if !self.attach && !self.interactive {
-            return Ok(each(&engine, &self.containers, |id, name| then_say(stockade_engine::start(&engine, id), name)));
+            return Ok(each(&engine, &self.containers, |id, name| {
+                then_say(started(stockade_engine::start(&engine, id)), name)
+            }));
         }
         let [name] = self.containers.as_slice() else {
             return Err(Failure::new(REFUSED, "you cannot start and attach to more than one container at once"));
@@ -41,5 +44,13 @@ impl Start {
         let input = if open { Input::Forward } else { Input::Ignore };
         check_terminal(inspected.config.tty, input)?;
         follow(stockade_engine::start_attached(&engine, &id, self.session.attachment(input, inspected.config.tty)?)?)
+    }
+}
+
+/// One that runs already is as good as started, as in Docker.
+fn started(outcome: Result<(), StartError>) -> Result<(), StartError> {
+    match outcome {
+        Err(StartError::NotNow { state: State::Running, .. }) => Ok(()),
+        outcome => outcome,
     }
 }
