@@ -65,7 +65,7 @@ fn places() -> Global {
 
 fn containers(engine: &Engine) -> Vec<String> {
     let found = stockade_engine::list(engine, Which::All).unwrap_or_default();
-    found.into_iter().map(|one| one.name.to_string()).collect()
+    found.into_iter().map(|one| one.name).collect()
 }
 
 fn images(engine: &Engine) -> Vec<String> {
