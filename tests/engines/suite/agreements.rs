@@ -197,7 +197,7 @@ const EXPECTATIONS: &[Expectation] = &[
     ("container inspect: no image", &["container", "inspect", "busybox"], 1, Is("[]")),
     ("logs", &["logs", "ended"], 0, Is("one\ntwo")),
     ("logs: --tail", &["logs", "--tail", "1", "ended"], 0, Is("two")),
-    ("logs: -n 0", &["logs", "-n", "0", "ended"], 0, Is("")),
+    ("logs: --tail 0", &["logs", "--tail", "0", "ended"], 0, Is("")),
     ("logs: nobody", &["logs", "nobody"], 1, Is("")),
     ("diff", &["diff", "ended"], 0, Has(&["A /made"])),
     // Ends.
