@@ -9,6 +9,7 @@ use stockade_engine::create::CreateError;
 use stockade_engine::engine::OpenError;
 use stockade_engine::images::Reference;
 use stockade_engine::logs::{Entry, Follow, Found, Query, Stream};
+use stockade_engine::network::ask::Attach;
 use stockade_engine::policy::namespaces::{Mode, NetworkMode, PidMode, UserMode};
 use stockade_engine::request::{Access, Bind, Missing, Propagation};
 use stockade_engine::start::StartError;
@@ -183,6 +184,7 @@ fn what_cannot_be_made_leaves_nothing(place: &Place) {
     let plain = || place.request(&["true"]);
     let mut bridged = plain();
     bridged.options.network = NetworkMode::Bridge;
+    bridged.network.attachments = vec![Attach { network: "nosuch".into(), ..Attach::default() }];
     let mut joined = plain();
     joined.options.pid = PidMode(Mode::Container("nosuch".into()));
     let unknown = Request { user: Some("nosuch".into()), ..plain() };
