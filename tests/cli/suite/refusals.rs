@@ -60,7 +60,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--env==x"], "--env"),
     (&["--env-file=/no/such/file"], "/no/such/file"),
     (&["--label==x"], "--label"),
-    (&["--log-driver=syslog"], "--log-driver"),
+    (&["--log-driver=syslog"], "syslog"),
     (&["--volume=a/b:/data"], "invalid characters"),
     (&["--volume=data:/proc"], "/proc"),
     (&["--volume=/sys"], "/sys"),
