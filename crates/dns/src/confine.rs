@@ -9,9 +9,10 @@ use std::io;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use rustix::process::{Resource, Rlimit};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::process::Resource;
 use stockade_capabilities::{self as capabilities, CapSet, Capability, Request, Sets, Transition, Unavailable};
+use stockade_kernel::enclose;
 use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::namespace::{Namespaces, unshare};
 use stockade_kernel::procfs::{Procfs, Status, Subject, read_all};
@@ -111,7 +112,7 @@ fn enter() -> Result<(), ConfineError> {
     let old = rustix::fs::open("/", directory, Mode::empty()).map_err(at("open the root"))?;
     let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(&empty, c"", &old, c"", attach).map_err(at("mount it over the root"))?;
-    change_root(&empty, &old).map_err(at("make it the root"))?;
+    enclose::change_root(&empty, &old).map_err(at("make it the root"))?;
     let wanted = rustix::fs::fstat(&empty).map_err(at("look at it"))?;
     for path in ["/", "/.."] {
         let found = rustix::fs::stat(path).map_err(at("look at the root"))?;
@@ -134,22 +135,6 @@ fn empty() -> Result<OwnedFd, Errno> {
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Changes the root to `tree`, which is mounted over `old`, the present one, and detaches that.
-fn change_root(tree: &OwnedFd, old: &OwnedFd) -> Result<(), Errno> {
-    rustix::process::fchdir(tree)?;
-    match rustix::process::pivot_root(".", ".") {
-        Ok(()) => {
-            rustix::process::fchdir(old)?;
-            rustix::mount::unmount(".", UnmountFlags::DETACH)?;
-        }
-        // A machine that runs from its initial file system cannot leave that. Without CAP_SYS_ADMIN and CAP_SYS_CHROOT, and
-        // without a descriptor of it, it is out of reach all the same.
-        Err(Errno::INVAL) => rustix::process::chroot(".")?,
-        Err(error) => return Err(error),
-    }
-    rustix::process::chdir("/")
-}
-
 fn limit() -> Result<(), ConfineError> {
     let limits = [
         (Resource::Data, MOST_DATA),
@@ -161,14 +146,10 @@ fn limit() -> Result<(), ConfineError> {
         (Resource::Memlock, 0),
         (Resource::Msgqueue, 0),
     ];
-    for (resource, most) in limits {
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(resource, limit).map_err(at("set the resource limits"))?;
-        if rustix::process::getrlimit(resource) != limit {
-            return Err(ConfineError::NotInForce("a resource limit"));
-        }
+    match enclose::limit(&limits).map_err(at("set the resource limits"))? {
+        true => Ok(()),
+        false => Err(ConfineError::NotInForce("a resource limit")),
     }
-    Ok(())
 }
 
 fn give_up_capabilities(last: Capability) -> Result<(), ConfineError> {

@@ -30,13 +30,7 @@ impl ContainerId {
     /// # Errors
     /// As `getrandom(2)`.
     pub fn random() -> io::Result<Self> {
-        let mut bytes = [0u8; 32];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let flags = rustix::rand::GetRandomFlags::empty();
-            filled += rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes[filled..], flags))?;
-        }
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        stockade_kernel::random::id().map(Self)
     }
 
     /// All 64 digits.

@@ -5,10 +5,10 @@ use std::io;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+use rustix::process::{Resource, Signal};
 use stockade_capabilities::{self as capabilities, CapSet, Capability, Request, Sets, Transition, Unavailable};
+use stockade_kernel::enclose;
 use stockade_kernel::mount::{Attributes, Change, Propagation, mount_setattr};
 use stockade_kernel::namespace::{Namespaces, unshare};
 use stockade_kernel::procfs::{Procfs, Status, Subject, read_all};
@@ -132,7 +132,7 @@ fn enter(folder: OwnedFd) -> Result<OwnedFd, ConfineError> {
     let old = rustix::fs::open("/", directory, Mode::empty()).map_err(at("open the root"))?;
     let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(&tree, c"", &old, c"", attach).map_err(at("mount the folder over the root"))?;
-    change_root(&tree, &old).map_err(at("make the folder the root"))?;
+    enclose::change_root(&tree, &old).map_err(at("make the folder the root"))?;
     drop((tree, old));
     let root = rustix::fs::open("/", directory, Mode::empty()).map_err(at("open the folder as the root"))?;
     let above = rustix::fs::openat(&root, "..", directory, Mode::empty()).map_err(at("open what is above the root"))?;
@@ -149,22 +149,6 @@ fn enter(folder: OwnedFd) -> Result<OwnedFd, ConfineError> {
     Ok(root)
 }
 
-/// Changes the root to `tree`, which is mounted over `old`, the present one, and detaches that.
-fn change_root(tree: &OwnedFd, old: &OwnedFd) -> Result<(), Errno> {
-    rustix::process::fchdir(tree)?;
-    match rustix::process::pivot_root(".", ".") {
-        Ok(()) => {
-            rustix::process::fchdir(old)?;
-            rustix::mount::unmount(".", UnmountFlags::DETACH)?;
-        }
-        // A machine that runs from its initial file system cannot leave that. Without CAP_SYS_ADMIN and CAP_SYS_CHROOT, and
-        // without a descriptor of it, it is out of reach all the same.
-        Err(Errno::INVAL) => rustix::process::chroot(".")?,
-        Err(error) => return Err(error),
-    }
-    rustix::process::chdir("/")
-}
-
 fn limit() -> Result<(), ConfineError> {
     let limits = [
         (Resource::Data, MOST_DATA),
@@ -175,14 +159,10 @@ fn limit() -> Result<(), ConfineError> {
         (Resource::Memlock, 0),
         (Resource::Msgqueue, 0),
     ];
-    for (resource, most) in limits {
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(resource, limit).map_err(at("set the resource limits"))?;
-        if rustix::process::getrlimit(resource) != limit {
-            return Err(ConfineError::NotInForce("a resource limit"));
-        }
+    match enclose::limit(&limits).map_err(at("set the resource limits"))? {
+        true => Ok(()),
+        false => Err(ConfineError::NotInForce("a resource limit")),
     }
-    Ok(())
 }
 
 fn give_up_capabilities(last: Capability) -> Result<(), ConfineError> {
