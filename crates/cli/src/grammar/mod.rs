@@ -3,6 +3,7 @@
 pub(crate) mod csv;
 pub(crate) mod environment;
 pub(crate) mod expose;
+pub(crate) mod filter;
 pub(crate) mod label;
 pub(crate) mod mount;
 pub(crate) mod network;

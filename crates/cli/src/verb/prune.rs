@@ -10,7 +10,7 @@ use stockade_engine::prune::{self, PrunedContainers};
 use crate::exit::{FAILED, Failure, SUCCESS};
 use crate::global::Global;
 use crate::grammar::until::until;
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 use crate::say;
 use crate::show::size;
 
@@ -71,10 +71,7 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (key, value) = text.split_once('=').ok_or_else(|| invalid(FLAG, text, "not of the form KEY=VALUE"))?;
-        let (label, wanted) = match value.split_once('=') {
-            Some((label, wanted)) => (label.to_owned(), Some(wanted.to_owned())),
-            None => (value.to_owned(), None),
-        };
+        let (label, wanted) = filter::label(value);
         match key {
             _ if value.is_empty() => Err(invalid(FLAG, text, "nothing stands after =")),
             "until" => until(FLAG, value, Timestamp::now()).map(|_| Self::Until(value.to_owned())),
@@ -113,9 +110,7 @@ impl Filters {
     /// Whether what was made at `created` with these labels is taken.
     pub(crate) fn take(&self, created: &str, labels: &BTreeMap<String, String>) -> bool {
         let made = created.parse::<Timestamp>().unwrap_or(Timestamp::MIN);
-        let has = |key: &str, value: &Option<String>| {
-            labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| found == value))
-        };
+        let has = |key: &str, value: &Option<String>| filter::has(labels, key, value.as_deref());
         self.before.is_none_or(|before| made < before)
             && self.conditions.iter().all(|condition| match condition {
                 Condition::Until(_) => true,

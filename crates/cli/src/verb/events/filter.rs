@@ -1,11 +1,10 @@
 //! `--filter`: which events are shown, by Docker's rules.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use stockade_engine::events::{Event, Kind};
 
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 
 const FLAG: &str = "--filter";
 /// What an event can be about. Nothing happens to a daemon that is not there, nor to what only Docker's swarm has.
@@ -48,10 +47,10 @@ impl FromStr for Condition {
             "container" => Self::Container(owned),
             "image" => Self::Image(owned),
             "label" if value.is_empty() => return Err(invalid(FLAG, text, "label=KEY or label=KEY=VALUE")),
-            "label" => match value.split_once('=') {
-                Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
-                None => Self::Label(owned, None),
-            },
+            "label" => {
+                let (key, value) = filter::label(value);
+                Self::Label(key, value)
+            }
             "volume" => Self::Volume(owned),
             "network" => Self::Network(owned),
             "daemon" => Self::Daemon(owned),
@@ -67,7 +66,6 @@ impl FromStr for Condition {
 
 impl Condition {
     fn holds(&self, event: &Event) -> bool {
-        let attributes = &event.actor.attributes;
         match self {
             Self::Type(word) => event.kind.word() == word,
             Self::Event(action) => is_action(action, &event.action),
@@ -75,8 +73,7 @@ impl Condition {
             Self::Volume(text) => is_about(Kind::Volume, text, event),
             Self::Network(text) => is_about(Kind::Network, text, event),
             Self::Image(text) => is_of(text, event),
-            Self::Label(key, None) => attributes.contains_key(key),
-            Self::Label(key, Some(value)) => attributes.get(key) == Some(value),
+            Self::Label(key, value) => filter::has(&event.actor.attributes, key, value.as_deref()),
             Self::Daemon(_) => false,
             Self::Scope(scope) => scope == "local",
         }
@@ -97,9 +94,7 @@ fn is_about(kind: Kind, text: &str, event: &Event) -> bool {
 /// Whether it is about the image `text` or a container of it.
 fn is_of(text: &str, event: &Event) -> bool {
     let attribute = if event.kind == Kind::Image { "name" } else { "image" };
-    let names: BTreeMap<&str, &String> =
-        event.actor.attributes.iter().map(|(key, name)| (key.as_str(), name)).collect();
-    let name = names.get(attribute).map_or("", |name| name.as_str());
+    let name = event.actor.attributes.get(attribute).map_or("", String::as_str);
     let untagged = |name: &str| match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
         _ => name.to_owned(),
@@ -117,13 +112,8 @@ impl Filters {
 
     /// Whether `event` is shown.
     pub(super) fn take(&self, event: &Event) -> bool {
-        self.0.iter().all(|condition| {
-            let same = |other: &&Condition| std::mem::discriminant(*other) == std::mem::discriminant(condition);
-            match condition {
-                Condition::Label(..) => condition.holds(event),
-                _ => self.0.iter().filter(same).any(|other| other.holds(event)),
-            }
-        })
+        let alone = |condition: &Condition| matches!(condition, Condition::Label(..));
+        filter::all_hold(&self.0, alone, |condition| condition.holds(event))
     }
 }
 

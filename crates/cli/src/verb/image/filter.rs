@@ -9,7 +9,7 @@ use super::parted;
 use crate::exit::Failure;
 use crate::grammar::pflag::boolean;
 use crate::grammar::until::until;
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 
 const FLAG: &str = "--filter";
 
@@ -37,21 +37,17 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (key, value) = text.split_once('=').ok_or_else(|| invalid(FLAG, text, "not of the form KEY=VALUE"))?;
-        let label = |value: &str| match value.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-            None => (value.to_owned(), None),
-        };
         let owned = value.to_owned();
         // `label!=KEY` is split at its equals sign, too.
         Ok(match key {
             _ if value.is_empty() => return Err(invalid(FLAG, text, "nothing stands after =")),
             "dangling" => Self::Dangling(boolean(value).map_err(|error| invalid(FLAG, text, error.to_string()))?),
             "label" => {
-                let (key, value) = label(value);
+                let (key, value) = filter::label(value);
                 Self::Label(key, value)
             }
             "label!" => {
-                let (key, value) = label(value);
+                let (key, value) = filter::label(value);
                 Self::NoLabel(key, value)
             }
             "before" => Self::Before(owned),
@@ -155,9 +151,7 @@ impl Filters {
 }
 
 fn holds(condition: &Condition, one: &ImageSummary) -> bool {
-    let has = |key: &str, value: &Option<String>| {
-        one.labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| found == value))
-    };
+    let has = |key: &str, value: &Option<String>| filter::has(&one.labels, key, value.as_deref());
     match condition {
         Condition::Dangling(wanted) => (one.tags.is_empty() && one.digests.is_empty()) == *wanted,
         Condition::Label(key, value) => has(key, value),

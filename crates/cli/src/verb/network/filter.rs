@@ -1,11 +1,9 @@
 //! `--filter` of `network ls` and `network prune`.
 
-use std::collections::BTreeMap;
-
 use stockade_engine::network::list::NetworkSummary;
 
 use crate::grammar::pflag::boolean;
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 
 const FLAG: &str = "--filter";
 
@@ -38,10 +36,10 @@ impl std::str::FromStr for Condition {
             "dangling" => boolean(value).map(Self::Dangling).map_err(|error| invalid(FLAG, text, error.to_string())),
             "driver" => Ok(Self::Driver(value.to_owned())),
             "id" => Ok(Self::Id(value.to_owned())),
-            "label" => Ok(match value.split_once('=') {
-                Some((label, wanted)) => Self::Label(label.to_owned(), Some(wanted.to_owned())),
-                None => Self::Label(value.to_owned(), None),
-            }),
+            "label" => {
+                let (key, value) = filter::label(value);
+                Ok(Self::Label(key, value))
+            }
             "name" => Ok(Self::Name(value.to_owned())),
             "scope" => Ok(Self::Scope(value.to_owned())),
             "type" => match value {
@@ -62,7 +60,7 @@ impl Condition {
             Self::Dangling(dangling) => (!one.used && !one.predefined) == *dangling,
             Self::Driver(driver) => one.driver == *driver,
             Self::Id(part) => one.id.contains(part),
-            Self::Label(key, value) => has(&one.labels, key, value.as_deref()),
+            Self::Label(key, value) => filter::has(&one.labels, key, value.as_deref()),
             Self::Name(part) => one.name.contains(part),
             Self::Scope(scope) => scope == "local",
             Self::Predefined(predefined) => one.predefined == *predefined,
@@ -70,24 +68,16 @@ impl Condition {
     }
 }
 
-fn has(labels: &BTreeMap<String, String>, key: &str, value: Option<&str>) -> bool {
-    labels.get(key).is_some_and(|found| value.is_none_or(|value| found == value))
-}
-
 /// Whether all hold: of those with one key one must, but every one about labels.
 pub(crate) fn take(conditions: &[Condition], one: &NetworkSummary) -> bool {
-    conditions.iter().all(|condition| {
-        let same = |other: &&Condition| std::mem::discriminant(*other) == std::mem::discriminant(condition);
-        match condition {
-            Condition::Label(..) => condition.holds(one),
-            _ => conditions.iter().filter(same).any(|other| other.holds(one)),
-        }
-    })
+    let alone = |condition: &Condition| matches!(condition, Condition::Label(..));
+    filter::all_hold(conditions, alone, |condition| condition.holds(one))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     pub(crate) fn network(name: &str, used: bool) -> NetworkSummary {
         NetworkSummary {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use stockade_engine::Summary;
 use stockade_engine::images::Reference;
 
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 
 const FLAG: &str = "--filter";
 
@@ -44,10 +44,10 @@ impl FromStr for Condition {
                 Self::Exited(value.parse().map_err(|_overflow| invalid(FLAG, text, "an exit code from 0 to 255"))?)
             }
             "label" if value.is_empty() => return Err(invalid(FLAG, text, "label=KEY or label=KEY=VALUE")),
-            "label" => match value.split_once('=') {
-                Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
-                None => Self::Label(owned, None),
-            },
+            "label" => {
+                let (key, value) = filter::label(value);
+                Self::Label(key, value)
+            }
             "ancestor" => Self::Ancestor(owned),
             _ => {
                 return Err(invalid(
@@ -68,8 +68,7 @@ impl Condition {
             Self::Id(beginning) => one.id.as_str().starts_with(beginning.as_str()),
             Self::Status(status) => super::state(one) == status,
             Self::Exited(code) => one.state == stockade_engine::State::Exited && one.exit_code == Some(*code),
-            Self::Label(key, None) => one.labels.contains_key(key),
-            Self::Label(key, Some(value)) => one.labels.get(key) == Some(value),
+            Self::Label(key, value) => filter::has(&one.labels, key, value.as_deref()),
             Self::Ancestor(image) => is_of(image, one),
         }
     }
@@ -117,13 +116,8 @@ impl Filters {
 
     /// Whether `one` is listed.
     pub(super) fn take(&self, one: &Summary) -> bool {
-        self.0.iter().all(|condition| {
-            let same = |other: &&Condition| std::mem::discriminant(*other) == std::mem::discriminant(condition);
-            match condition {
-                Condition::Label(..) => condition.holds(one),
-                _ => self.0.iter().filter(same).any(|other| other.holds(one)),
-            }
-        })
+        let alone = |condition: &Condition| matches!(condition, Condition::Label(..));
+        filter::all_hold(&self.0, alone, |condition| condition.holds(one))
     }
 }
 

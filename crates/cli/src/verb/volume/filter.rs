@@ -1,12 +1,11 @@
 //! `--filter` of `volume ls` and `volume prune`.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use stockade_engine::volume::{DRIVER, VolumeSummary};
 
 use crate::grammar::pflag::boolean;
-use crate::grammar::{Invalid, invalid};
+use crate::grammar::{Invalid, filter, invalid};
 
 const FLAG: &str = "--filter";
 
@@ -33,10 +32,7 @@ impl FromStr for Condition {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (key, value) = text.split_once('=').ok_or_else(|| invalid(FLAG, text, "not of the form KEY=VALUE"))?;
         let truth = || boolean(value).map_err(|error| invalid(FLAG, text, error.to_string()));
-        let (label, wanted) = match value.split_once('=') {
-            Some((label, wanted)) => (label.to_owned(), Some(wanted.to_owned())),
-            None => (value.to_owned(), None),
-        };
+        let (label, wanted) = filter::label(value);
         match key {
             _ if value.is_empty() => Err(invalid(FLAG, text, "nothing stands after =")),
             "dangling" => truth().map(Self::Dangling),
@@ -57,8 +53,8 @@ impl Condition {
             Self::Dangling(dangling) => one.users.is_empty() == *dangling,
             Self::Name(part) => one.name.as_str().contains(part),
             Self::Driver(driver) => driver == DRIVER,
-            Self::Label(key, value) => has(&one.labels, key, value.as_deref()),
-            Self::NoLabel(key, value) => !has(&one.labels, key, value.as_deref()),
+            Self::Label(key, value) => filter::has(&one.labels, key, value.as_deref()),
+            Self::NoLabel(key, value) => !filter::has(&one.labels, key, value.as_deref()),
             Self::All(_) => true,
         }
     }
@@ -83,24 +79,14 @@ impl Condition {
     }
 }
 
-/// Whether there is such a label.
-fn has(labels: &BTreeMap<String, String>, key: &str, value: Option<&str>) -> bool {
-    labels.get(key).is_some_and(|found| value.is_none_or(|value| found == value))
-}
-
 /// All `--filter`s: of those with one key one must hold, but every one about labels.
 pub(crate) struct Filters(pub(crate) Vec<Condition>);
 
 impl Filters {
     /// Whether `one` is taken.
     pub(crate) fn take(&self, one: &VolumeSummary) -> bool {
-        self.0.iter().all(|condition| {
-            let same = |other: &&Condition| std::mem::discriminant(*other) == std::mem::discriminant(condition);
-            match condition {
-                Condition::Label(..) | Condition::NoLabel(..) => condition.holds(one),
-                _ => self.0.iter().filter(same).any(|other| other.holds(one)),
-            }
-        })
+        let alone = |condition: &Condition| matches!(condition, Condition::Label(..) | Condition::NoLabel(..));
+        filter::all_hold(&self.0, alone, |condition| condition.holds(one))
     }
 
     /// Whether one says that volumes that have a name are meant, too.
@@ -112,6 +98,7 @@ impl Filters {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     pub(crate) fn volume(name: &str, used: bool) -> VolumeSummary {
         let user = "0123456789abcdef".repeat(4).try_into().unwrap();
