@@ -37,7 +37,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("p", PORTS),
     ("publish", PORTS),
     ("publish-all", PORTS),
-    ("restart", "nothing restarts containers; leave the flag out, and use a service of your init system"),
     (
         "storage-opt",
         "the size of a container's own files cannot be limited; use --read-only with --tmpfs PATH:size=SIZE for what it writes",
@@ -64,17 +63,12 @@ const COMMANDS: &[(&str, &str)] = &[
     ("exec", LATER),
     ("manifest", IMAGES),
     ("network", NETWORK),
-    ("pause", LATER),
     ("plugin", "there are no plugins"),
     ("port", NETWORK),
     ("prune", "remove containers by rm"),
-    ("rename", LATER),
-    ("restart", "use stop and start"),
     ("search", PULL),
     ("stats", LATER),
     ("top", LATER),
-    ("unpause", LATER),
-    ("update", LATER),
 ];
 
 const BUILD: &str = "images are built by other tools, such as buildah";

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Version(verb::version::Version),
     #[command(name = stockade_engine::finish::COMMAND, hide = true)]
     ContainerExited(verb::container_exited::ContainerExited),
+    #[command(name = stockade_engine::finish::JOIN, hide = true)]
+    ContainerJoins(verb::container_joins::ContainerJoins),
     /// The same commands under Docker's longer name
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
@@ -81,6 +83,11 @@ pub(crate) enum ContainerCommand {
     Wait(verb::wait::Wait),
     Kill(verb::kill::Kill),
     Stop(verb::stop::Stop),
+    Restart(verb::restart::Restart),
+    Pause(verb::pause::Pause),
+    Unpause(verb::unpause::Unpause),
+    Update(verb::update::Update),
+    Rename(verb::rename::Rename),
     #[command(visible_alias = "remove")]
     Rm(verb::rm::Rm),
     Commit(verb::commit::Commit),
@@ -134,6 +141,7 @@ pub(crate) enum SystemCommand {
     Df(verb::system::df::Df),
     Info(verb::info::Info),
     Prune(verb::system::prune::Prune),
+    Resume(verb::system::resume::Resume),
 }
 
 /// The commands with their flags, reading them as Docker's do.
@@ -176,6 +184,7 @@ impl Line {
             Command::Logout(logout) => logout.run(global),
             Command::Version(version) => version.run(global),
             Command::ContainerExited(exited) => exited.run(global),
+            Command::ContainerJoins(joins) => joins.run(global),
         }
     }
 }
@@ -193,6 +202,11 @@ impl ContainerCommand {
             Self::Wait(wait) => wait.run(global),
             Self::Kill(kill) => kill.run(global),
             Self::Stop(stop) => stop.run(global),
+            Self::Restart(restart) => restart.run(global),
+            Self::Pause(pause) => pause.run(global),
+            Self::Unpause(unpause) => unpause.run(global),
+            Self::Update(update) => update.run(global),
+            Self::Rename(rename) => rename.run(global),
             Self::Rm(rm) => rm.run(global),
             Self::Commit(commit) => commit.run(global),
             Self::Cp(cp) => cp.run(global),
@@ -239,6 +253,7 @@ impl SystemCommand {
             Self::Df(df) => df.run(global),
             Self::Info(info) => info.run(global),
             Self::Prune(prune) => prune.run(global),
+            Self::Resume(resume) => resume.run(global),
         }
     }
 }

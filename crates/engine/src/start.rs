@@ -54,6 +54,9 @@ pub enum StartError {
         /// Its state.
         state: State,
     },
+    /// It stands still.
+    #[error("cannot start a paused container, try unpause instead: {}", .0.short())]
+    Paused(ContainerId),
     /// Its record names a log that is not supported.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -141,6 +144,9 @@ pub fn start_attached(engine: &Engine, id: &ContainerId, attachment: Attachment)
 fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) -> Result<Option<Connected>, StartError> {
     let folder = engine.folder(id)?.lock()?;
     let view = engine.settle(&folder)?;
+    if view.life.state == State::Paused {
+        return Err(StartError::Paused(id.clone()));
+    }
     let starting = view.life.starting();
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
     walls::reload(engine, &view.record.apparmor)?;
@@ -150,6 +156,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let lock = lock(&folder)?;
     engine.remove_leftovers(id)?;
     forget_the_last_run(&folder, &view)?;
+    folder.0.forget_meddling().map_err(ContainerError::from)?;
     folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record)?)?;
     let listener = socket::listen(&folder.0).map_err(doing("open the container's socket"))?;
     let (ours, theirs) = pair().map_err(doing("make a pair of sockets"))?;
@@ -173,6 +180,17 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
             }
         }
     }
+}
+
+/// What a monitor has done before it makes a container again that joins namespaces: the processes by whose ids they are named may
+/// be others by now.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn join_again(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
+    let folder = engine.folder(id)?.lock()?;
+    let view = folder.0.view()?;
+    join(engine, &folder, &view.record.joined)
 }
 
 /// Writes the paths of the namespaces that are joined into the configuration: those of the containers' processes of now.
@@ -231,6 +249,9 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, Log
         },
         log: Logging::of(&record.host_config.log_config)?.order(record, folder.0.path.join(LOG))?,
         on_exit: finish::command(engine, &record.id),
+        restart: record.host_config.restart_policy.policy(),
+        before_restart: if record.joined.is_empty() { Vec::new() } else { finish::joining(engine, &record.id) },
+        on_restart: Vec::new(),
         events: Some(engine.event_source(record)),
     })
 }

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
+use rustix::process::{Signal, WaitOptions, WaitStatus, waitpid};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
 use stockade_monitor::frame::{ERROR_OUTPUT, Frame, LONGEST, OUTPUT};
+use stockade_monitor::restart::Meddling;
 
 use crate::clients::{ClientId, Sent};
-use crate::life::{Ended, Monitor, Stage};
+use crate::life::{Ended, Monitor, Stage, Worker};
 use crate::streams::{Read, Stream};
 
 /// How long nobody is accepted after it failed, which `poll(2)` would report at once again.
@@ -93,7 +94,8 @@ impl Monitor {
         if let Some(control) = &self.control {
             add(Source::Engine, PollFd::new(control, PollFlags::IN));
         }
-        if let (Some(attach), None) = (&self.attach, turn.accept_again) {
+        // Whoever comes while there is no container waits for the next, or for the end.
+        if let (Some(attach), None, true) = (&self.attach, turn.accept_again, self.stage >= Stage::Created) {
             add(Source::Listener, PollFd::new(attach, PollFlags::IN));
         }
         // Once the container has ended the rest of its output is bounded, and nothing waits for slow clients any more.
@@ -117,18 +119,27 @@ impl Monitor {
 
     fn take_signals(&mut self) -> io::Result<()> {
         while let Some(received) = self.signals.next()? {
-            if received.number == Signal::TERM.as_raw() {
-                self.signal(Signal::TERM);
+            match received.number {
+                number if number == Signal::TERM.as_raw() => self.signal(Signal::TERM),
+                number if number == Signal::USR1.as_raw() => self.meddle(Meddling::Stopped),
+                number if number == Signal::USR2.as_raw() => self.meddle(Meddling::Signalled),
+                _ => {}
             }
         }
         // Whatever was received: many ends may be told by one signal.
         self.reap()
     }
 
-    /// Reaps every child that has ended: the first process, the program that was executed, and orphans.
-    fn reap(&mut self) -> io::Result<()> {
+    /// Reaps every child that has ended: the first process, the program that was executed, and orphans. While the container is
+    /// made only the runtime: what it leaves may be the first process, which is not known yet.
+    pub(crate) fn reap(&mut self) -> io::Result<()> {
         loop {
-            let (pid, status) = match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
+            let only = match (self.stage, &self.worker) {
+                (Stage::Creating, None | Some(Worker { ended: Some(_), .. })) => return Ok(()),
+                (Stage::Creating, Some(worker)) => Some(worker.pid),
+                _ => None,
+            };
+            let (pid, status) = match rustix::io::retry_on_intr(|| waitpid(only, WaitOptions::NOHANG)) {
                 Ok(Some(child)) => child,
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
                 Err(errno) => return Err(errno.into()),

@@ -10,7 +10,7 @@ mod request;
 mod storage;
 mod walls;
 
-pub(crate) use limits::LimitFlags;
+pub(crate) use limits::{LimitFlags, cpu_list, memory_swap};
 pub(crate) use namespaces::NamespaceFlags;
 pub(crate) use process::{ProcessFlags, When, platform};
 pub(crate) use request::{Asked, RequestError};

@@ -6,6 +6,7 @@ pub(crate) mod expose;
 pub(crate) mod label;
 pub(crate) mod mount;
 pub(crate) mod pflag;
+pub(crate) mod restart;
 pub(crate) mod until;
 pub(crate) mod volume;
 

@@ -127,6 +127,10 @@ fn status(one: &Summary, now: Timestamp) -> String {
     match one.state {
         _ if one.damaged.is_some() => "Dead".to_owned(),
         State::Running => format!("Up {}", age(&one.started)),
+        State::Paused => format!("Up {} (Paused)", age(&one.started)),
+        State::Restarting => {
+            format!("Restarting ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished))
+        }
         State::Exited => format!("Exited ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished)),
         State::Created | State::Starting | State::Failed => "Created".to_owned(),
         State::Removed => "Removal In Progress".to_owned(),
