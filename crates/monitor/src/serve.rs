@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Signal, WaitOptions, WaitStatus, wait, waitpid};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
@@ -139,7 +139,10 @@ impl Monitor {
                 (Stage::Creating, Some(worker)) => Some(worker.pid),
                 _ => None,
             };
-            let (pid, status) = match rustix::io::retry_on_intr(|| waitpid(only, WaitOptions::NOHANG)) {
+            let (pid, status) = match rustix::io::retry_on_intr(|| match only {
+                None => wait(WaitOptions::NOHANG),
+                only => waitpid(only, WaitOptions::NOHANG),
+            }) {
                 Ok(Some(child)) => child,
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
