@@ -48,7 +48,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("compose", "start each container by run"),
     ("context", "there is no daemon to choose"),
     ("events", LATER),
-    ("exec", LATER),
     ("manifest", IMAGES),
     ("pause", LATER),
     ("plugin", "there are no plugins"),

@@ -91,6 +91,8 @@ pub(crate) enum ContainerCommand {
     Commit(verb::commit::Commit),
     Cp(verb::cp::Cp),
     Diff(verb::diff::Diff),
+    #[command(override_usage = "stockade exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
+    Exec(verb::exec::Exec),
     Export(verb::export::Export),
 }
 
@@ -219,6 +221,7 @@ impl ContainerCommand {
             Self::Commit(commit) => commit.run(global),
             Self::Cp(cp) => cp.run(global),
             Self::Diff(diff) => diff.run(global),
+            Self::Exec(exec) => exec.run(global),
             Self::Export(export) => export.run(global),
         }
     }

@@ -76,7 +76,8 @@ pub(crate) fn identify(
     }
 }
 
-fn look_up(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Identity, UserError> {
+/// Who `user` and the additional `groups` are by the files below `root`.
+pub(crate) fn look_up(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Identity, UserError> {
     let found = resolve_user(root, user)?;
     let mut all = found.additional_gids;
     for group in groups {

@@ -183,7 +183,7 @@ fn enter(
 
 /// The root of the container's first process. Its number may be another process' by now: it is the monitor's child, and still
 /// there when its root was opened.
-fn root_of(procfs: &Procfs, pid: i32, monitor: Option<i32>) -> Result<OwnedFd, String> {
+pub(crate) fn root_of(procfs: &Procfs, pid: i32, monitor: Option<i32>) -> Result<OwnedFd, String> {
     let gone = || "the container has just ended".to_owned();
     let process = Pid::from_raw(pid).ok_or_else(gone)?;
     let pidfd = pidfd_open(process, PidfdFlags::empty()).map_err(|_gone| gone())?;

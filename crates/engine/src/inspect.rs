@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{ContainerError, View};
+use crate::files::FileError;
 use crate::{ContainerId, Engine, State};
 
 /// A container in Docker's words; what Docker does not have is in [`Inspection::stockade`].
@@ -35,6 +36,9 @@ pub struct Inspection {
     pub hosts_path: String,
     /// The AppArmor profile; empty if there is none.
     pub app_armor_profile: String,
+    /// The processes that `exec` runs in it; Docker has `null` for none.
+    #[serde(rename = "ExecIDs")]
+    pub exec_ids: Option<Vec<String>>,
     /// What was asked for of the host.
     pub host_config: HostConfig,
     /// What was asked for of the inside.
@@ -319,6 +323,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
     let troubles = engine.folder(id)?.troubles()?;
     let state = state(&view);
     let network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
+    let exec_ids = exec_ids(engine, id, &view)?;
     let record = view.record;
     let folder = engine.containers().join(id.as_str());
     let path = |name: &str| folder.join(name).display().to_string();
@@ -338,12 +343,24 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         hostname_path: path("hostname"),
         hosts_path: path("hosts"),
         app_armor_profile: if profile == "unconfined" { String::new() } else { profile },
+        exec_ids,
         host_config: record.host_config,
         config: record.config,
         mounts: record.mounts,
         stockade: Confinement { monitor: view.monitor.unwrap_or_default(), troubles, ..record.confinement },
         network_settings,
     })
+}
+
+/// The processes that `exec` runs.
+fn exec_ids(engine: &Engine, id: &ContainerId, view: &View) -> Result<Option<Vec<String>>, ContainerError> {
+    if view.pid.is_none() {
+        return Ok(None);
+    }
+    let folder = engine.folder(id)?;
+    let running = crate::exec::running(&folder);
+    let running = running.map_err(FileError::at("read", folder.path.join(stockade_monitor::exec::FOLDER)))?;
+    Ok(Some(running).filter(|ids| !ids.is_empty()))
 }
 
 fn state(view: &View) -> InspectedState {

@@ -5,7 +5,7 @@
 //! does.
 //!
 //! One file per verb: [`create`](fn@create), [`start`](fn@start), [`run`](fn@run), [`list`], [`inspect`](fn@inspect),
-//! [`remove`], [`kill`](fn@kill), [`stop`](fn@stop), [`wait`](fn@wait), [`logs`](fn@logs), [`attach`](fn@attach),
+//! [`remove`], [`exec`](fn@exec), [`kill`](fn@kill), [`stop`](fn@stop), [`wait`](fn@wait), [`logs`](fn@logs), [`attach`](fn@attach),
 //! [`info`](fn@info), [`pull`](fn@pull), [`check`](fn@check), and [`finish`](fn@finish), which monitors call.
 
 pub mod attach;
@@ -23,6 +23,9 @@ pub mod df;
 pub mod diff;
 pub mod engine;
 mod etc;
+pub mod exec;
+mod exec_pump;
+pub mod exec_session;
 pub mod export;
 pub mod files;
 pub mod finish;
@@ -91,6 +94,8 @@ pub use cp::{CopyError, copy_from, copy_into};
 pub use create::{CreateError, Created, create};
 pub use diff::{DiffError, diff};
 pub use engine::{Engine, FindError, OpenError};
+pub use exec::{ExecError, ExecRequest, exec};
+pub use exec_session::ExecSession;
 pub use export::{ExportError, export};
 pub use finish::finish;
 pub use happened::untold;

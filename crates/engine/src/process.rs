@@ -80,7 +80,7 @@ impl Payload {
 }
 
 /// The variables, a later one of a name in the place of an earlier.
-fn merge<'a>(variables: impl Iterator<Item = &'a String>) -> Result<Vec<String>, PayloadError> {
+pub(crate) fn merge<'a>(variables: impl Iterator<Item = &'a String>) -> Result<Vec<String>, PayloadError> {
     let mut merged = Vec::new();
     for variable in variables {
         match variable.split_once('=') {
@@ -91,7 +91,8 @@ fn merge<'a>(variables: impl Iterator<Item = &'a String>) -> Result<Vec<String>,
     Ok(merged)
 }
 
-fn set(all: &mut Vec<String>, variable: &str) {
+/// Puts `variable` in the place of the one with its name, or at the end.
+pub(crate) fn set(all: &mut Vec<String>, variable: &str) {
     let name = |variable: &str| variable.split_once('=').map(|(name, _)| name.to_owned());
     match all.iter_mut().find(|other| name(other) == name(variable)) {
         Some(other) => variable.clone_into(other),

@@ -246,15 +246,15 @@ fn can_write(stream: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// The keys that detach, and how many of them were typed in a row: those are held back until it is clear what they mean.
 #[derive(Debug)]
-struct DetachKeys {
-    keys: Vec<u8>,
-    matched: usize,
+pub(crate) struct DetachKeys {
+    pub(crate) keys: Vec<u8>,
+    pub(crate) matched: usize,
 }
 
 impl DetachKeys {
     /// What of `typed`, with what was held back before, is for the container; and whether all keys were typed, after which nothing
     /// counts.
-    fn take(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
+    pub(crate) fn take(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
         let mut passed = Vec::with_capacity(typed.len());
         for byte in typed {
             if self.keys.get(self.matched) != Some(byte) {
@@ -274,7 +274,7 @@ impl DetachKeys {
     }
 
     /// What was held back, which it is no longer.
-    fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.keys[..std::mem::take(&mut self.matched)].to_vec()
     }
 }

@@ -51,14 +51,19 @@ pub fn die_with_caller(command: &mut Command) -> &mut Command {
 /// there. The descriptor is closed here with `command`.
 pub fn only_with(command: &mut Command, descriptor: OwnedFd) -> RawFd {
     let number = descriptor.as_raw_fd();
+    only_with_all(command, vec![descriptor]);
+    number
+}
+
+/// The same for several: each has the number that it has here.
+pub fn only_with_all(command: &mut Command, descriptors: Vec<OwnedFd>) {
     let give = move || {
         // The standard library's own, by which it hears that the program could not be executed, is close-on-exec already.
         crate::exec::close_on_exec_from(3)?;
-        Ok(rustix::io::fcntl_setfd(&descriptor, FdFlags::empty())?)
+        Ok(descriptors.iter().try_for_each(|descriptor| rustix::io::fcntl_setfd(descriptor, FdFlags::empty()))?)
     };
-    // SAFETY: the closure allocates nothing and makes two system calls, which are async-signal-safe.
+    // SAFETY: the closure allocates nothing and makes system calls only, which are async-signal-safe.
     unsafe { command.pre_exec(give) };
-    number
 }
 
 #[cfg(test)]

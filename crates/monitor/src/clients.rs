@@ -193,7 +193,7 @@ impl Clients {
             std::mem::take(&mut self.list).into_iter().partition(|client| !client.takes || client.next == end);
         self.list = waiting;
         let done: Vec<Client> = done;
-        done.iter().for_each(Client::empty);
+        done.iter().for_each(|client| part_with(&client.socket));
     }
 }
 
@@ -207,16 +207,14 @@ impl Client {
         }
         true
     }
+}
 
-    /// Throws away what it sent and keeps it from sending more: to close a unix socket with something unread would make
-    /// the client's next read fail by ECONNRESET, before it has read its last packets (`unix(7)`).
-    fn empty(&self) {
-        if rustix::net::shutdown(&self.socket, Shutdown::Both).is_err() {
-            return;
-        }
-        let mut buffer = [0; 1];
-        while rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::TRUNC).is_ok_and(|(_, n)| n > 0)
-        {
-        }
+/// Throws away what a client sent and keeps it from sending more: to close a unix socket with something unread would make
+/// the client's next read fail by ECONNRESET, before it has read its last packets (`unix(7)`).
+pub(crate) fn part_with(socket: &OwnedFd) {
+    if rustix::net::shutdown(socket, Shutdown::Both).is_err() {
+        return;
     }
+    let mut buffer = [0; 1];
+    while rustix::net::recv(socket, &mut buffer[..], rustix::net::RecvFlags::TRUNC).is_ok_and(|(_, n)| n > 0) {}
 }

@@ -88,6 +88,7 @@ impl Monitor {
             self.report(&Report::Failed { code, message });
         }
         self.control = None;
+        self.execs.close();
         // Whoever has connected is told of the end like the others.
         if let Some(attach) = self.attach.take()
             && let Err(error) = self.clients.accept(&attach)

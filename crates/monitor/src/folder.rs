@@ -162,6 +162,27 @@ impl Folder {
         Ok(text)
     }
 
+    /// Makes the folder `name` with mode 0700, or empties it of its files if it is there.
+    ///
+    /// # Errors
+    /// As `mkdirat(2)`, `getdents64(2)` and `unlinkat(2)`.
+    pub(crate) fn make_empty(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        for entry in rustix::fs::Dir::read_from(&folder)? {
+            let entry = entry?;
+            if ![c".", c".."].contains(&entry.file_name()) {
+                rustix::fs::unlinkat(&folder, entry.file_name(), AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the file `name`, if it is there.
     ///
     /// # Errors

@@ -22,11 +22,14 @@
 //! [`frame::Frame::Exited`]. The process lives on until each client has taken that or has gone. A container that can not be had
 //! goes the same way, with [`state::Phase::Failed`] and [`control::Report::Failed`].
 //!
+//! While the container runs it listens at [`exec::SOCKET`] for commands that run one more process in it; see [`exec`].
+//!
 //! In the folder it also writes `runtime.log` (what the runtime said, its warnings too) and, if something went wrong that
 //! stopped nothing, `monitor.log`, one line each. `pid` and `console.sock` are there while the container is made.
 
 pub mod control;
 pub mod events;
+pub mod exec;
 pub mod frame;
 pub mod order;
 pub mod state;

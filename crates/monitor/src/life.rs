@@ -23,6 +23,7 @@ use crate::adopt::{self, Given};
 use crate::birth;
 use crate::clients::Clients;
 use crate::errors::Troubles;
+use crate::execs::Execs;
 use crate::folder::Folder;
 use crate::input::Input;
 use crate::log::Log;
@@ -92,6 +93,7 @@ pub(crate) struct Monitor {
     pub(crate) outputs: Outputs,
     pub(crate) input: Input,
     pub(crate) clients: Clients,
+    pub(crate) execs: Execs,
     pub(crate) log: Log,
     pub(crate) troubles: Troubles,
     pub(crate) stage: Stage,
@@ -152,6 +154,7 @@ impl Monitor {
             worker: None,
             outputs: Outputs::default(),
             clients: Clients::default(),
+            execs: Execs::default(),
             log: Log::default(),
             troubles: Troubles::default(),
             stage: Stage::Created,
@@ -216,6 +219,10 @@ impl Monitor {
         if status.exit_status() != Some(0) {
             let refusal = self.runtime.refusal(&self.folder, "start", status, String::new);
             return self.give_up(refusal);
+        }
+        // Before it is recorded: who reads that it runs may ask for more at once.
+        if let Err(error) = self.execs.listen(&self.folder) {
+            self.troubles.note(&self.folder, &format!("nothing can be executed in the container: {error}"));
         }
         let pid = self.first.as_ref().map_or(0, |first| first.pid.as_raw_nonzero().get());
         let recorded = self.record(Phase::Running { pid, started: rfc3339(self.started) });

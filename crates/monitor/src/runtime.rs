@@ -7,10 +7,11 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde::Deserialize;
 use stockade_kernel::chain::chain;
-use stockade_kernel::spawn::{die_with_caller, unblock_signals};
+use stockade_kernel::spawn::{die_with_caller, only_with_all, unblock_signals};
 use stockade_monitor::control::LONGEST_MESSAGE;
 
 use crate::folder::Folder;
@@ -115,6 +116,30 @@ impl Runtime {
         spawn(command.arg("--force").arg(&self.id))
     }
 
+    /// Executes `exec --detach` with a log of its own, which is not waited for: `process` is the process to run in OCI's form, `inner`
+    /// its streams, and `console` the socket (`O_PATH`) that gets its terminal, if it has one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn exec(
+        &self,
+        folder: &Folder,
+        files: &ExecFiles,
+        process: OwnedFd,
+        inner: Inner,
+        console: Option<OwnedFd>,
+    ) -> Result<Pid, Refusal> {
+        let mut command = self.plain_command(folder, &files.log, "exec")?;
+        let number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+        command.args(["--detach", "--process", &number(&process), "--pid-file"]).arg(folder.path(&files.pid));
+        if let Some(socket) = &console {
+            command.args(["--console-socket", &number(socket)]);
+        }
+        command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
+        only_with_all(&mut command, std::iter::once(process).chain(console).collect());
+        spawn(&mut command)
+    }
+
     /// What the verb that ended with `status` said; `stderr` is asked if the log has nothing.
     pub(crate) fn refusal(
         &self,
@@ -123,7 +148,19 @@ impl Runtime {
         status: WaitStatus,
         stderr: impl FnOnce() -> String,
     ) -> Refusal {
-        let text = match folder.read_from(LOG, self.mark, MOST_SAID as u64) {
+        self.refusal_in(folder, (LOG, self.mark), verb, status, stderr)
+    }
+
+    /// The same for what stands in another log from a place on.
+    pub(crate) fn refusal_in(
+        &self,
+        folder: &Folder,
+        (log, mark): (&str, u64),
+        verb: &str,
+        status: WaitStatus,
+        stderr: impl FnOnce() -> String,
+    ) -> Refusal {
+        let text = match folder.read_from(log, mark, MOST_SAID as u64) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
             Err(error) => return Refusal::new(format!("cannot read the runtime's log: {}", chain(&error))),
         };
@@ -145,12 +182,25 @@ impl Runtime {
     fn command(&mut self, folder: &Folder, verb: &str) -> Result<Command, Refusal> {
         let fail = |error: io::Error| Refusal::new(format!("cannot look at the runtime's log: {}", chain(&error)));
         self.mark = folder.length(LOG).map_err(fail)?;
+        self.plain_command(folder, LOG, verb)
+    }
+
+    fn plain_command(&self, folder: &Folder, log: &str, verb: &str) -> Result<Command, Refusal> {
         let [program, options @ ..] = self.words.as_slice() else { return Err(Refusal::new("there is no runtime")) };
         let mut command = Command::new(program);
-        command.args(options).arg("--log").arg(folder.path(LOG)).args(["--log-format", "json", verb]);
+        command.args(options).arg("--log").arg(folder.path(log)).args(["--log-format", "json", verb]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command)
     }
+}
+
+/// The files of one process that joins the container, in its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExecFiles {
+    /// Where the runtime writes the process' id.
+    pub(crate) pid: String,
+    /// The runtime's log.
+    pub(crate) log: String,
 }
 
 /// What `create` is told besides the id.

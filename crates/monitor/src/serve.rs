@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
+use stockade_monitor::events::ContainerAction;
 use stockade_monitor::frame::{ERROR_OUTPUT, Frame, LONGEST, OUTPUT};
 
 use crate::clients::{ClientId, Sent};
+use crate::execs;
 use crate::life::{Ended, Monitor, Stage};
 use crate::streams::{Read, Stream};
 
@@ -33,6 +35,7 @@ enum Source {
     Log,
     Input,
     Client(ClientId),
+    Exec(execs::Source),
 }
 
 /// The state of the loop itself.
@@ -69,6 +72,7 @@ impl Monitor {
                         self.troubles.note_error(&self.folder, written);
                     }
                     Source::Client(id) => self.attend(id, &mut turn.packet),
+                    Source::Exec(source) => self.serve_exec(source),
                 }
             }
             self.clients.flush();
@@ -108,6 +112,9 @@ impl Monitor {
         for (id, socket, flags) in self.clients.waiting() {
             add(Source::Client(id), PollFd::new(socket, flags));
         }
+        for (source, fd, flags) in self.execs.sources() {
+            add(Source::Exec(source), PollFd::from_borrowed_fd(fd, flags));
+        }
         let until = [self.deadline, turn.accept_again].into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
@@ -127,18 +134,38 @@ impl Monitor {
 
     /// Reaps every child that has ended: the first process, the program that was executed, and orphans.
     fn reap(&mut self) -> io::Result<()> {
-        loop {
-            let (pid, status) = match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
-                Ok(Some(child)) => child,
-                Ok(None) | Err(Errno::CHILD) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
-            };
+        while let Some((pid, status)) = self.ended_child()? {
             if let Some(first) = self.first.as_mut().filter(|first| first.pid == pid) {
                 first.ended = Some(ended(status));
             } else if let Some(worker) = self.worker.as_mut().filter(|worker| worker.pid == pid) {
                 worker.ended = Some(status);
+            } else if let Some((id, code)) = self.execs.ended((&self.runtime, &self.folder), pid, status) {
+                let more = [("execID", id), ("exitCode", code.to_string())];
+                self.happened(&ContainerAction::ExecDie, &more);
             }
         }
+        Ok(())
+    }
+
+    /// A child that has ended, waited for. While a runtime brings a process in, that one may have ended before its number is known:
+    /// then only those are waited for that are known.
+    fn ended_child(&self) -> io::Result<Option<(Pid, WaitStatus)>> {
+        if !self.execs.is_joining() {
+            return match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
+                Err(Errno::CHILD) => Ok(None),
+                other => Ok(other?),
+            };
+        }
+        let first = self.first.as_ref().filter(|first| first.ended.is_none()).map(|first| first.pid);
+        let worker = self.worker.as_ref().filter(|worker| worker.ended.is_none()).map(|worker| worker.pid);
+        for pid in first.into_iter().chain(worker).chain(self.execs.children()) {
+            match rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG)) {
+                Ok(None) | Err(Errno::CHILD) => {}
+                Ok(found) => return Ok(found),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(None)
     }
 
     fn hear_engine(&mut self, turn: &mut Turn) {

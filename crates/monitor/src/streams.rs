@@ -45,6 +45,13 @@ pub(crate) struct Inner {
     pub(crate) stderr: Stdio,
 }
 
+impl Inner {
+    /// No streams at all.
+    pub(crate) fn nothing() -> Self {
+        Self { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::null() }
+    }
+}
+
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {

@@ -41,7 +41,8 @@ pub(crate) fn choose(options: &Options, machine: &Machine) -> Result<(CapSet, Ca
 
 /// The five sets in OCI's words: nothing inheritable or ambient (CVE-2022-29162, CVE-2016-8867), and for users other than root
 /// nothing permitted or effective.
-pub(crate) fn sets(bounding: CapSet, uid: u32) -> Capabilities {
+#[must_use]
+pub fn sets(bounding: CapSet, uid: u32) -> Capabilities {
     let names = |set: CapSet| set.iter().map(|capability: Capability| capability.to_string()).collect::<Vec<_>>();
     let held = if uid == 0 { names(bounding) } else { Vec::new() };
     Capabilities { bounding: names(bounding), effective: held.clone(), permitted: held, ..Capabilities::default() }

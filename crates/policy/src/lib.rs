@@ -29,6 +29,7 @@ pub mod security;
 pub mod sysctl;
 pub mod users;
 
+pub use capabilities::sets as capability_sets;
 pub use error::PolicyError;
 pub use fill::{FillError, Resolved};
 pub use options::{Machine, Options};

@@ -8,6 +8,7 @@ mod cp;
 mod crashes;
 mod creation;
 mod crowd;
+mod exec;
 mod export;
 mod image_verbs;
 mod images;

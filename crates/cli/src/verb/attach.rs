@@ -33,8 +33,9 @@ pub(crate) struct SessionFlags {
     detach_keys: Option<Keys>,
 }
 
+/// Keys that detach, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Keys(Vec<u8>);
+pub(crate) struct Keys(pub(crate) Vec<u8>);
 
 impl SessionFlags {
     /// What the flags and `input` make up.
@@ -80,7 +81,7 @@ pub(crate) fn check_terminal(terminal: bool, input: Input) -> Result<(), Failure
 }
 
 /// Keys as Docker writes them: single characters and `ctrl-` with a letter or one of `@[\]^_`, separated by commas.
-fn detach_keys(text: &str) -> Result<Keys, Invalid> {
+pub(crate) fn detach_keys(text: &str) -> Result<Keys, Invalid> {
     if text.is_empty() {
         return Ok(Keys(Vec::new()));
     }

@@ -8,6 +8,7 @@ pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod each;
+pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod import;
