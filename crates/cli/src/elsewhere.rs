@@ -39,8 +39,6 @@ const WINDOWS: &str = "it is for Windows containers; leave it out";
 
 /// Flags of Docker's other commands: the ends of the command's path, and then as in [`FLAGS`].
 const OTHER_FLAGS: &[(&[&str], &str, &str)] = &[
-    (&[" ps", "container ls", "container list", " inspect"], "size", SIZE),
-    (&[" ps", "container ls", "container list", " inspect"], "s", SIZE),
     (&[" rm", "container remove"], "link", "there are no links; leave the flag out"),
     (&[" rm", "container remove"], "l", "there are no links; leave the flag out"),
     (&[" start"], "checkpoint", CHECKPOINT),
@@ -67,7 +65,6 @@ const ALL_TAGS: &str = "a repository is not asked for all of its tags; pull each
 const CHECKPOINT: &str = "there are no checkpoints; leave the flag out";
 const CLUSTER: &str = "it is for volumes of a cluster, which there are none of; leave the flag out";
 const ONE_PLATFORM: &str = "an image of the store is for one platform; leave the flag out";
-const SIZE: &str = "what a container wrote is not added up here; use system df -v";
 
 /// Commands of Docker's, with what to do instead.
 const COMMANDS: &[(&str, &str)] = &[
@@ -82,7 +79,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("node", CLUSTER_COMMAND),
     ("pause", LATER),
     ("plugin", "there are no plugins"),
-    ("port", "use inspect --format '{{json .NetworkSettings.Ports}}'"),
     ("prune", "remove containers by rm"),
     ("rename", LATER),
     ("restart", "use stop and start"),
@@ -148,6 +144,6 @@ mod tests {
         assert!(
             flag("stockade volume create", "--gpus").is_none() && flag("stockade volume create", "--scope").is_some()
         );
-        assert!(flag("stockade image ls", "--size").is_none() && flag("stockade ps", "-s").is_some());
+        assert!(flag("stockade image ls", "--link").is_none() && flag("stockade rm", "-l").is_some());
     }
 }

@@ -80,6 +80,7 @@ pub(crate) enum ContainerCommand {
     Create(Box<verb::create::Create>),
     Start(verb::start::Start),
     Attach(verb::attach::Attach),
+    Port(verb::port::Port),
     #[command(visible_aliases = ["ls", "list"])]
     Ps(verb::ps::Ps),
     Logs(verb::logs::Logs),
@@ -226,6 +227,7 @@ impl ContainerCommand {
             Self::Create(create) => create.run(global),
             Self::Start(start) => start.run(global),
             Self::Attach(attach) => attach.run(global),
+            Self::Port(port) => port.run(global),
             Self::Ps(ps) => ps.run(global),
             Self::Logs(logs) => logs.run(global),
             Self::Wait(wait) => wait.run(global),

@@ -14,7 +14,7 @@ use stockade_storage::volumes::VolumeError;
 
 use crate::files::{self, FileError};
 use crate::lifecycle::Refused;
-use crate::record::{Life, Record, VERSION, now};
+use crate::record::{Life, Record, VERSION, Versioned, now};
 use crate::runtime::RuntimeError;
 use crate::{ContainerId, Engine, State};
 
@@ -193,7 +193,7 @@ impl Folder {
     pub(crate) fn view(&self) -> Result<View, ContainerError> {
         // The lock first: what a monitor wrote before it let go of the lock is then read below.
         let lives = self.monitor_lives()?;
-        let record: Record = self.json(RECORD)?.ok_or_else(|| ContainerError::Missing(self.id.clone()))?;
+        let record = self.record()?;
         let written = self.json::<Life>(LIFE)?.unwrap_or_else(Life::new);
         let told = self.told()?;
         let life = written.with(told.as_ref().map(|told| &told.phase));
@@ -205,6 +205,11 @@ impl Folder {
         let monitor = told.filter(|_| lives).map(|told| told.monitor);
         let lost = life.needs_monitor() && !lives;
         Ok(View { record, life, pid, monitor, lost })
+    }
+
+    /// What it was made as.
+    pub(crate) fn record(&self) -> Result<Record, ContainerError> {
+        self.json(RECORD)?.ok_or_else(|| ContainerError::Missing(self.id.clone()))
     }
 
     /// What its monitors have noted, line by line.
@@ -308,17 +313,24 @@ impl Folder {
         Ok(written.map_err(FileError::at("write", path))?)
     }
 
-    /// A file of ours, whose version is looked at first.
-    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ContainerError> {
+    /// A file of ours. Of one of another version nothing but the version is believed.
+    fn json<T: DeserializeOwned + Versioned>(&self, name: &str) -> Result<Option<T>, ContainerError> {
         #[derive(serde::Deserialize)]
-        struct Versioned {
+        struct Version {
             version: u64,
         }
-        match self.read::<Versioned>(name)? {
-            None => Ok(None),
-            Some(Versioned { version }) if version == u64::from(VERSION) => self.read(name),
-            Some(Versioned { version }) => Err(ContainerError::Version { path: self.path.join(name), version }),
+        let path = self.path.join(name);
+        let content = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", &path))?;
+        let Some(content) = content else { return Ok(None) };
+        let parsed = serde_json::from_slice::<T>(&content);
+        let version = match &parsed {
+            Ok(value) => value.version().into(),
+            Err(_) => serde_json::from_slice(&content).map_or(u64::from(VERSION), |Version { version }| version),
+        };
+        if version != u64::from(VERSION) {
+            return Err(ContainerError::Version { path, version });
         }
+        parsed.map(Some).map_err(|source| ContainerError::Damaged { path, source })
     }
 
     /// A file as JSON; `None` if it is missing.

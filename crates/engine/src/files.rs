@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 /// No file of ours is larger.
 const LARGEST: u64 = 16 << 20;
+/// What nearly every one of them is smaller than.
+const USUAL: usize = 16 << 10;
 
 /// A failed action on a file of the engine's.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,8 @@ pub(crate) fn read(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    let mut content = Vec::new();
+    // Most files end within that, and are read by two calls.
+    let mut content = Vec::with_capacity(USUAL);
     File::from(file).take(LARGEST + 1).read_to_end(&mut content)?;
     if content.len() as u64 > LARGEST {
         return Err(Errno::FBIG.into());

@@ -40,6 +40,12 @@ pub struct Inspection {
     /// The processes that `exec` runs in it; Docker has `null` for none.
     #[serde(rename = "ExecIDs")]
     pub exec_ids: Option<Vec<String>>,
+    /// The bytes that the disk holds for what it wrote, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_rw: Option<u64>,
+    /// The same with its image's layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_root_fs: Option<u64>,
     /// What was asked for of the host.
     pub host_config: HostConfig,
     /// What was asked for of the inside.
@@ -377,6 +383,8 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         hosts_path: path("hosts"),
         app_armor_profile: if profile == "unconfined" { String::new() } else { profile },
         exec_ids,
+        size_rw: None,
+        size_root_fs: None,
         host_config: record.host_config,
         config: record.config,
         mounts: record.mounts,

@@ -1,10 +1,12 @@
 //! `ps`: the containers in short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::container::{ContainerError, View};
+use crate::container::{ContainerError, Folder, View};
 use crate::files::FileError;
+use crate::inspect::MountPoint;
 use crate::lifecycle::State;
+use crate::network::connections::{Connection, Connections};
 use crate::{ContainerId, Engine, OwnVolumes};
 use stockade_kernel::chain::chain;
 
@@ -39,10 +41,16 @@ pub struct Summary {
     pub cause: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The names of its networks.
-    pub networks: Vec<String>,
+    /// What is mounted in it.
+    pub mounts: Vec<MountPoint>,
+    /// Its networks.
+    pub networks: Vec<Connection>,
     /// The ports that are published or named, as Docker shows them.
     pub ports: String,
+    /// The ports of its own that were to be published, such as `80/tcp`, whether it runs or not.
+    pub published: BTreeSet<String>,
+    /// Those that the image, `--expose` or `--publish` named.
+    pub exposed: BTreeSet<String>,
     /// Why it could not be read or settled: then most of the rest is empty.
     pub damaged: Option<String>,
 }
@@ -67,13 +75,11 @@ pub struct ListError(#[from] FileError);
 /// # Errors
 /// If the folder of containers cannot be read.
 pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
+    let mut connections = Connections::new(engine);
     let mut all = Vec::new();
     for id in engine.ids()? {
-        match tidied(engine, &id) {
-            Ok(Some(view)) => {
-                let networks = connections(engine, &view);
-                all.push(summary(view, networks));
-            }
+        match one(engine, &id, &mut connections) {
+            Ok(Some(summary)) => all.push(summary),
             Ok(None) | Err(ContainerError::Missing(_)) => {}
             Err(error) => all.push(damaged(id, &error)),
         }
@@ -81,6 +87,18 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     all.retain(|summary| which == Which::All || summary.state == State::Running);
     all.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
     Ok(all)
+}
+
+/// One of them, whose folder is opened once; `None` if it is gone.
+fn one(
+    engine: &Engine,
+    id: &ContainerId,
+    connections: &mut Connections<'_>,
+) -> Result<Option<Summary>, ContainerError> {
+    let folder = engine.folder(id)?;
+    let view = folder.view()?;
+    let view = if view.lost || view.removes_itself() { tidied(engine, id)? } else { Some(view) };
+    Ok(view.map(|view| summary(&folder, view, connections)))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
@@ -95,18 +113,10 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
     Ok(None)
 }
 
-/// The names of its networks, and its ports. What cannot be read is told by `inspect`.
-fn connections(engine: &Engine, view: &View) -> (Vec<String>, String) {
-    let settings = match engine.folder(&view.record.id) {
-        Ok(folder) => engine.network_settings(&folder, view.pid).unwrap_or_default(),
-        Err(_gone) => return (Vec::new(), String::new()),
-    };
-    let ports = crate::network::settings::shown_ports(&settings.ports);
-    let names = settings.networks.into_keys().collect::<Vec<_>>();
-    if names.is_empty() { (vec![view.record.host_config.network_mode.clone()], ports) } else { (names, ports) }
-}
-
-fn summary(view: View, (networks, ports): (Vec<String>, String)) -> Summary {
+fn summary(folder: &Folder, view: View, connections: &mut Connections<'_>) -> Summary {
+    let host_config = &view.record.host_config;
+    // What cannot be read of networks is told by `inspect`.
+    let (networks, ports) = connections.of(folder, &host_config.network_mode, view.pid.is_some()).unwrap_or_default();
     let end = view.life.end.unwrap_or_default();
     let ended = matches!(view.life.state, State::Exited | State::Failed);
     Summary {
@@ -124,8 +134,11 @@ fn summary(view: View, (networks, ports): (Vec<String>, String)) -> Summary {
         started: end.started,
         finished: end.finished,
         labels: view.record.config.labels,
+        mounts: view.record.mounts,
         networks,
-        ports,
+        ports: crate::network::settings::shown_ports(&ports),
+        published: view.record.host_config.port_bindings.into_keys().collect(),
+        exposed: view.record.config.exposed_ports.into_keys().collect(),
         damaged: None,
     }
 }
@@ -146,8 +159,11 @@ fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
         finished: None,
         cause: None,
         labels: BTreeMap::new(),
+        mounts: Vec::new(),
         networks: Vec::new(),
         ports: String::new(),
+        published: BTreeSet::new(),
+        exposed: BTreeSet::new(),
         damaged: Some(chain(error)),
     }
 }

@@ -15,6 +15,23 @@ use crate::{ContainerId, ContainerName};
 /// The version of both files.
 pub(crate) const VERSION: u32 = 1;
 
+/// A file that says of which version it is.
+pub(crate) trait Versioned {
+    fn version(&self) -> u32;
+}
+
+impl Versioned for Record {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for Life {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 /// What a container is: written when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,6 +15,7 @@ mod image_verbs;
 mod images;
 mod lifecycle;
 mod limits;
+mod lists;
 mod login;
 mod logs;
 mod monitors;

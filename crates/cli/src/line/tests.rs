@@ -69,6 +69,10 @@ fn every_command_is_read_and_so_is_its_longer_name() {
         &["system", "df", "-v"],
         &["system", "prune", "-af", "--volumes"],
         &["system", "info"],
+        &["port", "web", "53/udp"],
+        &["container", "port", "web"],
+        &["ps", "-asn", "3", "-f", "since=x"],
+        &["inspect", "-s", "x"],
         &["volume", "create"],
         &["volume", "create", "-d", "local", "--label", "a=b", "-o", "type=none", "--opt", "o=bind", "data"],
         &["volume", "ls", "-q", "-f", "dangling=true", "--format", "json"],
@@ -123,7 +127,8 @@ fn one_error_names_the_thing_and_the_way_out() {
         (&["volume", "ls", "-f", "size=1"], REFUSED, &["invalid --filter \"size=1\"", "dangling"]),
         (&["volume", "prune", "--filter", "until=1h"], REFUSED, &["invalid --filter", "label"]),
         (&["volume", "mount", "x"], FAILED, &["no command \"mount\" of \"stockade volume\""]),
-        (&["ps", "--filter", "before=x"], REFUSED, &["invalid --filter \"before=x\"", "ancestor"]),
+        (&["ps", "--filter", "isolation=x"], REFUSED, &["invalid --filter \"isolation=x\"", "ancestor"]),
+        (&["port", "web", "80-81"], REFUSED, &["invalid port \"80-81\"", "'stockade port --help'"]),
     ] {
         let (said, message) = refused(words);
         assert_eq!(said, code, "{words:?}: {message}");

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stockade_engine::network::{self, list::NetworkInspection};
 use stockade_engine::volume::{self, VolumeInspection};
-use stockade_engine::{Engine, FindError, ImageInspection, Inspection};
+use stockade_engine::{Engine, FindError, ImageInspection, Inspection, Sizes};
 use stockade_kernel::chain::chain;
 
 use crate::exit::{FAILED, Failure, NO_TEMPLATE, SUCCESS};
@@ -21,6 +21,9 @@ pub(crate) struct Inspect {
     /// What is inspected; without it, a container of that name, or else an image, a network or a volume
     #[arg(long, value_name = "TYPE", value_enum)]
     r#type: Option<Kind>,
+    /// Tell how much disk containers take, too
+    #[arg(long, short)]
+    size: bool,
     /// Names, ids, or beginnings of ids
     #[arg(required = true, value_name = "NAME|ID")]
     names: Vec<String>,
@@ -43,6 +46,9 @@ pub(crate) struct InspectContainer {
     /// A Go template, such as '{{.State.Status}}' or '{{json .Stockade}}', or json
     #[arg(long, short, value_name = "TEMPLATE")]
     format: Option<String>,
+    /// Tell how much disk they take, too
+    #[arg(long, short)]
+    size: bool,
     /// Names, ids, or beginnings of ids
     #[arg(required = true, value_name = "CONTAINER")]
     names: Vec<String>,
@@ -61,6 +67,32 @@ pub(crate) enum Kind {
     Network,
 }
 
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// Whether it is told how much disk containers take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measured {
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
+}
+
+impl Measured {
+    fn of(flag: bool) -> Self {
+        if flag { Self::Yes } else { Self::No }
+    }
+}
+
 /// All that is known of one.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -74,7 +106,10 @@ enum Inspected {
 impl Inspect {
     /// Prints an array, or each by the template.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        print(global, self.format.as_deref(), self.r#type, &self.names)
+        if let Some(kind) = self.r#type.filter(|kind| self.size && *kind != Kind::Container) {
+            say::warning(&format!("--size ignored for {}", kind.word()));
+        }
+        print_containers(global, self.format.as_deref(), self.r#type, Measured::of(self.size), &self.names)
     }
 }
 
@@ -88,7 +123,8 @@ impl InspectImage {
 impl InspectContainer {
     /// Prints an array, or each by the template.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        print(global, self.format.as_deref(), Some(Kind::Container), &self.names)
+        let kind = Some(Kind::Container);
+        print_containers(global, self.format.as_deref(), kind, Measured::of(self.size), &self.names)
     }
 }
 
@@ -97,13 +133,25 @@ impl InspectContainer {
 /// # Errors
 /// A template that is none, or output that cannot be written.
 pub(crate) fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
+    print_containers(global, asked, kind, Measured::No, names)
+}
+
+/// The same, where containers may be among what is named.
+fn print_containers(
+    global: &Global,
+    asked: Option<&str>,
+    kind: Option<Kind>,
+    measured: Measured,
+    names: &[String],
+) -> Result<u8, Failure> {
     let format = asked.filter(|format| !matches!(*format, "" | "json"));
     let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(NO_TEMPLATE, &error))?;
     let engine = global.engine()?;
+    let mut sizes = (measured == Measured::Yes).then(|| Sizes::new(&engine));
     let mut found = Vec::new();
     let mut code = SUCCESS;
     for name in names {
-        match inspected(&engine, name, kind) {
+        match inspected(&engine, name, kind, sizes.as_mut()) {
             Ok(one) => found.push(one),
             Err(text) => {
                 say::error(&text);
@@ -126,11 +174,20 @@ pub(crate) fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, na
 }
 
 /// The one that `name` means, or why there is none.
-fn inspected(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspected, String> {
+fn inspected(
+    engine: &Engine,
+    name: &str,
+    kind: Option<Kind>,
+    sizes: Option<&mut Sizes<'_>>,
+) -> Result<Inspected, String> {
     if matches!(kind, None | Some(Kind::Container)) {
         match engine.find(name) {
             Ok(id) => {
-                let found = stockade_engine::inspect(engine, &id).map_err(|error| chain(&error))?;
+                let mut found = stockade_engine::inspect(engine, &id).map_err(|error| chain(&error))?;
+                if let Some(sizes) = sizes {
+                    let size = sizes.of(&id).map_err(|error| chain(&error))?;
+                    (found.size_rw, found.size_root_fs) = (Some(size.written), Some(size.root));
+                }
                 return Ok(Inspected::Container(Box::new(found)));
             }
             Err(FindError::Missing(_)) if kind.is_none() => {}

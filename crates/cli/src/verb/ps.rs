@@ -7,16 +7,24 @@ use std::collections::BTreeMap;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use stockade_engine::{State, Summary, Which};
+use stockade_engine::inspect::MountPoint;
+use stockade_engine::volume::DRIVER;
+use stockade_engine::{Size, Sizes, State, Summary, Which};
+use stockade_kernel::chain::chain;
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::ago;
 use crate::show::list::{Columns, Look};
+use crate::show::size;
 use crate::show::table::{ellipsis, printable};
 use crate::show::template::Filling;
 use filter::{Condition, Filters};
+
+/// The same with what each takes on the disk.
+const WITH_SIZE: &str =
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 
 /// The columns that are shown when nobody asks for others.
 const USUAL: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
@@ -39,8 +47,12 @@ pub(crate) struct Ps {
     /// Show the newest, whatever it does
     #[arg(long, short)]
     latest: bool,
+    /// Show what each wrote to the disk, and that with its image
+    #[arg(long, short)]
+    size: bool,
     /// Show only some: name=TEXT (^ and $ stand for its ends), id=BEGINNING, status=STATUS, exited=CODE, label=KEY[=VALUE],
-    /// ancestor=IMAGE
+    /// ancestor=IMAGE, before=CONTAINER, since=CONTAINER, volume=NAME|PATH, network=NETWORK, publish=PORT[/PROTOCOL], expose=PORT,
+    /// health=HEALTH, is-task=BOOL
     #[arg(long, short, value_name = "KEY=VALUE")]
     filter: Vec<Condition>,
     /// table, json, or a Go template, such as 'table {{.ID}}\t{{.Names}}'
@@ -51,19 +63,28 @@ pub(crate) struct Ps {
 impl Ps {
     /// Prints the list.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        let columns = if self.quiet { Columns::Quiet("{{.ID}}") } else { Columns::Usual(USUAL) };
+        let columns = match (self.quiet, self.size) {
+            (true, _) => Columns::Quiet("{{.ID}}"),
+            (false, true) => Columns::Usual(WITH_SIZE),
+            (false, false) => Columns::Usual(USUAL),
+        };
         let look = Look::of(self.format.as_deref(), columns).map_err(|error| Failure::of(REFUSED, &error))?;
+        let named = self.format.as_deref().is_some_and(|format| format.contains(".Size"));
+        let sized = self.size && !matches!((self.quiet, &look), (true, Look::Plain(_))) || named;
         let filters = Filters::new(self.filter);
         let newest = if self.latest { 1 } else { self.last };
         let newest = usize::try_from(newest).ok().filter(|number| *number > 0);
         let all = self.all || newest.is_some() || filters.name_states();
         let engine = global.engine()?;
-        let found = stockade_engine::list(&engine, if all { Which::All } else { Which::Running });
-        let found = found.map_err(|error| Failure::failed(&error))?;
-        let shown: Vec<Summary> =
-            found.into_iter().filter(|one| filters.take(one)).take(newest.unwrap_or(usize::MAX)).collect();
+        // Of all, because a filter may name one that does not run.
+        let found = stockade_engine::list(&engine, Which::All).map_err(|error| Failure::failed(&error))?;
+        let filters = filters.resolve(&engine, &found).map_err(|error| Failure::failed(&error))?;
+        let shown = found.iter().filter(|one| all || one.state == State::Running);
+        let shown: Vec<&Summary> = shown.filter(|one| filters.take(one)).take(newest.unwrap_or(usize::MAX)).collect();
         let now = Timestamp::now();
-        let rows: Vec<Filling> = shown.iter().map(|one| row(one, self.no_trunc, now)).collect();
+        let mut sizes = sized.then(|| Sizes::new(&engine));
+        let rows = shown.iter().map(|one| row(one, self.no_trunc, size_of(one, sizes.as_mut()), now));
+        let rows: Vec<Filling> = rows.collect();
         let text = look.text(&rows, &heads()).map_err(|error| Failure::failed(&error))?;
         if !text.is_empty() {
             say::line(text.trim_end_matches('\n'))?;
@@ -73,6 +94,12 @@ impl Ps {
         }
         Ok(SUCCESS)
     }
+}
+
+/// What one takes on the disk, where that is asked for. One that cannot be looked at does not keep the others from being shown.
+fn size_of(one: &Summary, sizes: Option<&mut Sizes<'_>>) -> Option<Size> {
+    let size = sizes.filter(|_| one.damaged.is_none())?.of(&one.id);
+    size.inspect_err(|error| say::warning(&format!("container {}: {}", one.id.short(), chain(error)))).ok()
 }
 
 /// What Docker writes over the columns.
@@ -91,14 +118,17 @@ fn heads() -> Value {
         "Labels": "LABELS",
         "Mounts": "MOUNTS",
         "Networks": "NETWORKS",
+        "LocalVolumes": "LOCAL VOLUMES",
+        "Size": "SIZE",
     })
 }
 
-/// The fields of one container.
-pub(crate) fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
+/// The fields of one container; Docker shows a size that was not asked for as none.
+pub(crate) fn row(one: &Summary, whole: bool, size: Option<Size>, now: Timestamp) -> Filling {
     let command = printable(&one.command.join(" "));
     let command = if whole { command } else { ellipsis(&command, 20) };
     let labels: Vec<String> = one.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let networks: Vec<&str> = one.networks.iter().map(|network| network.name.as_str()).collect();
     let fields = json!({
         "ID": if whole { one.id.as_str() } else { one.id.short() },
         "Names": one.name.as_str(),
@@ -111,11 +141,26 @@ pub(crate) fn row(one: &Summary, whole: bool, now: Timestamp) -> Filling {
         "Cause": printable(one.cause.as_deref().unwrap_or_default()),
         "Status": status(one, now),
         "Labels": printable(&labels.join(",")),
-        "Mounts": "",
-        "Networks": one.networks.join(","),
+        "Mounts": mounts(one, whole),
+        "LocalVolumes": one.mounts.iter().filter(|mount| mount.driver == DRIVER).count().to_string(),
+        "Networks": networks.join(","),
+        "Size": size.map_or_else(|| size::human(0), size_text),
     });
     let answers: Value = one.labels.iter().map(|(key, value)| (key.clone(), Value::from(printable(value)))).collect();
     Filling { fields, methods: BTreeMap::from([("Label", answers)]) }
+}
+
+/// The names of volumes, and where on the host the other mounts are, each in short.
+fn mounts(one: &Summary, whole: bool) -> String {
+    let name = |mount: &MountPoint| {
+        let name = printable(if mount.name.is_empty() { &mount.source } else { &mount.name });
+        if whole { name } else { ellipsis(&name, 15) }
+    };
+    one.mounts.iter().map(name).collect::<Vec<_>>().join(",")
+}
+
+fn size_text(size: Size) -> String {
+    format!("{} (virtual {})", size::human(size.written), size::human(size.root))
 }
 
 /// Docker's word for the state. A record that cannot be read makes a container `dead`.
@@ -138,6 +183,21 @@ fn status(one: &Summary, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stockade_engine::network::connections::Connection;
+
+    fn mount(name: &str, source: &str, destination: &str) -> MountPoint {
+        MountPoint {
+            kind: if name.is_empty() { "bind" } else { "volume" }.to_owned(),
+            name: name.to_owned(),
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+            driver: if name.is_empty() { "" } else { DRIVER }.to_owned(),
+            mode: String::new(),
+            rw: true,
+            propagation: String::new(),
+            bind_recursive: String::new(),
+        }
+    }
 
     pub(super) fn container(name: &str, state: State) -> Summary {
         Summary {
@@ -153,8 +213,14 @@ mod tests {
             error: None,
             started: Some("2026-01-01T00:00:00Z".to_owned()),
             finished: Some("2026-01-01T01:00:00Z".to_owned()),
-            networks: Vec::new(),
+            mounts: vec![
+                mount("", "/srv/a/long/way/down", "/data"),
+                mount("cache", "/var/lib/stockade/volumes/cache/_data", "/cache"),
+            ],
+            networks: vec![Connection { name: "front".to_owned(), id: "feed".repeat(16) }],
             ports: String::new(),
+            published: ["80/tcp".to_owned()].into(),
+            exposed: ["80/tcp".to_owned(), "53/udp".to_owned()].into(),
             cause: None,
             labels: BTreeMap::from([("a".to_owned(), "b\u{1b}".to_owned())]),
             damaged: None,
@@ -165,7 +231,8 @@ mod tests {
         let now = "2026-01-01T02:00:00Z".parse().unwrap();
         let list = [container("web", State::Running), container("job", State::Exited)];
         let columns = if quiet { Columns::Quiet("{{.ID}}") } else { Columns::Usual(USUAL) };
-        let rows: Vec<Filling> = list.iter().map(|one| row(one, false, now)).collect();
+        let size = Some(Size { written: 5_120, root: 4_200_000 });
+        let rows: Vec<Filling> = list.iter().map(|one| row(one, false, size, now)).collect();
         Look::of(Some(format), columns).unwrap().text(&rows, &heads()).unwrap()
     }
 
@@ -194,6 +261,10 @@ mod tests {
             "web running b\u{fffd}\njob exited b\u{fffd}\n"
         );
         assert_eq!(shown("table {{.ID}}\\t{{.Names}}", false).lines().next(), Some("CONTAINER ID   NAMES"));
+        assert_eq!(
+            shown("{{.Mounts}} {{.LocalVolumes}} {{.Networks}} {{.Size}}", false).lines().next(),
+            Some("/srv/a/long/wa…,cache 1 front 5.12kB (virtual 4.2MB)")
+        );
         let json: Value = serde_json::from_str(shown("json", false).lines().next().unwrap()).unwrap();
         assert_eq!(json["Names"], "web");
     }

@@ -6,6 +6,7 @@
 pub mod ask;
 pub(crate) mod attach;
 pub mod connect;
+pub mod connections;
 pub mod create;
 pub mod list;
 pub(crate) mod names;

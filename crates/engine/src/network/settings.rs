@@ -141,7 +141,8 @@ fn lease(store: &Networks, folder: &Folder, place: &Place) -> Result<Option<Leas
     Ok(store.endpoint(&place.network, folder.id.as_str())?)
 }
 
-fn add_ports(ports: &mut BTreeMap<String, Option<Vec<PortBinding>>>, lease: &Lease) {
+/// Adds the ports of the host that lead to a container.
+pub(super) fn add_ports(ports: &mut BTreeMap<String, Option<Vec<PortBinding>>>, lease: &Lease) {
     for port in &lease.endpoint.ports {
         let key = format!("{}/{}", port.container_port, port.protocol);
         let all = ports.entry(key).or_default().get_or_insert_default();

@@ -1,16 +1,21 @@
 //! `--filter`: which containers are listed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use stockade_engine::Summary;
 use stockade_engine::images::Reference;
+use stockade_engine::{ContainerId, Engine, FindError, Summary};
 
-use crate::grammar::{Invalid, filter, invalid};
+use crate::grammar::pflag::boolean;
+use crate::grammar::{Invalid, expose, filter, invalid};
 
 const FLAG: &str = "--filter";
 
 /// The states that Docker knows. Those that no container of ours is ever in find nothing.
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+/// What Docker knows of health. Nothing is checked, so that no container has any but the last.
+const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 /// One `--filter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,22 @@ pub(super) enum Condition {
     Label(String, Option<String>),
     /// The image's name, with or without its tag, or its id, or the beginning of that.
     Ancestor(String),
+    /// That it was made before this one.
+    Before(String),
+    /// That it was made after this one.
+    Since(String),
+    /// The name of what is mounted, or where that is on the host or in the container.
+    Volume(String),
+    /// A network by its name, or the beginning of its id.
+    Network(String),
+    /// One of these ports was to be published.
+    Publish(BTreeSet<String>),
+    /// One of these ports was named.
+    Expose(BTreeSet<String>),
+    /// What its health check says.
+    Health(String),
+    /// Whether it belongs to a cluster's task.
+    IsTask(bool),
 }
 
 impl FromStr for Condition {
@@ -49,20 +70,44 @@ impl FromStr for Condition {
                 Self::Label(key, value)
             }
             "ancestor" => Self::Ancestor(owned),
+            "before" => Self::Before(owned),
+            "since" => Self::Since(owned),
+            "volume" => Self::Volume(owned),
+            "network" => Self::Network(owned),
+            "publish" => Self::Publish(ports(text, value)?),
+            "expose" => Self::Expose(ports(text, value)?),
+            "health" if HEALTHS.contains(&value) => Self::Health(owned),
+            "health" => return Err(invalid(FLAG, text, format!("one of {}", HEALTHS.join(", ")))),
+            "is-task" => Self::IsTask(boolean(value).map_err(|error| invalid(FLAG, text, error.to_string()))?),
             _ => {
                 return Err(invalid(
                     FLAG,
                     text,
-                    "unknown key: name, id, status, exited, label and ancestor are supported",
+                    "unknown key: ancestor, before, exited, expose, health, id, is-task, label, name, network, publish, \
+                     since, status and volume are supported",
                 ));
             }
         })
     }
 }
 
+/// The ports that `value` names.
+fn ports(text: &str, value: &str) -> Result<BTreeSet<String>, Invalid> {
+    let ports = expose::ports(value);
+    let ports = ports.map_err(|_| invalid(FLAG, text, "a port, or FIRST-LAST, and perhaps /tcp, /udp or /sctp"))?;
+    Ok(ports.each().collect())
+}
+
+/// When a container was made, with its id: the order of the list.
+type Age = (String, ContainerId);
+
+fn age(one: &Summary) -> Age {
+    (one.created.clone(), one.id.clone())
+}
+
 impl Condition {
-    /// Whether it holds for `one`.
-    fn holds(&self, one: &Summary) -> bool {
+    /// Whether it holds for `one`; `ages` has those that conditions name.
+    fn holds(&self, one: &Summary, ages: &BTreeMap<String, Age>) -> bool {
         match self {
             Self::Name(pattern) => name_matches(pattern, one.name.as_str()),
             Self::Id(beginning) => one.id.as_str().starts_with(beginning.as_str()),
@@ -70,6 +115,20 @@ impl Condition {
             Self::Exited(code) => one.state == stockade_engine::State::Exited && one.exit_code == Some(*code),
             Self::Label(key, value) => filter::has(&one.labels, key, value.as_deref()),
             Self::Ancestor(image) => is_of(image, one),
+            Self::Before(other) => ages.get(other).is_some_and(|other| age(one) < *other),
+            Self::Since(other) => ages.get(other).is_some_and(|other| age(one) > *other),
+            Self::Volume(text) => one.mounts.iter().any(|mount| {
+                let name = if mount.name.is_empty() { &mount.source } else { &mount.name };
+                name == text || mount.destination == *text
+            }),
+            Self::Network(text) => one
+                .networks
+                .iter()
+                .any(|network| network.name == *text || !text.is_empty() && network.id.starts_with(text.as_str())),
+            Self::Publish(ports) => !ports.is_disjoint(&one.published),
+            Self::Expose(ports) => !ports.is_disjoint(&one.exposed),
+            Self::Health(health) => health == "none",
+            Self::IsTask(task) => !task,
         }
     }
 }
@@ -102,22 +161,39 @@ fn name_matches(pattern: &str, name: &str) -> bool {
 }
 
 /// All `--filter`s: of those with one key one must hold, but every `label`.
-pub(super) struct Filters(Vec<Condition>);
+pub(super) struct Filters {
+    conditions: Vec<Condition>,
+    ages: BTreeMap<String, Age>,
+}
 
 impl Filters {
     pub(super) fn new(conditions: Vec<Condition>) -> Self {
-        Self(conditions)
+        Self { conditions, ages: BTreeMap::new() }
     }
 
     /// Whether they ask for states, and so for containers that do not run.
     pub(super) fn name_states(&self) -> bool {
-        self.0.iter().any(|condition| matches!(condition, Condition::Status(_) | Condition::Exited(_)))
+        self.conditions.iter().any(|condition| matches!(condition, Condition::Status(_) | Condition::Exited(_)))
+    }
+
+    /// Looks for the containers that they name among `all`.
+    ///
+    /// # Errors
+    /// If one is not there.
+    pub(super) fn resolve(mut self, engine: &Engine, all: &[Summary]) -> Result<Self, FindError> {
+        for condition in &self.conditions {
+            let (Condition::Before(name) | Condition::Since(name)) = condition else { continue };
+            let id = engine.find(name)?;
+            let found = all.iter().find(|one| one.id == id).ok_or_else(|| FindError::Missing(name.clone()))?;
+            self.ages.insert(name.clone(), age(found));
+        }
+        Ok(self)
     }
 
     /// Whether `one` is listed.
     pub(super) fn take(&self, one: &Summary) -> bool {
         let alone = |condition: &Condition| matches!(condition, Condition::Label(..));
-        filter::all_hold(&self.0, alone, |condition| condition.holds(one))
+        filter::all_hold(&self.conditions, alone, |condition| condition.holds(one, &self.ages))
     }
 }
 
@@ -144,7 +220,13 @@ mod tests {
 
     fn taken(filters: &[&str]) -> bool {
         let conditions = filters.iter().map(|text| text.parse().unwrap()).collect();
-        Filters::new(conditions).take(&container("web-1", State::Exited))
+        let old = |digit: &str| ("2025-12-31T00:00:00Z".to_owned(), digit.repeat(64).try_into().unwrap());
+        let ages = BTreeMap::from([
+            ("old".to_owned(), old("0")),
+            ("web-1".to_owned(), age(&container("web-1", State::Exited))),
+            ("new".to_owned(), ("2026-01-01T00:00:00Z".to_owned(), "f".repeat(64).try_into().unwrap())),
+        ]);
+        Filters { conditions, ages }.take(&container("web-1", State::Exited))
     }
 
     #[test]
@@ -162,6 +244,17 @@ mod tests {
             &["label=a"],
             &["ancestor=oci:/images/busybox"],
             &["ancestor=oci:/images/busybox:latest", "name=web"],
+            &["before=new"],
+            &["since=old", "before=new"],
+            &["volume=cache"],
+            &["volume=/data"],
+            &["volume=/srv/a/long/way/down"],
+            &["network=front"],
+            &["network=feedfe"],
+            &["publish=80"],
+            &["publish=80/tcp", "expose=50-60/udp"],
+            &["health=none"],
+            &["is-task=false"],
         ] {
             assert!(taken(filters), "{filters:?}");
         }
@@ -177,10 +270,34 @@ mod tests {
             &["label=a", "label=b"],
             &["ancestor=busybox"],
             &["name=web", "status=created"],
+            &["before=old"],
+            &["before=web-1"],
+            &["since=web-1"],
+            &["since=new"],
+            &["volume=/var/lib/stockade/volumes/cache/_data"],
+            &["volume=cach"],
+            &["network=fron"],
+            &["network="],
+            &["publish=53/udp"],
+            &["expose=53"],
+            &["health=healthy"],
+            &["is-task=1"],
         ] {
             assert!(!taken(filters), "{filters:?}");
         }
-        for text in ["", "name", "status=up", "exited=x", "exited=256", "label=", "before=x", "volume=x"] {
+        for text in [
+            "",
+            "name",
+            "status=up",
+            "exited=x",
+            "exited=256",
+            "label=",
+            "publish=8080:80",
+            "expose=x",
+            "health=ill",
+            "is-task=x",
+            "isolation=x",
+        ] {
             assert!(text.parse::<Condition>().is_err(), "{text}");
         }
     }

@@ -126,9 +126,8 @@ fn image_rows(usage: &DiskUsage, now: Timestamp) -> Vec<Filling> {
 
 fn container_rows(usage: &DiskUsage, now: Timestamp) -> Vec<Filling> {
     let rows = usage.containers.iter().map(|(summary, bytes)| {
-        let mut row = ps::row(summary, false, now);
+        let mut row = ps::row(summary, false, None, now);
         row.fields["Size"] = size::exact(*bytes).into();
-        row.fields["LocalVolumes"] = "0".into();
         row
     });
     rows.collect()
