@@ -77,12 +77,12 @@ pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal, by: &str) 
         return Err(not_running(state));
     }
     engine.asks(id, signal, by);
+    // Before it is sent: what dies of it must not be told of first.
+    engine.happened(about(&view.record, &ContainerAction::Kill).with("signal", signal.as_raw().to_string()));
     let sent = engine.call_runtime(id, &["kill", id.as_str(), &signal.as_raw().to_string()]);
     sent.or_else(|source| match engine.view(id)?.life.state {
         State::Running => Err(KillError::Runtime { id: id.clone(), source }),
         // It has ended meanwhile.
         state => Err(not_running(state)),
-    })?;
-    engine.happened(about(&view.record, &ContainerAction::Kill).with("signal", signal.as_raw().to_string()));
-    Ok(())
+    })
 }
