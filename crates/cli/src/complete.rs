@@ -21,7 +21,7 @@ pub(crate) const VARIABLE: &str = "STOCKADE_COMPLETE";
 /// # Errors
 /// If the shell is unknown or does not listen.
 pub(crate) fn answer(arguments: &[OsString]) -> Result<bool, clap::Error> {
-    let complete = CompleteEnv::with_factory(line::command).var(VARIABLE);
+    let complete = CompleteEnv::with_factory(line::whole).var(VARIABLE);
     let here = std::env::current_dir().ok();
     complete.try_complete(arguments.iter().cloned(), here.as_deref())
 }

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn nothing_is_both_here_and_elsewhere() {
-        let command = line::command();
+        let command = line::whole();
         let run = command.find_subcommand("run").unwrap();
         let longs: Vec<&str> =
             run.get_arguments().filter_map(clap::Arg::get_long_and_visible_aliases).flatten().collect();

@@ -27,27 +27,27 @@ pub(crate) struct Line {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     #[command(flatten)]
     Container(ContainerCommand),
     #[command(flatten)]
     OfImages(SharedImageCommand),
-    Images(verb::image::ls::Ls),
-    Rmi(verb::image::rm::Rm),
+    Images(Flags<verb::image::ls::Ls>),
+    Rmi(Flags<verb::image::rm::Rm>),
     #[command(flatten)]
     OfSystem(SharedSystemCommand),
-    Inspect(verb::inspect::Inspect),
-    Completion(verb::completion::Completion),
-    Login(verb::login::Login),
-    Logout(verb::logout::Logout),
-    Version(verb::version::Version),
+    Inspect(Flags<verb::inspect::Inspect>),
+    Completion(Flags<verb::completion::Completion>),
+    Login(Flags<verb::login::Login>),
+    Logout(Flags<verb::logout::Logout>),
+    Version(Flags<verb::version::Version>),
     #[command(hide = true)]
-    Man(verb::man::Man),
+    Man(Flags<verb::man::Man>),
     #[command(name = stockade_engine::finish::COMMAND, hide = true)]
-    ContainerExited(verb::container_exited::ContainerExited),
+    ContainerExited(Flags<verb::container_exited::ContainerExited>),
     #[command(name = stockade_engine::network::connect::ATTACH_COMMAND, hide = true)]
-    ContainerNetwork(verb::container_network::ContainerNetwork),
-    /// The same commands under Docker's longer name
+    ContainerNetwork(Flags<verb::container_network::ContainerNetwork>),
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
     /// Make, list and remove volumes
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     System(SystemCommand),
 }
 
-/// `container COMMAND`.
+/// The same commands under Docker's longer name
 #[derive(Debug, Args)]
 pub(crate) struct Group {
     #[command(subcommand)]
@@ -73,112 +73,152 @@ pub(crate) struct Group {
 
 /// The commands about containers.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum ContainerCommand {
     #[command(override_usage = "stockade run [OPTIONS] IMAGE [COMMAND] [ARG...]", disable_help_flag = true)]
-    Run(Box<verb::run::Run>),
+    Run(Flags<Box<verb::run::Run>>),
     #[command(override_usage = "stockade create [OPTIONS] IMAGE [COMMAND] [ARG...]", disable_help_flag = true)]
-    Create(Box<verb::create::Create>),
-    Start(verb::start::Start),
-    Attach(verb::attach::Attach),
-    Port(verb::port::Port),
+    Create(Flags<Box<verb::create::Create>>),
+    Start(Flags<verb::start::Start>),
+    Attach(Flags<verb::attach::Attach>),
+    Port(Flags<verb::port::Port>),
     #[command(visible_aliases = ["ls", "list"])]
-    Ps(verb::ps::Ps),
-    Logs(verb::logs::Logs),
-    Wait(verb::wait::Wait),
-    Kill(verb::kill::Kill),
-    Stats(verb::stats::Stats),
-    Stop(verb::stop::Stop),
+    Ps(Flags<verb::ps::Ps>),
+    Logs(Flags<verb::logs::Logs>),
+    Wait(Flags<verb::wait::Wait>),
+    Kill(Flags<verb::kill::Kill>),
+    Stats(Flags<verb::stats::Stats>),
+    Stop(Flags<verb::stop::Stop>),
     #[command(visible_alias = "remove")]
-    Rm(verb::rm::Rm),
-    Commit(verb::commit::Commit),
-    Cp(verb::cp::Cp),
-    Diff(verb::diff::Diff),
+    Rm(Flags<verb::rm::Rm>),
+    Commit(Flags<verb::commit::Commit>),
+    Cp(Flags<verb::cp::Cp>),
+    Diff(Flags<verb::diff::Diff>),
     #[command(override_usage = "stockade exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
-    Exec(verb::exec::Exec),
-    Export(verb::export::Export),
+    Exec(Flags<verb::exec::Exec>),
+    Export(Flags<verb::export::Export>),
 }
 
 /// `volume COMMAND`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum VolumeCommand {
-    Create(verb::volume::create::Create),
-    Inspect(verb::volume::inspect::Inspect),
+    Create(Flags<verb::volume::create::Create>),
+    Inspect(Flags<verb::volume::inspect::Inspect>),
     #[command(visible_alias = "list")]
-    Ls(verb::volume::ls::Ls),
-    Prune(verb::volume::prune::Prune),
+    Ls(Flags<verb::volume::ls::Ls>),
+    Prune(Flags<verb::volume::prune::Prune>),
     #[command(visible_alias = "remove")]
-    Rm(verb::volume::rm::Rm),
+    Rm(Flags<verb::volume::rm::Rm>),
 }
 
 /// `network COMMAND`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum NetworkCommand {
-    Connect(verb::network::connect::Connect),
-    Create(verb::network::create::Create),
-    Disconnect(verb::network::disconnect::Disconnect),
-    Inspect(verb::network::inspect::Inspect),
+    Connect(Flags<verb::network::connect::Connect>),
+    Create(Flags<verb::network::create::Create>),
+    Disconnect(Flags<verb::network::disconnect::Disconnect>),
+    Inspect(Flags<verb::network::inspect::Inspect>),
     #[command(visible_alias = "list")]
-    Ls(verb::network::ls::Ls),
-    Prune(verb::network::prune::Prune),
-    Reload(verb::network::reload::Reload),
+    Ls(Flags<verb::network::ls::Ls>),
+    Prune(Flags<verb::network::prune::Prune>),
+    Reload(Flags<verb::network::reload::Reload>),
     #[command(visible_alias = "remove")]
-    Rm(verb::network::rm::Rm),
+    Rm(Flags<verb::network::rm::Rm>),
 }
 
 /// What is in `container COMMAND` only.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum GroupCommand {
     #[command(flatten)]
     Container(ContainerCommand),
-    Inspect(verb::inspect::InspectContainer),
-    Prune(verb::prune::Prune),
+    Inspect(Flags<verb::inspect::InspectContainer>),
+    Prune(Flags<verb::prune::Prune>),
 }
 
 /// What is called the same in `image COMMAND` and without `image`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum SharedImageCommand {
-    Pull(verb::pull::Pull),
-    Push(verb::image::push::Push),
-    Tag(verb::image::tag::Tag),
-    History(verb::image::history::History),
-    Save(verb::image::save::Save),
-    Load(verb::image::load::Load),
-    Import(verb::import::Import),
+    Pull(Flags<verb::pull::Pull>),
+    Push(Flags<verb::image::push::Push>),
+    Tag(Flags<verb::image::tag::Tag>),
+    History(Flags<verb::image::history::History>),
+    Save(Flags<verb::image::save::Save>),
+    Load(Flags<verb::image::load::Load>),
+    Import(Flags<verb::import::Import>),
 }
 
 /// `image COMMAND`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum ImageCommand {
     #[command(flatten)]
     Shared(SharedImageCommand),
     #[command(visible_alias = "list")]
-    Ls(verb::image::ls::Ls),
+    Ls(Flags<verb::image::ls::Ls>),
     #[command(visible_alias = "remove")]
-    Rm(verb::image::rm::Rm),
-    Inspect(verb::inspect::InspectImage),
-    Prune(verb::image::prune::Prune),
+    Rm(Flags<verb::image::rm::Rm>),
+    Inspect(Flags<verb::inspect::InspectImage>),
+    Prune(Flags<verb::image::prune::Prune>),
 }
 
 /// What is called the same in `system COMMAND` and without `system`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum SharedSystemCommand {
-    Events(verb::events::Events),
-    Info(verb::info::Info),
+    Events(Flags<verb::events::Events>),
+    Info(Flags<verb::info::Info>),
 }
 
 /// `system COMMAND`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum SystemCommand {
     #[command(flatten)]
     Shared(SharedSystemCommand),
-    Check(verb::system::check::Check),
-    Df(verb::system::df::Df),
-    Prune(verb::system::prune::Prune),
+    Check(Flags<verb::system::check::Check>),
+    Df(Flags<verb::system::df::Df>),
+    Prune(Flags<verb::system::prune::Prune>),
 }
 
-/// The commands with their flags, reading them as Docker's do.
-pub(crate) fn command() -> clap::Command {
-    complete::name(pflag::impose(Line::command()))
+/// A command's flags, read as Docker's are. They are made when the command is the one that is given (`defer` above): the flags of
+/// all commands are most of what a start of this program would cost.
+#[derive(Debug)]
+pub(crate) struct Flags<T>(T);
+
+impl<T: FromArgMatches> FromArgMatches for Flags<T> {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<T: Args> Args for Flags<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        complete::name(pflag::impose(T::augment_args(command)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        complete::name(pflag::impose(T::augment_args_for_update(command)))
+    }
+}
+
+/// The commands; of each that is not given the name only.
+fn command() -> clap::Command {
+    pflag::impose(Line::command())
+}
+
+/// The commands with all their flags and what they are for.
+pub(crate) fn whole() -> clap::Command {
+    let mut command = command();
+    command.build();
+    command
 }
 
 impl Line {
@@ -187,9 +227,12 @@ impl Line {
     /// # Errors
     /// What clap says; requests for help and the version are errors too.
     pub(crate) fn read(arguments: &[std::ffi::OsString]) -> Result<Self, clap::Error> {
-        let mut command = command();
-        let matches = command.try_get_matches_from_mut(arguments)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let read = |mut command: clap::Command| {
+            let matches = command.try_get_matches_from_mut(arguments)?;
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        };
+        // What is said of a line that cannot be read, help with it, needs to know of all commands.
+        read(command()).or_else(|_| read(whole()))
     }
 
     /// Does what it says; the exit code.
@@ -198,24 +241,24 @@ impl Line {
         match self.command {
             Command::Container(command) => command.run(global),
             Command::Group(Group { command: GroupCommand::Container(command) }) => command.run(global),
-            Command::Group(Group { command: GroupCommand::Inspect(inspect) }) => inspect.run(global),
-            Command::Group(Group { command: GroupCommand::Prune(prune) }) => prune.run(global),
-            Command::Images(ls) => ls.run(global),
-            Command::Rmi(rm) => rm.run(global),
+            Command::Group(Group { command: GroupCommand::Inspect(inspect) }) => inspect.0.run(global),
+            Command::Group(Group { command: GroupCommand::Prune(prune) }) => prune.0.run(global),
+            Command::Images(ls) => ls.0.run(global),
+            Command::Rmi(rm) => rm.0.run(global),
             Command::OfImages(command) => command.run(global),
             Command::OfSystem(command) => command.run(global),
-            Command::Inspect(inspect) => inspect.run(global),
-            Command::Completion(completion) => completion.run(),
-            Command::Man(man) => man.run(),
+            Command::Inspect(inspect) => inspect.0.run(global),
+            Command::Completion(completion) => completion.0.run(),
+            Command::Man(man) => man.0.run(),
             Command::Image(command) => command.run(global),
             Command::System(command) => command.run(global),
             Command::Volume(command) => command.run(global),
             Command::Network(command) => command.run(global),
-            Command::Login(login) => login.run(global),
-            Command::Logout(logout) => logout.run(global),
-            Command::Version(version) => version.run(global),
-            Command::ContainerExited(exited) => exited.run(global),
-            Command::ContainerNetwork(network) => network.run(global),
+            Command::Login(login) => login.0.run(global),
+            Command::Logout(logout) => logout.0.run(global),
+            Command::Version(version) => version.0.run(global),
+            Command::ContainerExited(exited) => exited.0.run(global),
+            Command::ContainerNetwork(network) => network.0.run(global),
         }
     }
 }
@@ -223,23 +266,23 @@ impl Line {
 impl ContainerCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Run(run) => run.run(global),
-            Self::Create(create) => create.run(global),
-            Self::Start(start) => start.run(global),
-            Self::Attach(attach) => attach.run(global),
-            Self::Port(port) => port.run(global),
-            Self::Ps(ps) => ps.run(global),
-            Self::Logs(logs) => logs.run(global),
-            Self::Wait(wait) => wait.run(global),
-            Self::Kill(kill) => kill.run(global),
-            Self::Stats(stats) => stats.run(global),
-            Self::Stop(stop) => stop.run(global),
-            Self::Rm(rm) => rm.run(global),
-            Self::Commit(commit) => commit.run(global),
-            Self::Cp(cp) => cp.run(global),
-            Self::Diff(diff) => diff.run(global),
-            Self::Exec(exec) => exec.run(global),
-            Self::Export(export) => export.run(global),
+            Self::Run(run) => run.0.run(global),
+            Self::Create(create) => create.0.run(global),
+            Self::Start(start) => start.0.run(global),
+            Self::Attach(attach) => attach.0.run(global),
+            Self::Port(port) => port.0.run(global),
+            Self::Ps(ps) => ps.0.run(global),
+            Self::Logs(logs) => logs.0.run(global),
+            Self::Wait(wait) => wait.0.run(global),
+            Self::Kill(kill) => kill.0.run(global),
+            Self::Stats(stats) => stats.0.run(global),
+            Self::Stop(stop) => stop.0.run(global),
+            Self::Rm(rm) => rm.0.run(global),
+            Self::Commit(commit) => commit.0.run(global),
+            Self::Cp(cp) => cp.0.run(global),
+            Self::Diff(diff) => diff.0.run(global),
+            Self::Exec(exec) => exec.0.run(global),
+            Self::Export(export) => export.0.run(global),
         }
     }
 }
@@ -247,11 +290,11 @@ impl ContainerCommand {
 impl VolumeCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Create(create) => create.run(global),
-            Self::Inspect(inspect) => inspect.run(global),
-            Self::Ls(ls) => ls.run(global),
-            Self::Prune(prune) => prune.run(global),
-            Self::Rm(rm) => rm.run(global),
+            Self::Create(create) => create.0.run(global),
+            Self::Inspect(inspect) => inspect.0.run(global),
+            Self::Ls(ls) => ls.0.run(global),
+            Self::Prune(prune) => prune.0.run(global),
+            Self::Rm(rm) => rm.0.run(global),
         }
     }
 }
@@ -259,14 +302,14 @@ impl VolumeCommand {
 impl NetworkCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Connect(connect) => connect.run(global),
-            Self::Create(create) => create.run(global),
-            Self::Disconnect(disconnect) => disconnect.run(global),
-            Self::Inspect(inspect) => inspect.run(global),
-            Self::Ls(ls) => ls.run(global),
-            Self::Prune(prune) => prune.run(global),
-            Self::Reload(reload) => reload.run(global),
-            Self::Rm(rm) => rm.run(global),
+            Self::Connect(connect) => connect.0.run(global),
+            Self::Create(create) => create.0.run(global),
+            Self::Disconnect(disconnect) => disconnect.0.run(global),
+            Self::Inspect(inspect) => inspect.0.run(global),
+            Self::Ls(ls) => ls.0.run(global),
+            Self::Prune(prune) => prune.0.run(global),
+            Self::Reload(reload) => reload.0.run(global),
+            Self::Rm(rm) => rm.0.run(global),
         }
     }
 }
@@ -274,13 +317,13 @@ impl NetworkCommand {
 impl SharedImageCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Pull(pull) => pull.run(global),
-            Self::Push(push) => push.run(global),
-            Self::Tag(tag) => tag.run(global),
-            Self::History(history) => history.run(global),
-            Self::Save(save) => save.run(global),
-            Self::Load(load) => load.run(global),
-            Self::Import(import) => import.run(global),
+            Self::Pull(pull) => pull.0.run(global),
+            Self::Push(push) => push.0.run(global),
+            Self::Tag(tag) => tag.0.run(global),
+            Self::History(history) => history.0.run(global),
+            Self::Save(save) => save.0.run(global),
+            Self::Load(load) => load.0.run(global),
+            Self::Import(import) => import.0.run(global),
         }
     }
 }
@@ -288,8 +331,8 @@ impl SharedImageCommand {
 impl SharedSystemCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
-            Self::Events(events) => events.run(global),
-            Self::Info(info) => info.run(global),
+            Self::Events(events) => events.0.run(global),
+            Self::Info(info) => info.0.run(global),
         }
     }
 }
@@ -298,10 +341,10 @@ impl ImageCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
             Self::Shared(command) => command.run(global),
-            Self::Ls(ls) => ls.run(global),
-            Self::Rm(rm) => rm.run(global),
-            Self::Inspect(inspect) => inspect.run(global),
-            Self::Prune(prune) => prune.run(global),
+            Self::Ls(ls) => ls.0.run(global),
+            Self::Rm(rm) => rm.0.run(global),
+            Self::Inspect(inspect) => inspect.0.run(global),
+            Self::Prune(prune) => prune.0.run(global),
         }
     }
 }
@@ -310,9 +353,9 @@ impl SystemCommand {
     fn run(self, global: &Global) -> Result<u8, Failure> {
         match self {
             Self::Shared(command) => command.run(global),
-            Self::Check(check) => check.run(global),
-            Self::Df(df) => df.run(global),
-            Self::Prune(prune) => prune.run(global),
+            Self::Check(check) => check.0.run(global),
+            Self::Df(df) => df.0.run(global),
+            Self::Prune(prune) => prune.0.run(global),
         }
     }
 }

@@ -44,13 +44,13 @@ fn is_flag(error: &clap::Error) -> bool {
 /// The command that was being read: `stockade run`, for instance.
 fn path(arguments: &[OsString]) -> String {
     let mut path = vec!["stockade".to_owned()];
-    let root = line::command();
+    let root = line::whole();
     let mut command = &root;
     let mut words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
     while let Some(word) = words.next() {
         if TAKE_ONE.contains(&word) {
             words.next();
-        } else if !word.starts_with('-') {
+        } else if !word.starts_with('-') && word != "help" {
             let Some(next) = command.find_subcommand(word) else { break };
             path.push(word.to_owned());
             if next.get_subcommands().next().is_none() {

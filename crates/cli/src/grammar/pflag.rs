@@ -12,7 +12,6 @@ pub(crate) fn impose(command: Command) -> Command {
     command
         .args_override_self(true)
         .mut_args(|argument| if argument.is_positional() { argument } else { flag(argument) })
-        .mut_subcommands(impose)
 }
 
 /// One flag.
