@@ -29,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "skopeo",
     "socat",
     "strace",
+    "tcpdump",
     "tmux",
     "uidmap",
     "umoci",

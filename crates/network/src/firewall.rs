@@ -2,14 +2,16 @@
 //!
 //! `inet stockade` and `bridge stockade` on the host are ours; no other table is looked at or changed, so that what others drop stays dropped.
 //!
-//! - **raw**: what comes from a network's bridge has an address of that network, and is not for 127.0.0.0/8; what comes from elsewhere is for
-//!   a container's address only if it was sent by the host, as a port that is published.
+//! - **raw**: nothing is for 127.0.0.0/8 that does not come from the loopback, or the ports that are published there would be led to for
+//!   neighbours, too; what comes from a network's bridge has an address of that network, and nothing comes from a port of a bridge by itself; what
+//!   comes from elsewhere is for a container's address only if it was sent by the host, as a port that is published.
 //! - **in**: of the host's services a container reaches none but by ports that are published (unless `host-access`); it is answered, and can be
 //!   told of errors.
 //! - **through**: into a network goes what belongs to a connection, what a published port led there, and, on one bridge, what its containers say
 //!   to each other; out of an internal network nothing.
 //! - **nat**: published ports, and the host's address for what leaves it.
-//! - the table of frames: a container has the hardware address and the addresses that it was given, and advertises no routes.
+//! - the table of frames: a container has the hardware address and the addresses that it was given, and advertises no routes. Frames to addresses
+//!   that a bridge keeps to its link the kernel takes as if the port were no port: they would come around all other rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -114,9 +116,14 @@ fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
     let mut rules = Vec::new();
     let loopback = IpNet::from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)));
     let loopback = IpNet::new(loopback.addr(), 8).unwrap_or(loopback);
+    let four = nft::version(loopback.addr());
+    for end in [nft::destination, nft::source].map(|end| end(Is::Equal, loopback)) {
+        rules.push([not_loopback(), four.clone(), end, nft::drop_it()].concat());
+    }
     for bridge in bridges {
-        let four = nft::version(Ipv4Addr::UNSPECIFIED.into());
-        rules.push([bridge.from(), four.clone(), nft::destination(Is::Equal, loopback), nft::drop_it()].concat());
+        for endpoint in bridge.endpoints {
+            rules.push([nft::from(Is::Equal, &endpoint.host_interface), nft::drop_it()].concat());
+        }
         for range in bridge.ranges() {
             let version = nft::version(range.addr());
             let mut spoofed = vec![bridge.from(), version.clone(), nft::source(Is::Other, range)];
@@ -246,7 +253,13 @@ const IPV6: u16 = 0x86dd;
 fn frames(bridges: &[Bridge<'_>]) -> Table {
     let endpoints = bridges.iter().flat_map(|bridge| bridge.endpoints);
     let rules = endpoints.flat_map(honest).collect();
-    let chains = vec![chain("senders", "filter", 0, -300, rules)];
+    let endpoints = bridges.iter().flat_map(|bridge| bridge.endpoints);
+    let kept =
+        |end: &Endpoint| [nft::from(Is::Equal, &end.host_interface), nft::kept_to_link(), nft::drop_it()].concat();
+    let chains = vec![
+        chain("senders", "filter", 0, -300, rules),
+        chain("kept", "filter", 1, -300, endpoints.map(kept).collect()),
+    ];
     Table { family: Family::Bridge, name: NAME, chains }
 }
 

@@ -16,6 +16,8 @@ use crate::model::{InterfaceName, Mac};
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
+/// Ports of a bridge are changed by this one only: `RTM_NEWLINK` succeeds, and does nothing.
+const RTM_SETLINK: u16 = 19;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
@@ -166,7 +168,7 @@ pub(crate) fn isolate(socket: &mut Socket, name: &InterfaceName, index: u32) -> 
     // AF_BRIDGE.
     port[0] = 7;
     let inner = Attributes::new().attribute(IFLA_BRPORT_ISOLATED, &[1]);
-    let request = Builder::new(RTM_NEWLINK, ACKNOWLEDGED, &port).nested(IFLA_PROTINFO, &inner);
+    let request = Builder::new(RTM_SETLINK, ACKNOWLEDGED, &port).nested(IFLA_PROTINFO, &inner);
     Ok(socket.ask(request, || format!("isolate the port {name}")).map(drop)?)
 }
 

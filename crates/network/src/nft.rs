@@ -189,6 +189,11 @@ pub(crate) fn frame(is: Is, kind: u16) -> Rule {
     vec![meta(1), compare(is, &kind.to_be_bytes())]
 }
 
+/// `ether daddr` of those that a bridge keeps to its link (IEEE 802.1D, 01:80:c2:00:00:00 and the fifteen behind it).
+pub(crate) fn kept_to_link() -> Rule {
+    vec![payload(0, 0, 6), masked(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]), compare(Is::Equal, &[1, 0x80, 0xc2, 0, 0, 0])]
+}
+
 /// `ether saddr`.
 pub(crate) fn sender(is: Is, mac: Mac) -> Rule {
     vec![payload(0, 6, 6), compare(is, &mac.octets())]

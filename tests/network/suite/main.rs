@@ -2,6 +2,8 @@
 //! to it; nothing is done in the machine's own network namespace.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
+mod frames;
 mod lists;
 mod names;
 mod place;

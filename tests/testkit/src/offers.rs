@@ -93,6 +93,7 @@ pub const NEEDS: &[Need] = &[
     program!("skopeo", &["--version"]),
     program!("socat", &["-V"]),
     program!("strace", &["-V"]),
+    program!("tcpdump", &["--version"]),
     program!("tmux", &["-V"]),
     program!("umoci", &["--version"]),
     program!("unshare", &["--version"]),
