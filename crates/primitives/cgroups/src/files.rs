@@ -77,6 +77,11 @@ impl Directory {
         }
     }
 
+    /// The directory `below` this one; for an empty path this one itself.
+    pub(crate) fn at(self, below: &Path) -> Result<Self, FileError> {
+        if below.as_os_str().is_empty() { Ok(self) } else { self.open(below) }
+    }
+
     /// Makes the directory `name` here; `false` if it was there.
     pub(crate) fn make(&self, name: &Path) -> Result<bool, FileError> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
@@ -106,8 +111,15 @@ impl Directory {
 
     /// Writes `value` to the file `name`.
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), FileError> {
-        let write = || write_once(self.open_at(Path::new(name), OFlags::WRONLY)?.as_fd(), value.as_bytes());
-        write().map_err(|source| FileError::new(format!("write {value:?} to"), self.path.join(name), source))
+        let fail = |source| FileError::new(format!("write {value:?} to"), self.path.join(name), source);
+        let file = self.open_at(Path::new(name), OFlags::WRONLY).map_err(fail)?;
+        self.write_to(&file, name, value)
+    }
+
+    /// Writes `value` to `file`, which [`Directory::open_for_writing`] opened as `name`.
+    pub(crate) fn write_to(&self, file: &OwnedFd, name: &str, value: &str) -> Result<(), FileError> {
+        let fail = |source| FileError::new(format!("write {value:?} to"), self.path.join(name), source);
+        write_once(file.as_fd(), value.as_bytes()).map_err(fail)
     }
 
     /// The text of the file `name`.
@@ -140,7 +152,11 @@ impl Directory {
         let mut next = 0;
         while let Some(at) = found.get(next).cloned() {
             next += 1;
-            match self.open(&at).and_then(|directory| directory.children()) {
+            let children = match at.as_os_str().is_empty() {
+                true => self.children(),
+                false => self.open(&at).and_then(|directory| directory.children()),
+            };
+            match children {
                 Ok(names) => found.extend(names.iter().map(|name| at.join(name))),
                 Err(error) if error.is(Errno::NOENT) || error.is(Errno::NODEV) => {}
                 Err(error) => return Err(error),
@@ -151,6 +167,12 @@ impl Directory {
 
     /// The names of the groups directly below.
     pub(crate) fn children(&self) -> Result<Vec<PathBuf>, FileError> {
+        // The kernel counts groups below as links, two more than there are (`kernfs_refresh_inode`).
+        let stat =
+            rustix::fs::fstat(&self.fd).map_err(|errno| FileError::new("look at the cgroup", &self.path, errno))?;
+        if stat.st_nlink == 2 {
+            return Ok(Vec::new());
+        }
         let entries = self.entries()?;
         let groups = entries
             .into_iter()

@@ -51,7 +51,8 @@ mod write;
 pub use controller::Controllers;
 pub use files::FileError;
 pub use group::{
-    CreateError, Difference, FreezeError, Group, KillError, LimitsError, RemoveError, UpdateError, join_from, remove,
+    CreateError, Difference, FreezeError, Group, KillError, LimitsError, RemoveError, Unused, UpdateError, join_from,
+    remove, remove_unused,
 };
 pub use layout::{Hierarchy, Kind, Layout, LayoutError, Version};
 pub use membership::Membership;

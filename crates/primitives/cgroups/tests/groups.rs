@@ -18,8 +18,8 @@ use stockade_cgroups::model::{
     DeviceRule, DeviceRules, IdList, IoWeight, Limits, Max, Memory, Network, Swappiness, UnifiedValue,
 };
 use stockade_cgroups::{
-    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, UpdateError, Version, observe,
-    plan, remove, support,
+    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Unused, UpdateError, Version,
+    observe, plan, remove, remove_unused, support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -291,6 +291,27 @@ fn a_fork_bomb_is_killed_without_cgroup_kill() {
     group.0.freeze().unwrap();
     group.0.kill_all().unwrap();
     child.wait().unwrap();
+}
+
+/// A group in which something is, a process or a group below, is not removed, and what is left of it can still be killed.
+#[test]
+fn only_an_unused_group_is_removed_without_looking() {
+    let Some(own) = create(&Limits::default()) else { return };
+    let places = own.0.places();
+    let mut child = shell(&own.0, "exec sleep 600");
+    drop(child.stdin.take());
+    assert_eq!(remove_unused(&places).unwrap(), Unused::No);
+    own.0.kill_all().unwrap();
+    child.wait().unwrap();
+    let below = places[0].directory().join("below");
+    std::fs::create_dir(&below).unwrap();
+    assert_eq!(own.0.processes().unwrap(), [], "a group below is looked into");
+    assert_eq!(remove_unused(&places).unwrap(), Unused::No);
+    assert!(below.exists());
+    std::fs::remove_dir(&below).unwrap();
+    assert_eq!(remove_unused(&places).unwrap(), Unused::Yes);
+    assert!(places.iter().all(|place| !place.directory().exists()));
+    assert_eq!(remove_unused(&places).unwrap(), Unused::Yes, "gone already");
 }
 
 #[test]

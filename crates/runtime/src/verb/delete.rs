@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Signal, pidfd_send_signal};
-use stockade_cgroups::{FileError, Group, KillError, RemoveError};
+use stockade_cgroups::{FileError, Group, KillError, RemoveError, Unused};
 use stockade_kernel::chain::chain;
 use stockade_spec::{ContainerStatus, Spec};
 
@@ -117,8 +117,14 @@ fn poststop(context: &Context, entry: &Entry) -> Vec<stockade_spec::Hook> {
 /// the rest.
 pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
     if let Some(record) = entry.record() {
-        end(record)?;
-        stockade_cgroups::remove(&record.places, &record.made)?;
+        let ended = record.process.map(alive).transpose()?.flatten().is_none();
+        // Where the first process has ended, mostly nobody is left, and to try that is less work than to look for them.
+        if ended && stockade_cgroups::remove_unused(&record.places)? == Unused::Yes {
+            stockade_cgroups::remove(&[], &record.made)?;
+        } else {
+            end(record)?;
+            stockade_cgroups::remove(&record.places, &record.made)?;
+        }
     }
     Ok(entry.remove()?)
 }

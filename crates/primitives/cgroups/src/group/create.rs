@@ -91,7 +91,7 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
         members.push(Member { hierarchy: planned.hierarchy, place, directory });
     }
     let leaves = members.iter().map(|member| member.place.clone()).collect();
-    let mut group = Group::of(members)?;
+    let mut group = Group::to_join(members)?;
     group.degradations = plan.degradations;
     group.write(writes)?;
     if let Some(rules) = &plan.device_program {
@@ -122,6 +122,7 @@ fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Dir
             result => break result?,
         }
     };
+    let parent = parent.as_ref().unwrap_or(&top);
     if new {
         made.push(Place::new(hierarchy, &planned.path));
     }
@@ -130,27 +131,28 @@ fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Dir
         refuse_used(&directory)?;
     }
     if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
-        fill_cpuset(&top, parent_path, &parent, &directory)?;
+        fill_cpuset(&top, parent_path, parent, &directory)?;
     }
     Ok(directory)
 }
 
-/// Makes the group's own directory, after its missing ancestors: returns its parent, and whether it was not there.
+/// Makes the group's own directory, after its missing ancestors: returns its parent, if that is not the top, and whether it was
+/// not there.
 fn make_leaf(
     top: &Directory,
     planned: &PlannedGroup,
     parent_path: &Path,
     leaf: &Path,
     made: &mut Vec<Place>,
-) -> Result<(Directory, bool), CreateError> {
-    let parent = match top.open(parent_path) {
-        Err(error) if error.is(Errno::NOENT) => make_ancestors(top, planned, parent_path, made)?,
-        other => other?,
+) -> Result<(Option<Directory>, bool), CreateError> {
+    let parent = match (!parent_path.as_os_str().is_empty()).then(|| top.open(parent_path)) {
+        Some(Err(error)) if error.is(Errno::NOENT) => Some(make_ancestors(top, planned, parent_path, made)?),
+        other => other.transpose()?,
     };
     if planned.hierarchy.version == Version::V2 {
         enable(top, parent_path, planned)?;
     }
-    let new = parent.make(leaf)?;
+    let new = parent.as_ref().unwrap_or(top).make(leaf)?;
     Ok((parent, new))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use stockade_kernel::bpf;
 
@@ -87,18 +87,22 @@ impl std::fmt::Display for Difference {
     }
 }
 
+/// A member's index, the name of a file of it, and the file, open for writing.
+type LastFile = Option<(usize, std::borrow::Cow<'static, str>, OwnedFd)>;
+
 impl Group {
     /// Writes `writes`, each to the member with its index. One that the kernel refuses for the moment because of
     /// another value (memory above the old bound of memory and swap, a burst above the old quota) is tried again
     /// after the others, as long as that gets on.
     pub(super) fn write(&mut self, writes: Vec<(usize, Write)>) -> Result<(), LimitsError> {
         let mut waiting = writes;
+        let mut last = None;
         loop {
             let before = waiting.len();
             let mut refused = Vec::new();
             let mut first = None;
             for (index, write) in waiting {
-                match self.write_one(index, write.clone()) {
+                match self.write_one(index, write.clone(), &mut last) {
                     Ok(Some(done)) => self.written.push((index, done)),
                     Ok(None) => {}
                     Err(error) if error.is(Errno::INVAL) || error.is(Errno::BUSY) => {
@@ -117,19 +121,28 @@ impl Group {
     }
 
     /// Writes one file or what stands in for it; `None` if that was a degradation.
-    fn write_one(&mut self, index: usize, write: Write) -> Result<Option<Write>, FileError> {
+    ///
+    /// `last` is the file that was written last: the rules for devices go one by one to the same.
+    fn write_one(&mut self, index: usize, write: Write, last: &mut LastFile) -> Result<Option<Write>, FileError> {
         let Some(member) = self.members.get(index) else { return Ok(None) };
         if write.value.is_empty() {
             return Ok(Some(write));
         }
-        match member.directory.write(&write.file, &write.value) {
+        let opened = last.take().filter(|(at, name, _)| (*at, name.as_ref()) == (index, write.file.as_ref()));
+        let file = opened.map_or_else(|| member.directory.open_for_writing(&write.file), |(_, _, file)| Ok(file));
+        let written = file.and_then(|file| {
+            member.directory.write_to(&file, &write.file, &write.value)?;
+            *last = Some((index, write.file.clone(), file));
+            Ok(())
+        });
+        match written {
             Ok(()) => Ok(Some(write)),
             Err(error) if error.is(Errno::NOENT) => match write.missing {
                 Missing::Fail => {
                     let action = format!("set {:?}, as this kernel does not offer the setting, in", write.value);
                     Err(FileError { action, ..error })
                 }
-                Missing::Instead(other) => self.write_one(index, *other),
+                Missing::Instead(other) => self.write_one(index, *other, last),
                 Missing::Degrade(why) => {
                     let asked = format!("{} = {}", write.file, write.value).into();
                     self.degradations.push(Degradation { asked, why: why.into() });

@@ -11,7 +11,7 @@ pub use create::CreateError;
 pub use freeze::FreezeError;
 pub use kill::KillError;
 pub use limits::{Difference, LimitsError, UpdateError};
-pub use remove::{RemoveError, remove};
+pub use remove::{RemoveError, Unused, remove, remove_unused};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -49,7 +49,7 @@ impl Group {
     /// [`FileError`] if one of them is gone or can not be opened.
     pub fn open(places: &[Place]) -> Result<Self, FileError> {
         let members = places.iter().map(Member::open).collect::<Result<Vec<_>, _>>()?;
-        Self::of(members)
+        Self::to_join(members)
     }
 
     /// Opens what is left of a group: to kill, thaw and list, not to join.
@@ -65,17 +65,22 @@ impl Group {
                 Err(error) => return Err(error),
             }
         }
-        Self::of(members)
+        Ok(Self::of(members))
+    }
+
+    /// A group of these members.
+    fn of(members: Vec<Member>) -> Self {
+        let (made, degradations, written) = (Vec::new(), Vec::new(), Vec::new());
+        Self { members, joins: Vec::new(), made, degradations, written, program: None }
     }
 
     /// A group of these members, with the files opened by which a process joins.
-    fn of(members: Vec<Member>) -> Result<Self, FileError> {
-        let mut joins = Vec::with_capacity(members.len());
-        for member in members.iter().filter(|member| member.hierarchy.version == Version::V1) {
-            joins.push(member.directory.open_for_writing("tasks")?);
+    fn to_join(members: Vec<Member>) -> Result<Self, FileError> {
+        let mut group = Self::of(members);
+        for member in group.members.iter().filter(|member| member.hierarchy.version == Version::V1) {
+            group.joins.push(member.directory.open_for_writing("tasks")?);
         }
-        let (made, degradations, written) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { members, joins, made, degradations, written, program: None })
+        Ok(group)
     }
 
     /// Where the group is: what [`Group::open`] and [`remove`] take.
@@ -161,7 +166,7 @@ impl Member {
     /// Opens the group at `place`.
     fn open(place: &Place) -> Result<Self, FileError> {
         let hierarchy = place.hierarchy();
-        let directory = Directory::top(&hierarchy)?.open(&place.path)?;
+        let directory = Directory::top(&hierarchy)?.at(&place.path)?;
         Ok(Self { hierarchy, place: place.clone(), directory })
     }
 
@@ -169,11 +174,10 @@ impl Member {
     fn processes(&self) -> Result<Vec<i32>, FileError> {
         let mut pids = Vec::new();
         for below in self.directory.subtree()? {
-            let read = self.directory.open(&below).and_then(|directory| match directory.read("cgroup.procs") {
-                // A threaded group of cgroup v2 lists only threads.
-                Err(error) if error.is(Errno::OPNOTSUPP) => directory.read("cgroup.threads"),
-                other => other,
-            });
+            let read = match below.as_os_str().is_empty() {
+                true => listed(&self.directory),
+                false => self.directory.open(&below).and_then(|directory| listed(&directory)),
+            };
             match read {
                 Ok(list) => pids.extend(list.lines().filter_map(|line| line.parse::<i32>().ok())),
                 Err(error) if error.is(Errno::NOENT) || error.is(Errno::NODEV) => {}
@@ -183,6 +187,14 @@ impl Member {
         pids.sort_unstable();
         pids.dedup();
         Ok(pids)
+    }
+}
+
+/// The processes of one group, or the threads where the kernel lists only those: in a threaded group of cgroup v2.
+fn listed(directory: &Directory) -> Result<String, FileError> {
+    match directory.read("cgroup.procs") {
+        Err(error) if error.is(Errno::OPNOTSUPP) => directory.read("cgroup.threads"),
+        other => other,
     }
 }
 

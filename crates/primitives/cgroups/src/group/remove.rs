@@ -44,6 +44,31 @@ pub fn remove(places: &[Place], made: &[Place]) -> Result<(), RemoveError> {
     if failures.is_empty() { Ok(()) } else { Err(RemoveError { failures }) }
 }
 
+/// Removes the groups at `places` if nothing is in any of them, no process and no group: that the kernel removes them is the proof
+/// that nobody is left to be killed. Otherwise some may be removed already; [`super::Group::open_remaining`] opens the others.
+/// What is gone already is no error.
+///
+/// # Errors
+/// [`FileError`] for the first one that could not be removed, and not for being in use.
+pub fn remove_unused(places: &[Place]) -> Result<Unused, FileError> {
+    for place in places {
+        match remove_made(place) {
+            Err(error) if error.is(Errno::BUSY) => return Ok(Unused::No),
+            result => result?,
+        }
+    }
+    Ok(Unused::Yes)
+}
+
+/// Whether nothing was in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unused {
+    /// It is removed.
+    Yes,
+    /// Something is in it.
+    No,
+}
+
 /// Removes the directory at `place` if it is empty. One that is gone is no error.
 pub(super) fn remove_made(place: &Place) -> Result<(), FileError> {
     match open_parent(place)? {
@@ -66,7 +91,7 @@ fn open_parent(place: &Place) -> Result<Option<(Directory, PathBuf)>, FileError>
         return Err(FileError::new("remove the cgroup", place.directory(), Errno::INVAL));
     };
     let top = Directory::top(&place.hierarchy())?;
-    match top.open(place.path.parent().unwrap_or(Path::new(""))) {
+    match top.at(place.path.parent().unwrap_or(Path::new(""))) {
         Ok(parent) => Ok(Some((parent, PathBuf::from(name)))),
         Err(error) if error.is(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
