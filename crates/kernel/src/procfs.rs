@@ -221,6 +221,8 @@ pub struct Status {
     pub pids: Vec<i32>,
     /// `Threads`.
     pub threads: u32,
+    /// `SigIgn`: the signals that the process ignores, the lowest bit for number 1.
+    pub ignored: u64,
     /// `CapInh`.
     pub inheritable: u64,
     /// `CapPrm`.
@@ -254,8 +256,8 @@ impl Status {
                 seen += 1;
             }
         }
-        // Name, State, PPid, Uid, Gid, Groups, Threads, five capability sets, NoNewPrivs, Seccomp.
-        if seen < 14 { Err(Errno::BADMSG.into()) } else { Ok(status) }
+        // Name, State, PPid, Uid, Gid, Groups, Threads, SigIgn, five capability sets, NoNewPrivs, Seccomp.
+        if seen < 15 { Err(Errno::BADMSG.into()) } else { Ok(status) }
     }
 
     /// Stores one line; `Some(false)` for a line that is not always there or not of interest, `None` if it is malformed.
@@ -269,6 +271,7 @@ impl Status {
             "Gid" => self.gids = four(value)?,
             "Groups" => self.groups = numbers(value)?,
             "Threads" => self.threads = value.parse().ok()?,
+            "SigIgn" => self.ignored = hex()?,
             "CapInh" => self.inheritable = hex()?,
             "CapPrm" => self.permitted = hex()?,
             "CapEff" => self.effective = hex()?,

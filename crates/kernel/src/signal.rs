@@ -72,6 +72,9 @@ type Action = [libc::c_ulong; 8];
 /// The size of the kernel's `sigset_t`.
 const MASK_SIZE: usize = 8;
 
+/// The highest signal's number.
+const HIGHEST: libc::c_int = 64;
+
 /// What is done at the signal `number`.
 fn action(number: libc::c_int) -> io::Result<Action> {
     let mut now: Action = [0; 8];
@@ -88,14 +91,25 @@ fn action(number: libc::c_int) -> io::Result<Action> {
 /// # Errors
 /// As `rt_sigaction(2)`, for which there is no reason.
 pub fn heed_ignored() -> io::Result<()> {
-    const HIGHEST: libc::c_int = 64;
+    let mut ignored = 0;
     for number in 1..=HIGHEST {
-        let now = action(number)?;
-        let nothing = std::ptr::null::<Action>();
-        if number == libc::SIGPIPE || now[0] != libc::SIG_IGN as libc::c_ulong {
-            continue;
+        if action(number)?[0] == libc::SIG_IGN as libc::c_ulong {
+            ignored |= 1 << (number - 1);
         }
+    }
+    heed(ignored)
+}
+
+/// The same where it is known which signals are `ignored` ([`crate::procfs::Status::ignored`] of this process), without asking
+/// for each.
+///
+/// # Errors
+/// As [`heed_ignored`].
+pub fn heed(ignored: u64) -> io::Result<()> {
+    let is_ignored = |number: &libc::c_int| ignored & (1 << (number - 1)) != 0;
+    for number in (1..=HIGHEST).filter(|number| *number != libc::SIGPIPE).filter(is_ignored) {
         let default: Action = [0; 8];
+        let nothing = std::ptr::null::<Action>();
         // SAFETY: the default action runs no code of this process.
         check(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, nothing, MASK_SIZE) })?;
     }
@@ -213,6 +227,26 @@ impl AsFd for Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a process of its own, because what a signal does is the whole process's.
+    #[test]
+    fn what_procfs_calls_ignored_is_heeded() {
+        const CHILD: &str = "STOCKADE_TEST_HEED";
+        if std::env::var_os(CHILD).is_none() {
+            let script = "trap '' HUP USR1; exec \"$0\" --exact signal::tests::what_procfs_calls_ignored_is_heeded";
+            let myself = std::env::current_exe().unwrap();
+            let status = std::process::Command::new("sh").args(["-c", script]).arg(myself).env(CHILD, "1").status();
+            assert!(status.unwrap().success());
+            return;
+        }
+        let ignored = || {
+            let procfs = crate::procfs::Procfs::host().unwrap();
+            procfs.status(crate::procfs::Subject::Myself).unwrap().ignored
+        };
+        assert_eq!(ignored() & 0b10_0000_0001, 0b10_0000_0001);
+        heed(ignored()).unwrap();
+        assert_eq!(ignored(), 1 << (libc::SIGPIPE - 1), "Rust's own stays");
+    }
 
     #[test]
     fn a_blocked_signal_arrives_as_data() {

@@ -33,7 +33,7 @@ fn about(what: &'static str) -> impl FnOnce(io::Error) -> FactsError {
 pub fn gather(bundle: &Path, container_id: &str, spec: &Spec) -> Result<Facts, FactsError> {
     let procfs = Procfs::host().map_err(about("what this kernel has: /proc is needed"))?;
     let last = support::last_cap(&procfs).map_err(about("which capabilities this kernel has"))?;
-    let capabilities = observe::of_this_thread(last).map_err(about("the runtime's own capabilities"))?;
+    let capabilities = observe::of_myself(&procfs).map_err(about("the runtime's own capabilities"))?;
     let euid = rustix::process::geteuid().as_raw();
     Ok(Facts {
         bundle: bundle.to_owned(),

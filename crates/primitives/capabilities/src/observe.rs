@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
-use stockade_kernel::procfs::Status;
+use stockade_kernel::procfs::{Procfs, Status, Subject};
 
 use crate::model::{CapSet, Capability, Securebits, Sets, State, Which};
 
@@ -32,6 +32,14 @@ pub fn of_this_thread(last: Capability) -> io::Result<State> {
         ambient,
     };
     Ok(State { sets, securebits: securebits()? })
+}
+
+/// What the calling thread has, as `procfs` tells it: the same by five system calls.
+///
+/// # Errors
+/// As [`Procfs::status`] and `prctl(2)`.
+pub fn of_myself(procfs: &Procfs) -> io::Result<State> {
+    Ok(State { sets: of_status(&procfs.status(Subject::Myself)?), securebits: securebits()? })
 }
 
 /// The calling thread's securebits. Of other threads the kernel does not tell them.

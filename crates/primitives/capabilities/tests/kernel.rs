@@ -46,6 +46,7 @@ fn carry_out(request: Request) -> (Transition, State, State) {
         let status = Procfs::host().unwrap().status(Subject::Myself).unwrap();
         let state = observe::of_this_thread(last()).unwrap();
         assert_eq!(observe::of_status(&status), state.sets);
+        assert_eq!(observe::of_myself(&Procfs::host().unwrap()).unwrap(), state);
         assert_eq!(status.no_new_privs, rustix::thread::no_new_privs().unwrap());
         (transition, held, state)
     })

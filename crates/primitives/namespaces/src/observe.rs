@@ -34,12 +34,14 @@ impl Observed {
     /// The kinds in which `self` and `other` are in different namespaces.
     #[must_use]
     pub fn differing(&self, other: &Self) -> Namespaces {
-        let different = |(kind, inode): &(Namespaces, u64)| {
-            let theirs = other.inodes.iter().find(|(other, _)| other == kind);
-            (theirs.map(|(_, inode)| inode) != Some(inode)).then_some(*kind)
-        };
-        self.inodes.iter().filter_map(different).fold(Namespaces::empty(), |all, kind| all | kind)
+        differing(&self.inodes, &other.inodes)
     }
+}
+
+/// The kinds of `these` that are other namespaces than those of `others`.
+#[must_use]
+pub fn differing(these: &[(Namespaces, u64)], others: &[(Namespaces, u64)]) -> Namespaces {
+    these.iter().filter(|one| !others.contains(one)).fold(Namespaces::empty(), |all, (kind, _)| all | *kind)
 }
 
 /// Reads the namespaces of `subject`. Of another user's process that needs the right to trace it (`ptrace(2)`).
@@ -47,6 +49,19 @@ impl Observed {
 /// # Errors
 /// As `readlink(2)` and `read(2)`; `EBADMSG` if the kernel's answer has another form.
 pub fn observe(procfs: &Procfs, subject: Subject) -> io::Result<Observed> {
+    let inodes = inodes(procfs, subject)?;
+    let map = |file| {
+        let text = procfs.read(subject, file)?;
+        IdMap::from_text(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::from(Errno::BADMSG))
+    };
+    Ok(Observed { inodes, maps: IdMaps { users: map("uid_map")?, groups: map("gid_map")? } })
+}
+
+/// Only the inode numbers of [`Observed`], which tell which namespaces they are.
+///
+/// # Errors
+/// As [`observe`].
+pub fn inodes(procfs: &Procfs, subject: Subject) -> io::Result<Vec<(Namespaces, u64)>> {
     let mut inodes = Vec::with_capacity(KINDS.len());
     for (kind, name) in KINDS {
         match procfs.read_link(subject, &format!("ns/{name}")) {
@@ -58,11 +73,7 @@ pub fn observe(procfs: &Procfs, subject: Subject) -> io::Result<Observed> {
     if inodes.is_empty() {
         return Err(Errno::SRCH.into());
     }
-    let map = |file| {
-        let text = procfs.read(subject, file)?;
-        IdMap::from_text(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::from(Errno::BADMSG))
-    };
-    Ok(Observed { inodes, maps: IdMaps { users: map("uid_map")?, groups: map("gid_map")? } })
+    Ok(inodes)
 }
 
 /// The number in `name:[number]`.

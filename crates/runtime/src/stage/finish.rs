@@ -67,7 +67,7 @@ pub(super) fn finish(ready: &Ready, payload: &Payload) -> Result<Infallible, Fai
     limit(&process.rlimits)?;
     let first_closed = 3 + payload.preserve_fds;
     step("close the runtime's files at exec", || stockade_kernel::exec::close_on_exec_from(first_closed))?;
-    step("heed signals that the caller ignored", signal::heed_ignored)?;
+    step("heed signals that the caller ignored", || signal::heed(before.ignored))?;
     step("reset the signals", signal::reset_for_exec)?;
     if let Some(filter) = &payload.filter {
         filter.load(ready.pid, &ready.state)?;

@@ -13,7 +13,7 @@ use stockade_kernel::clone::{Forked, Request, clone3};
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_kernel::{exec, resolve};
-use stockade_namespaces::observe;
+use stockade_namespaces::{differing, inodes};
 use stockade_spec::{ContainerStatus, State};
 
 use super::channel::{Channel, Order, Report};
@@ -51,10 +51,10 @@ pub type JoinError = LaunchError;
 /// [`JoinError`] for the step that failed.
 pub fn join(joining: &Joining<'_>) -> Result<(Pid, OwnedFd), JoinError> {
     let host = step("open procfs", Procfs::host)?;
-    let own = step("read the runtime's own namespaces", || observe(&host, Subject::Myself))?;
+    let own = step("read the runtime's own namespaces", || inodes(&host, Subject::Myself))?;
     let number = joining.init_pid.as_raw_nonzero().get();
-    let theirs = step("read the container's namespaces", || observe(&host, Subject::Pid(number)))?;
-    let kinds = theirs.differing(&own);
+    let theirs = step("read the container's namespaces", || inodes(&host, Subject::Pid(number)))?;
+    let kinds = differing(&theirs, &own);
     let expected = ExpectedNamespaces { own: theirs, new: Namespaces::empty(), joined: Vec::new() };
     let (ours, far) = step("make a socket pair", Channel::pair)?;
     step("hide from the container", hide)?;

@@ -12,7 +12,7 @@ use stockade_cgroups::Group;
 use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
 use stockade_kernel::procfs::{Procfs, Subject};
-use stockade_namespaces::{HolderError, IdMaps, observe};
+use stockade_namespaces::{HolderError, IdMaps};
 use stockade_spec::{ContainerStatus, State};
 
 use super::console::Console;
@@ -188,7 +188,7 @@ impl Prepared {
         let joined = joined.collect::<Result<Vec<_>, _>>()?;
         let inode = |(kind, fd): &(Namespaces, OwnedFd)| Ok((*kind, rustix::fs::fstat(fd)?.st_ino));
         let inodes = joined.iter().map(inode).collect::<Result<_, rustix::io::Errno>>();
-        let own = Procfs::host().and_then(|procfs| observe(&procfs, Subject::Myself));
+        let own = Procfs::host().and_then(|procfs| stockade_namespaces::inodes(&procfs, Subject::Myself));
         let expected = ExpectedNamespaces {
             own: own.map_err(PrepareError::OwnNamespaces)?,
             new: plan.namespaces.new_ones(),

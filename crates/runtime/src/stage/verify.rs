@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 use stockade_capabilities::{Securebits, Sets, Which};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Procfs, Status, Subject};
-use stockade_namespaces::{Observed, observe};
+use stockade_namespaces::inodes;
 
 use crate::plan::model::ProcessPlan;
 
@@ -44,8 +44,8 @@ pub(super) fn same<T: PartialEq + std::fmt::Debug>(
 /// The namespaces in which the process has to be.
 #[derive(Debug)]
 pub(super) struct ExpectedNamespaces {
-    /// Those of the runtime, before the process was made.
-    pub(super) own: Observed,
+    /// Those of the runtime, before the process was made, by their inode numbers.
+    pub(super) own: Vec<(Namespaces, u64)>,
     /// Those that must be none of the runtime's.
     pub(super) new: Namespaces,
     /// Those that were joined, by their inode numbers.
@@ -61,10 +61,10 @@ impl ExpectedNamespaces {
 
     /// Holds the calling process against them.
     pub(super) fn verify(&self, procfs: &Procfs) -> Result<(), VerifyError> {
-        let found = observe(procfs, Subject::Myself).map_err(|source| VerifyError::Read("the namespaces", source))?;
+        let found = inodes(procfs, Subject::Myself).map_err(|source| VerifyError::Read("the namespaces", source))?;
         let joined = |kind| self.joined.iter().find(|(joined, _)| *joined == kind).map(|(_, inode)| *inode);
-        for (kind, inode) in &found.inodes {
-            let own = self.own.inodes.iter().find(|(own, _)| own == kind).map(|(_, inode)| *inode);
+        for (kind, inode) in &found {
+            let own = self.own.iter().find(|(own, _)| own == kind).map(|(_, inode)| *inode);
             let wall = || format!("the namespace {kind:?}");
             match (joined(*kind), own) {
                 (Some(expected), _) => same(wall(), &expected, inode)?,
@@ -77,7 +77,7 @@ impl ExpectedNamespaces {
                 (None, own) => same(wall(), &own, &Some(*inode))?,
             }
         }
-        let missing = self.new - found.inodes.iter().fold(Namespaces::empty(), |all, (kind, _)| all | *kind);
+        let missing = self.new - found.iter().fold(Namespaces::empty(), |all, (kind, _)| all | *kind);
         same("the set of namespaces that could not be seen", &Namespaces::empty(), &missing)
     }
 }
