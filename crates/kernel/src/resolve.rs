@@ -62,20 +62,35 @@ fn open(root: impl AsFd, path: &Path, flags: OFlags, mode: Mode, resolve: Resolv
 /// # Errors
 /// As `openat2(2)` and `mkdirat(2)`; `ELOOP` for a dangling link. Directories made before the error stay.
 pub fn make_directories(root: impl AsFd, path: impl AsRef<Path>, mode: Mode) -> io::Result<OwnedFd> {
+    let (root, path) = (root.as_fd(), path.as_ref());
+    // Mostly all or all but the last is there: from the end on it takes the fewest system calls.
+    let climbs = path.components().any(|component| component == Component::ParentDir);
+    match open_in_root(root, path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+        Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+        result => return result,
+    }
+    match split(path) {
+        Ok((parent, name)) if !climbs => make_one(&make_directories(root, parent, mode)?, name, mode),
+        _ => make_each(root, path, mode),
+    }
+}
+
+/// Makes what is missing of `path` from its beginning on: what `..` means is known only when what is before it was made.
+fn make_each(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<OwnedFd> {
     let directory = OFlags::PATH | OFlags::DIRECTORY;
-    let mut here = open_in_root(&root, "/", directory, Mode::empty())?;
+    let mut here = open_in_root(root, "/", directory, Mode::empty())?;
     let mut resolved = std::path::PathBuf::from("/");
-    for component in path.as_ref().components() {
+    for component in path.components() {
         let Component::Normal(name) = component else {
             if component == Component::ParentDir {
                 // Resolved by the kernel from the root, so that it can not climb out.
                 resolved.push("..");
-                here = open_in_root(&root, &resolved, directory, Mode::empty())?;
+                here = open_in_root(root, &resolved, directory, Mode::empty())?;
             }
             continue;
         };
         resolved.push(name);
-        here = match open_in_root(&root, &resolved, directory, Mode::empty()) {
+        here = match open_in_root(root, &resolved, directory, Mode::empty()) {
             Ok(next) => next,
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => make_one(&here, name, mode)?,
             Err(error) => return Err(error),
@@ -340,6 +355,11 @@ mod tests {
         std::fs::create_dir(temporary.path().join("real")).unwrap();
         make_directories(&root, "/link/a/../b/c", Mode::from_raw_mode(0o755)).unwrap();
         assert!(temporary.path().join("real/b/c").is_dir());
+        let made = make_directories(&root, "//link/d/./e/f/", Mode::from_raw_mode(0o750)).unwrap();
+        assert_eq!(describe(&made), temporary.path().join("real/d/e/f").to_string_lossy());
+        assert!(make_directories(&root, "", Mode::from_raw_mode(0o755)).is_ok());
+        std::fs::write(temporary.path().join("file"), "").unwrap();
+        assert!(make_directories(&root, "file/below", Mode::from_raw_mode(0o755)).is_err());
         make_file(&root, "/link/f/g").unwrap();
         assert!(temporary.path().join("real/f/g").is_file());
         assert!(make_file(&root, "/link/f").is_err());

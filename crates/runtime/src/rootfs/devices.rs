@@ -58,7 +58,10 @@ impl Root {
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let made = resolve::open_no_links(&parent, name, flags, Mode::empty())?;
-        check(&made, node)?;
+        let stat = check(&made, node)?;
+        if (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) == (node.uid, node.gid, node.mode) {
+            return Ok(());
+        }
         rustix::fs::chownat(
             &made,
             c"",
@@ -123,12 +126,12 @@ fn replace_link<P: rustix::path::Arg + Copy, T: rustix::path::Arg + Copy>(
     }
 }
 
-/// Whether `fd` is the device that `node` names.
-fn check(fd: &OwnedFd, node: &DeviceNode) -> Result<(), Cause> {
+/// What `fd` is, if it is the device that `node` names.
+fn check(fd: &OwnedFd, node: &DeviceNode) -> Result<rustix::fs::Stat, Cause> {
     let stat = rustix::fs::fstat(fd)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let same_number = kind == FileType::Fifo || stat.st_rdev == rustix::fs::makedev(node.major, node.minor);
-    if kind == node.kind && same_number { Ok(()) } else { Err(Cause::Unexpected("another file stands there")) }
+    if kind == node.kind && same_number { Ok(stat) } else { Err(Cause::Unexpected("another file stands there")) }
 }
 
 /// A pseudo terminal for the container, made from its own `devpts`.
