@@ -69,17 +69,24 @@ impl Global {
     /// # Errors
     /// If a file or flag about them is not of its form.
     pub(crate) fn registries(&self) -> Result<Registries, Failure> {
+        Registries::new(self.registry_options()?).map_err(|error| Failure::of(REFUSED, &error))
+    }
+
+    /// What is said of registries there.
+    ///
+    /// # Errors
+    /// If the file about them is not of its form.
+    pub(crate) fn registry_options(&self) -> Result<RegistryOptions, Failure> {
         let options = RegistryOptions::machine().map_err(|error| Failure::of(REFUSED, &error))?;
         let with = |mut all: Vec<String>, more: &[String]| {
             all.extend_from_slice(more);
             all
         };
-        let options = RegistryOptions {
+        Ok(RegistryOptions {
             insecure: with(options.insecure, &self.insecure_registry),
             mirrors: with(options.mirrors, &self.registry_mirror),
             ..options
-        };
-        Registries::new(options).map_err(|error| Failure::of(REFUSED, &error))
+        })
     }
 
     /// The same options again, for another process of this program.

@@ -1,5 +1,7 @@
 //! `info`: the machine, as far as it bears on containers.
 
+mod limits;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +11,12 @@ use stockade_policy::apparmor::{self, Plan, Selection, Support};
 
 use crate::files::FileError;
 use crate::machine::{self, MachineError};
-use crate::{Engine, State, Which, list};
+use crate::{Engine, Which, list};
+
+pub use limits::Limits;
+
+/// Where a distribution says what it is (`os-release(5)`).
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// The machine and what is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +57,22 @@ pub struct Info {
     pub storage: String,
     /// How many containers run.
     pub running: usize,
-    /// How many do not.
+    /// How many are paused.
+    pub paused: usize,
+    /// How many others there are.
     pub stopped: usize,
+    /// How many images the store has.
+    pub images: usize,
+    /// What the distribution calls itself, with its version; empty if it does not say.
+    pub operating_system: String,
+    /// Its version; empty if it does not say.
+    pub os_version: String,
+    /// What the control groups can limit.
+    pub limits: Limits,
+    /// Whether the host forwards packets of IPv4.
+    pub ipv4_forwarding: bool,
+    /// The program for `--init`.
+    pub init: PathBuf,
 }
 
 /// Why the machine could not be described.
@@ -63,6 +84,9 @@ pub enum InfoError {
     /// The containers.
     #[error(transparent)]
     List(#[from] crate::ps::ListError),
+    /// The images.
+    #[error(transparent)]
+    Images(#[from] crate::image::ImageLookup),
 }
 
 /// Describes the machine.
@@ -75,7 +99,9 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
     let memory = rustix::system::sysinfo();
     let places = engine.places();
     let containers = list(engine, Which::All)?;
-    let running = containers.iter().filter(|summary| summary.state == State::Running).count();
+    let count = |word: &str| containers.iter().filter(|summary| summary.state.docker() == word).count();
+    let (running, paused) = (count("running"), count("paused"));
+    let release = os_release()?;
     Ok(Info {
         version: env!("CARGO_PKG_VERSION").into(),
         kernel: text(uname.release()),
@@ -95,8 +121,33 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
         data_filesystem: filesystem(&places.data)?,
         storage: "overlayfs".into(),
         running,
-        stopped: containers.len() - running,
+        paused,
+        stopped: containers.len() - running - paused,
+        images: crate::list_images(engine)?.len(),
+        operating_system: release_field(&release, "PRETTY_NAME"),
+        os_version: release_field(&release, "VERSION_ID"),
+        limits: limits::limits()
+            .map_err(|source| MachineError::Kernel { what: "the control groups of this process", source })?,
+        ipv4_forwarding: words("/proc/sys/net/ipv4/ip_forward", ' ')? == ["1"],
+        init: engine.program("stockade-init"),
     })
+}
+
+/// The text of the first of [`OS_RELEASE`] that is there; empty without any.
+fn os_release() -> Result<String, MachineError> {
+    for path in OS_RELEASE {
+        match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => return Ok(read.map_err(FileError::at("read", path))?),
+        }
+    }
+    Ok(String::new())
+}
+
+/// A field of it, without the quotes of the shell.
+fn release_field(text: &str, key: &str) -> String {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
 }
 
 /// The words of a file of the kernel's; none if the kernel has no such file or does not show it.
@@ -148,4 +199,16 @@ fn filesystem(path: &Path) -> Result<String, MachineError> {
     ];
     let name = known.iter().find(|(number, _)| *number == magic);
     Ok(name.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_distribution_says_of_itself() {
+        let text = "NAME=Debian\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nVERSION_ID='13'\n";
+        assert_eq!(release_field(text, "PRETTY_NAME"), "Debian GNU/Linux 13 (trixie)");
+        assert_eq!((release_field(text, "VERSION_ID"), release_field(text, "VERSION")), ("13".into(), String::new()));
+    }
 }

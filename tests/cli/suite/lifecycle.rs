@@ -231,21 +231,3 @@ fn a_damaged_record_hides_nothing_else() {
     stockade.ask(&["rm", "-f", &bad]).ok();
     assert_eq!(stockade.ids(), [good]);
 }
-
-#[test]
-fn info_and_version() {
-    requires!(root, stockade);
-    let stockade = Stockade::new();
-    let info = stockade.ask(&["info", "--format", "json"]).ok().json();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    assert_eq!(info["KernelVersion"], kernel.trim());
-    let version = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "2" } else { "1" };
-    assert_eq!(info["CgroupVersion"], version);
-    let enforced =
-        std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y");
-    assert!(enforced || info["AppArmor"] == false, "{info}");
-    let text = stockade.ask(&["info"]).ok();
-    assert!(text.stdout.contains("Kernel Version: "), "{text:?}");
-    assert_eq!(text.stderr.contains("WARNING: no AppArmor"), info["AppArmor"] == false, "{text:?}");
-    assert!(stockade.ask(&["version"]).ok().stdout.contains("OCI runtime"));
-}

@@ -18,6 +18,7 @@ mod limits;
 mod lists;
 mod login;
 mod logs;
+mod machine;
 mod monitors;
 mod process;
 mod pull;
