@@ -30,7 +30,7 @@ impl FromStr for One {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || invalid("port", text, "a port of the container, and perhaps /tcp, /udp or /sctp");
-        let ports = expose::ports(text).map_err(|_| wrong())?;
+        let ports = expose::ports(text).map_err(|_other| wrong())?;
         let mut each = ports.each();
         each.next().filter(|_| each.next().is_none()).map(Self).ok_or_else(wrong)
     }

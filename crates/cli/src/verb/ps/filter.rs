@@ -94,7 +94,8 @@ impl FromStr for Condition {
 /// The ports that `value` names.
 fn ports(text: &str, value: &str) -> Result<BTreeSet<String>, Invalid> {
     let ports = expose::ports(value);
-    let ports = ports.map_err(|_| invalid(FLAG, text, "a port, or FIRST-LAST, and perhaps /tcp, /udp or /sctp"))?;
+    let ports =
+        ports.map_err(|_other| invalid(FLAG, text, "a port, or FIRST-LAST, and perhaps /tcp, /udp or /sctp"))?;
     Ok(ports.each().collect())
 }
 
