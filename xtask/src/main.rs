@@ -24,6 +24,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
   bench images [ROUNDS [IMAGE...]]
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
+  chaos [SECONDS]
+                 random verbs and kills by eight at once, for ten minutes unless said; STOCKADE_TEST_SEED repeats a run
   fuzz [SECONDS [NAME...]]
                  feed what reads strangers' bytes, each for so long
   vm [--kernel 6.1|6.12] [--cgroup v1|hybrid|v2] [--lsm apparmor|none] -- COMMAND...
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
         ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
+        ["chaos"] => chaos("600"),
+        ["chaos", seconds] => chaos(seconds),
         ["fuzz"] => fuzz::run(fuzz::SECONDS, &[]),
         ["fuzz", seconds, names @ ..] => fuzz::run(seconds, names),
         ["images"] => images::make(),
@@ -69,6 +73,18 @@ fn main() -> ExitCode {
             eprintln!("xtask: {message}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The chaos test, for so long: this program again, with what that test reads from the environment.
+fn chaos(seconds: &str) -> Result<(), String> {
+    let number: u64 = seconds.parse().map_err(|_not| USAGE.to_owned())?;
+    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let mut command = std::process::Command::new(program);
+    let status = command.args(["test", "chaos::"]).env("STOCKADE_CHAOS_SECONDS", number.to_string()).status();
+    match status.map_err(|error| format!("cannot run the chaos test: {error}"))?.success() {
+        true => Ok(()),
+        false => Err("the chaos test failed".to_owned()),
     }
 }
 

@@ -17,14 +17,13 @@ const FLAGS: &[(&str, &str)] = &[
     ("io-maxbandwidth", WINDOWS),
     ("io-maxiops", WINDOWS),
     ("isolation", WINDOWS),
-    ("kernel-memory", "the kernel has no such limit any more; use --memory"),
+    ("kernel-memory", KERNEL_MEMORY),
     (
         "link",
         "containers on one network find each other by name: make one by network create, and use --network NETWORK",
     ),
     ("link-local-ip", "the kernel gives such addresses itself; leave the flag out, or use --ip"),
     ("no-healthcheck", "health checks are never run; leave the flag out"),
-    ("restart", "nothing restarts containers; leave the flag out, and use a service of your init system"),
     (
         "storage-opt",
         "the size of a container's own files cannot be limited; use --read-only with --tmpfs PATH:size=SIZE for what it writes",
@@ -34,6 +33,7 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 const HEALTH: &str = "health checks are not supported yet; leave the flag out";
+const KERNEL_MEMORY: &str = "the kernel has no such limit any more; use --memory";
 const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
 const WINDOWS: &str = "it is for Windows containers; leave it out";
 
@@ -48,6 +48,9 @@ const OTHER_FLAGS: &[(&[&str], &str, &str)] = &[
     (&[" pull"], "all-tags", ALL_TAGS),
     (&[" pull"], "a", ALL_TAGS),
     (&[" pull", " push"], "disable-content-trust", "signatures are not looked at; leave the flag out"),
+    (&[" update"], "cpu-rt-period", REALTIME),
+    (&[" update"], "cpu-rt-runtime", REALTIME),
+    (&[" update"], "kernel-memory", KERNEL_MEMORY),
     (&["volume create"], "availability", CLUSTER),
     (&["volume create"], "group", CLUSTER),
     (&["volume create"], "limit-bytes", CLUSTER),
@@ -77,11 +80,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("context", "there is no daemon to choose"),
     ("manifest", IMAGES),
     ("node", CLUSTER_COMMAND),
-    ("pause", LATER),
     ("plugin", "there are no plugins"),
     ("prune", "remove containers by rm"),
-    ("rename", LATER),
-    ("restart", "use stop and start"),
     ("search", PULL),
     ("secret", CLUSTER_COMMAND),
     ("service", CLUSTER_COMMAND),
@@ -89,8 +89,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("swarm", CLUSTER_COMMAND),
     ("top", LATER),
     ("trust", "signatures are not looked at; compare the digest that pull prints"),
-    ("unpause", LATER),
-    ("update", LATER),
 ];
 
 const CLUSTER_COMMAND: &str = "there are no clusters; start each container by run";

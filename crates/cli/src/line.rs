@@ -48,6 +48,8 @@ pub(crate) enum Command {
     ContainerExited(Flags<verb::container_exited::ContainerExited>),
     #[command(name = stockade_engine::network::connect::ATTACH_COMMAND, hide = true)]
     ContainerNetwork(Flags<verb::container_network::ContainerNetwork>),
+    #[command(name = stockade_engine::finish::JOIN, hide = true)]
+    ContainerJoins(Flags<verb::container_joins::ContainerJoins>),
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
     /// Make, list and remove volumes
@@ -89,6 +91,11 @@ pub(crate) enum ContainerCommand {
     Kill(Flags<verb::kill::Kill>),
     Stats(Flags<verb::stats::Stats>),
     Stop(Flags<verb::stop::Stop>),
+    Restart(Flags<verb::restart::Restart>),
+    Pause(Flags<verb::pause::Pause>),
+    Unpause(Flags<verb::unpause::Unpause>),
+    Update(Flags<verb::update::Update>),
+    Rename(Flags<verb::rename::Rename>),
     #[command(visible_alias = "remove")]
     Rm(Flags<verb::rm::Rm>),
     Commit(Flags<verb::commit::Commit>),
@@ -182,6 +189,7 @@ pub(crate) enum SystemCommand {
     Check(Flags<verb::system::check::Check>),
     Df(Flags<verb::system::df::Df>),
     Prune(Flags<verb::system::prune::Prune>),
+    Resume(Flags<verb::system::resume::Resume>),
 }
 
 /// A command's flags, read as Docker's are. They are made when the command is the one that is given (`defer` above): the flags of
@@ -259,6 +267,7 @@ impl Line {
             Command::Version(version) => version.0.run(global),
             Command::ContainerExited(exited) => exited.0.run(global),
             Command::ContainerNetwork(network) => network.0.run(global),
+            Command::ContainerJoins(joins) => joins.0.run(global),
         }
     }
 }
@@ -277,6 +286,11 @@ impl ContainerCommand {
             Self::Kill(kill) => kill.0.run(global),
             Self::Stats(stats) => stats.0.run(global),
             Self::Stop(stop) => stop.0.run(global),
+            Self::Restart(restart) => restart.0.run(global),
+            Self::Pause(pause) => pause.0.run(global),
+            Self::Unpause(unpause) => unpause.0.run(global),
+            Self::Update(update) => update.0.run(global),
+            Self::Rename(rename) => rename.0.run(global),
             Self::Rm(rm) => rm.0.run(global),
             Self::Commit(commit) => commit.0.run(global),
             Self::Cp(cp) => cp.0.run(global),
@@ -356,6 +370,7 @@ impl SystemCommand {
             Self::Check(check) => check.0.run(global),
             Self::Df(df) => df.0.run(global),
             Self::Prune(prune) => prune.0.run(global),
+            Self::Resume(resume) => resume.0.run(global),
         }
     }
 }

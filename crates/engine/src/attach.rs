@@ -21,6 +21,12 @@ pub enum AttachError {
         /// Its state.
         state: State,
     },
+    /// It stands still.
+    #[error("cannot attach to the paused container {}: unpause it first", .0.short())]
+    Paused(ContainerId),
+    /// Nothing of it runs now.
+    #[error("cannot attach to the restarting container {}: wait until it is running", .0.short())]
+    Restarting(ContainerId),
     /// The monitor could not be reached.
     #[error("cannot attach to container {}", id.short())]
     Connect {
@@ -37,8 +43,11 @@ pub enum AttachError {
 /// See [`AttachError`].
 pub fn attach(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<Session, AttachError> {
     let view = engine.view(id)?;
-    if view.life.state != State::Running {
-        return Err(AttachError::NotRunning { id: id.clone(), state: view.life.state });
+    match view.life.state {
+        State::Running => {}
+        State::Paused => return Err(AttachError::Paused(id.clone())),
+        State::Restarting => return Err(AttachError::Restarting(id.clone())),
+        state => return Err(AttachError::NotRunning { id: id.clone(), state }),
     }
     let connected = Connected::new(&engine.folder(id)?, &attachment, view.record.config.tty);
     let connected = connected.and_then(|connected| connected.redraw().map(|()| connected));

@@ -26,7 +26,7 @@ use crate::happened::about;
 use crate::inside::{self, InsideError, Rights, Seen};
 use crate::record::now;
 use crate::runtime::RuntimeError;
-use crate::{ContainerId, Engine};
+use crate::{ContainerId, Engine, State};
 
 /// What to make of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub fn commit(engine: &Engine, id: &ContainerId, commit: &Commit) -> Result<Dige
             layers.push((layer_of_folder(&images, lower)?, History { created_by: from, ..History::default() }));
         }
     }
-    let paused = match (view.pid, commit.meanwhile) {
+    let paused = match (view.pid.filter(|_| view.life.state == State::Running), commit.meanwhile) {
         (Some(pid), Meanwhile::Paused) => match Paused::begin(engine, id) {
             // There is nobody to pause who writes: it has ended since it was looked at.
             Err(CommitError::Pause(_)) if is_gone(pid)? => None,

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::de::DeserializeOwned;
+use stockade_monitor::restart::Meddling;
 use stockade_monitor::state::{Phase, State as Told};
 use stockade_storage::volumes::VolumeError;
 
 use crate::files::{self, FileError};
+use crate::freezer;
 use crate::lifecycle::Refused;
 use crate::record::{Life, Record, VERSION, Versioned, now};
 use crate::runtime::RuntimeError;
@@ -27,6 +29,16 @@ pub(crate) const CONFIG: &str = "config.json";
 /// Locked by those that wait for the end of a container that removes itself.
 pub(crate) const WAITERS: &str = "waiters.lock";
 
+/// Made by who stops the container, removed by who starts it. An empty file: a disk that is full has room for it.
+const STOPPED: &str = "stopped";
+/// The same by who signals it.
+const SIGNALLED: &str = "signalled";
+
+/// Locked by who restarts the container: it does not remove itself meanwhile.
+pub(crate) const RESTARTING: &str = "restarting.lock";
+
+/// How long whoever only looks at a container waits for who works on it.
+const COURTESY: Duration = Duration::from_secs(2);
 /// How long a process may take to die: a bound for what the kernel does in an instant.
 const DYING: Duration = Duration::from_secs(2);
 /// How often a lock is tried that cannot be waited for without a limit.
@@ -107,6 +119,8 @@ pub(crate) struct View {
     pub(crate) pid: Option<i32>,
     /// The monitor, while it lives.
     pub(crate) monitor: Option<i32>,
+    /// How many times the monitor has started it again.
+    pub(crate) restarts: u32,
     /// Whether it should have a monitor and has none: then the rest of the view is not what is.
     pub(crate) lost: bool,
 }
@@ -126,7 +140,14 @@ impl Engine {
     pub(crate) fn view(&self, id: &ContainerId) -> Result<View, ContainerError> {
         let folder = self.folder(id)?;
         let view = folder.view()?;
-        if view.lost { self.settle(&folder.lock()?) } else { Ok(view) }
+        if !view.lost {
+            return Ok(view);
+        }
+        match folder.lock_within(COURTESY)? {
+            Some(folder) => self.settle(&folder),
+            // Somebody is at it and takes long. What will be written down is known.
+            None => lost(view, id),
+        }
     }
 
     /// The same for a folder that is locked already.
@@ -138,10 +159,8 @@ impl Engine {
             folder.wait_for_the_dying()?;
             self.remove_leftovers(&folder.id)?;
             self.give_back_networks(&folder.id)?;
-            let lost =
-                view.life.lost(now()).map_err(|source| ContainerError::State { id: folder.id.clone(), source })?;
-            folder.write_life(&lost)?;
-            view = View { life: lost, pid: None, monitor: None, lost: false, ..view };
+            view = lost(view, &folder.id)?;
+            folder.write_life(&view.life)?;
         }
         Ok(view)
     }
@@ -162,7 +181,26 @@ impl Engine {
     }
 }
 
+/// The container after its monitor was found dead.
+fn lost(view: View, id: &ContainerId) -> Result<View, ContainerError> {
+    let life = view.life.lost(now()).map_err(|source| ContainerError::State { id: id.clone(), source })?;
+    Ok(View { life, pid: None, monitor: None, lost: false, ..view })
+}
+
 impl Folder {
+    /// The lock, `None` if somebody else has it for so long.
+    pub(crate) fn lock_within(self, patience: Duration) -> Result<Option<Locked>, ContainerError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return self.locked().map(Some),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
+                Err(errno) => return Err(FileError::at("lock", &self.path)(errno).into()),
+            }
+        }
+    }
+
     /// Waits for the lock.
     pub(crate) fn lock(self) -> Result<Locked, ContainerError> {
         let lock = || rustix::fs::flock(&self.fd, FlockOperation::LockExclusive);
@@ -197,14 +235,20 @@ impl Folder {
         let written = self.json::<Life>(LIFE)?.unwrap_or_else(Life::new);
         let told = self.told()?;
         let life = written.with(told.as_ref().map(|told| &told.phase));
-        let life = life.map_err(|source| ContainerError::State { id: self.id.clone(), source })?;
+        let nonsense = |source| ContainerError::State { id: self.id.clone(), source };
+        let mut life = life.map_err(nonsense)?;
+        let restarts = told.as_ref().map(|told| told.restarts).unwrap_or_default();
         let pid = match &told {
             Some(Told { phase: Phase::Running { pid, .. }, .. }) if life.state == State::Running => Some(*pid),
             _ => None,
         };
         let monitor = told.filter(|_| lives).map(|told| told.monitor);
         let lost = life.needs_monitor() && !lives;
-        Ok(View { record, life, pid, monitor, lost })
+        if let Some(pid) = pid.filter(|_| lives) {
+            let frozen = freezer::is_frozen(pid).map_err(FileError::at("see whether it is paused", &self.path))?;
+            life = if frozen { life.paused().map_err(nonsense)? } else { life };
+        }
+        Ok(View { record, life, pid, monitor, restarts, lost })
     }
 
     /// What it was made as.
@@ -221,7 +265,52 @@ impl Folder {
 
     /// What its monitor has written.
     pub(crate) fn told(&self) -> Result<Option<Told>, ContainerError> {
-        self.read(stockade_monitor::STATE)
+        let name = stockade_monitor::STATE;
+        let text = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", self.path.join(name)))?;
+        // A machine that went down before a file was written through leaves nothing of it, or zeros: it had told no end.
+        if text.is_none_or(|text| text.iter().all(|byte| *byte == 0)) { Ok(None) } else { self.read(name) }
+    }
+
+    /// Tells the monitor, and whoever brings containers back after a reboot, what somebody does to the container.
+    pub(crate) fn meddle(&self, meddling: Meddling) -> Result<(), FileError> {
+        let (mark, signal) = match meddling {
+            Meddling::None => return Ok(()),
+            Meddling::Signalled => (SIGNALLED, Signal::USR2),
+            Meddling::Stopped => (STOPPED, Signal::USR1),
+        };
+        if let Some(monitor) = self.monitor()? {
+            match rustix::process::pidfd_send_signal(&monitor, signal) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(FileError::at("tell the monitor of", &self.path)(errno)),
+            }
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&self.fd, mark, flags, Mode::RUSR | Mode::WUSR);
+        made.map_err(FileError::at("make", self.path.join(mark)))?;
+        rustix::fs::fsync(&self.fd).map_err(FileError::at("write through", &self.path))
+    }
+
+    /// What somebody has done to the container since it was started.
+    pub(crate) fn meddling(&self) -> Meddling {
+        let there = |mark| rustix::fs::statat(&self.fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if there(STOPPED) {
+            Meddling::Stopped
+        } else if there(SIGNALLED) {
+            Meddling::Signalled
+        } else {
+            Meddling::None
+        }
+    }
+
+    /// Forgets it: the container is started.
+    pub(crate) fn forget_meddling(&self) -> Result<(), FileError> {
+        for mark in [STOPPED, SIGNALLED] {
+            match rustix::fs::unlinkat(&self.fd, mark, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(FileError::at("remove", self.path.join(mark))(errno)),
+            }
+        }
+        Ok(())
     }
 
     /// Whether a monitor holds its lock.

@@ -8,7 +8,6 @@ use stockade_storage::usage;
 use crate::Engine;
 use crate::files::FileError;
 use crate::image::{Found, ImageLookup, ImageSummary, all};
-use crate::lifecycle::State;
 use crate::prune::{container_bytes, image_bytes};
 use crate::ps::{ListError, Summary, Which, list};
 use crate::volume::{self, VolumesError};
@@ -115,7 +114,7 @@ fn volumes_share(volumes: &[VolumeUsage]) -> Share {
 }
 
 fn containers_share(containers: &[(Summary, u64)]) -> Share {
-    let active = |one: &Summary| one.state == State::Running;
+    let active = |one: &Summary| one.state.is_up();
     let idle = containers.iter().filter(|(one, _)| !active(one));
     Share {
         total: containers.len(),

@@ -65,6 +65,12 @@ pub enum ExecError {
         /// Its state.
         state: State,
     },
+    /// It stands still.
+    #[error("container {} is paused: unpause it before exec", .0.short())]
+    Paused(ContainerId),
+    /// Nothing of it runs now.
+    #[error("container {} is restarting: wait until it is running", .0.short())]
+    Restarting(ContainerId),
     /// What is to be executed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -112,7 +118,9 @@ impl ExecError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Container(_) | Self::NotRunning { .. } | Self::Payload(_) => 1,
+            Self::Container(_) | Self::NotRunning { .. } | Self::Paused(_) | Self::Restarting(_) | Self::Payload(_) => {
+                1
+            }
             Self::Failed { code, .. } => *code,
             _ => 126,
         }
@@ -132,8 +140,11 @@ impl ExecError {
 /// See [`ExecError`]; nothing runs then.
 pub fn exec(engine: &Engine, id: &ContainerId, request: &ExecRequest) -> Result<Option<ExecSession>, ExecError> {
     let view = engine.view(id)?;
-    if view.life.state != State::Running {
-        return Err(ExecError::NotRunning { id: id.clone(), state: view.life.state });
+    match view.life.state {
+        State::Running => {}
+        State::Paused => return Err(ExecError::Paused(id.clone())),
+        State::Restarting => return Err(ExecError::Restarting(id.clone())),
+        state => return Err(ExecError::NotRunning { id: id.clone(), state }),
     }
     let folder = engine.folder(id)?;
     let process = plan(&folder, &view, request)?;

@@ -1,20 +1,34 @@
 //! `container-exited`: what a monitor has the command line do once its container has ended.
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, RESTARTING};
 use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State};
 
 /// The hidden command that a monitor runs, `stockade --data-root DIR --exec-root DIR [--runtime FILE] container-exited ID`:
 /// it is to call [`finish`].
 pub const COMMAND: &str = "container-exited";
 
+/// The hidden command that a monitor runs before it makes a container again that joins another's namespaces:
+/// [`crate::start::join_again`].
+pub const JOIN: &str = "container-joins";
+
 /// The whole command line, for the container `id`.
 pub(crate) fn command(engine: &Engine, id: &ContainerId) -> Vec<String> {
+    with_places(engine, &[COMMAND, id.as_str()])
+}
+
+/// The same for [`JOIN`].
+pub(crate) fn joining(engine: &Engine, id: &ContainerId) -> Vec<String> {
+    with_places(engine, &[JOIN, id.as_str()])
+}
+
+/// `stockade` on this engine's folders.
+pub(crate) fn with_places(engine: &Engine, command: &[&str]) -> Vec<String> {
     let places = engine.places();
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let mut words = vec![text(&engine.program("stockade"))];
     words.extend(["--data-root".into(), text(&places.data), "--exec-root".into(), text(&places.exec)]);
     words.extend(places.runtime.iter().flat_map(|runtime| ["--runtime".into(), text(runtime)]));
-    words.extend([COMMAND.into(), id.to_string()]);
+    words.extend(command.iter().map(|word| (*word).to_owned()));
     words
 }
 
@@ -30,6 +44,8 @@ pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
         Err(error) => return Err(error.into()),
     }
     match engine.view(id) {
+        // Whoever restarts it has ended it and is about to start it.
+        Ok(_) if !engine.folder(id)?.try_share(RESTARTING)? => return Ok(()),
         Ok(view) => {
             engine.volumes_unmounted(&view.record);
             if !view.removes_itself() {

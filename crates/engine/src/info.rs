@@ -100,7 +100,7 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
     let places = engine.places();
     let containers = list(engine, Which::All)?;
     let count = |word: &str| containers.iter().filter(|summary| summary.state.docker() == word).count();
-    let (running, paused) = (count("running"), count("paused"));
+    let (running, paused) = (count("running") + count("restarting"), count("paused"));
     let release = os_release()?;
     Ok(Info {
         version: env!("CARGO_PKG_VERSION").into(),

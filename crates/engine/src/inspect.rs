@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stockade_monitor::restart::RestartPolicy;
 
 use crate::container::{ContainerError, View};
 use crate::files::FileError;
@@ -27,6 +28,8 @@ pub struct Inspection {
     pub image: String,
     /// `/` and the name, as Docker has it.
     pub name: String,
+    /// How many times it was started again since somebody started it.
+    pub restart_count: u32,
     /// The log's file; empty without one.
     pub log_path: String,
     /// Files of the host that are mounted in the container.
@@ -118,6 +121,9 @@ pub struct HostConfig {
     pub extra_hosts: Vec<String>,
     /// `--rm`.
     pub auto_remove: bool,
+    /// `--restart`.
+    #[serde(default)]
+    pub restart_policy: InspectedRestart,
     /// `--cap-add`.
     pub cap_add: Vec<String>,
     /// `--cap-drop`.
@@ -175,6 +181,9 @@ pub struct HostConfig {
     pub cpuset_cpus: String,
     /// `--cpuset-mems`.
     pub cpuset_mems: String,
+    /// `--blkio-weight`; 0 if unset.
+    #[serde(default)]
+    pub blkio_weight: u16,
     /// `--pids-limit`; 0 if unset, -1 for no limit.
     pub pids_limit: i64,
     /// `--ulimit`.
@@ -183,6 +192,46 @@ pub struct HostConfig {
     pub masked_paths: Vec<String>,
     /// Paths that the container cannot write.
     pub readonly_paths: Vec<String>,
+}
+
+/// `RestartPolicy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedRestart {
+    /// `no`, `on-failure`, `always` or `unless-stopped`.
+    pub name: String,
+    /// How many times at most after a failure; 0 is no limit.
+    pub maximum_retry_count: u32,
+}
+
+impl Default for InspectedRestart {
+    fn default() -> Self {
+        RestartPolicy::No.into()
+    }
+}
+
+impl From<RestartPolicy> for InspectedRestart {
+    fn from(policy: RestartPolicy) -> Self {
+        let (name, maximum_retry_count) = match policy {
+            RestartPolicy::No => ("no", 0),
+            RestartPolicy::OnFailure { most } => ("on-failure", most),
+            RestartPolicy::Always => ("always", 0),
+            RestartPolicy::UnlessStopped => ("unless-stopped", 0),
+        };
+        Self { name: name.into(), maximum_retry_count }
+    }
+}
+
+impl InspectedRestart {
+    /// What it says. Only what [`From`] writes is ever read.
+    pub(crate) fn policy(&self) -> RestartPolicy {
+        match self.name.as_str() {
+            "on-failure" => RestartPolicy::OnFailure { most: self.maximum_retry_count },
+            "always" => RestartPolicy::Always,
+            "unless-stopped" => RestartPolicy::UnlessStopped,
+            _ => RestartPolicy::No,
+        }
+    }
 }
 
 /// `LogConfig`.
@@ -377,6 +426,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         state,
         image: record.image.id.unwrap_or(record.image.reference),
         name: format!("/{}", record.name),
+        restart_count: view.restarts,
         log_path,
         resolv_conf_path: path("resolv.conf"),
         hostname_path: path("hostname"),
@@ -414,9 +464,9 @@ fn state(view: &View) -> InspectedState {
     let time = |time: Option<String>| time.unwrap_or_else(|| NEVER.into());
     InspectedState {
         status: view.life.state.docker().into(),
-        running: view.life.state == State::Running,
-        paused: false,
-        restarting: false,
+        running: view.life.state.is_up(),
+        paused: view.life.state == State::Paused,
+        restarting: view.life.state == State::Restarting,
         oom_killed: end.cause.as_ref().is_some_and(Cause::out_of_memory),
         dead: false,
         pid: view.pid.unwrap_or_default(),

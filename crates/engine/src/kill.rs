@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use stockade_monitor::events::ContainerAction;
+use stockade_monitor::restart::Meddling;
 
 use crate::container::ContainerError;
 use crate::happened::about;
@@ -54,10 +55,16 @@ pub fn parse_signal(text: &str) -> Result<Signal, UnknownSignal> {
 
 /// Sends the signal to the container's first process. After SIGKILL its end is waited for, at most ten seconds.
 ///
+/// As in Docker, a signal that may end the container (SIGKILL, its stop signal, or any if it has no stop signal) makes it be started
+/// again no more, and makes a paused one go on; one that waits for its restart gets no signal and stays ended.
+///
 /// # Errors
 /// See [`KillError`].
 pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
-    send(engine, id, signal, "kill")?;
+    let view = engine.view(id)?;
+    let stop_signal = view.record.config.stop_signal.as_str();
+    let ends = signal == Signal::KILL || stop_signal.is_empty() || parse_signal(stop_signal) == Ok(signal);
+    send(engine, id, signal, if ends { Meddling::Stopped } else { Meddling::Signalled }, "kill")?;
     if signal == Signal::KILL {
         match wait_until(engine, id, Some(Instant::now() + PATIENCE)) {
             // That it removes itself is an end too.
@@ -68,21 +75,41 @@ pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), Kil
     Ok(())
 }
 
-/// Sends it for the command `by` and does not wait.
-pub(crate) fn send(engine: &Engine, id: &ContainerId, signal: Signal, by: &str) -> Result<(), KillError> {
+/// Sends it for the command `by` and does not wait; who starts the container again heeds `meddling`.
+pub(crate) fn send(
+    engine: &Engine,
+    id: &ContainerId,
+    signal: Signal,
+    meddling: Meddling,
+    by: &str,
+) -> Result<(), KillError> {
     let view = engine.view(id)?;
     let state = view.life.state;
     let not_running = |state| KillError::NotRunning { id: id.clone(), state };
-    if state != State::Running {
+    if !state.is_up() {
         return Err(not_running(state));
     }
+    engine.folder(id)?.meddle(meddling).map_err(ContainerError::from)?;
     engine.asks(id, signal, by);
     // Before it is sent: what dies of it must not be told of first.
     engine.happened(about(&view.record, &ContainerAction::Kill).with("signal", signal.as_raw().to_string()));
+    if state == State::Restarting {
+        return Ok(());
+    }
     let sent = engine.call_runtime(id, &["kill", id.as_str(), &signal.as_raw().to_string()]);
+    let failed = |source| KillError::Runtime { id: id.clone(), source };
     sent.or_else(|source| match engine.view(id)?.life.state {
-        State::Running => Err(KillError::Runtime { id: id.clone(), source }),
+        state if state.is_up() => Err(failed(source)),
         // It has ended meanwhile.
         state => Err(not_running(state)),
-    })
+    })?;
+    if state == State::Paused && meddling == Meddling::Stopped {
+        let resumed = engine.call_runtime(id, &["resume", id.as_str()]);
+        resumed.or_else(|source| match engine.view(id)?.life.state {
+            State::Paused => Err(failed(source)),
+            // It goes on, or has ended.
+            _ => Ok(()),
+        })?;
+    }
+    Ok(())
 }

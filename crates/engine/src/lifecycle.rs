@@ -14,6 +14,10 @@ pub enum State {
     Starting,
     /// Its program runs.
     Running,
+    /// Its processes stand still.
+    Paused,
+    /// Its program has ended, and its monitor starts it again.
+    Restarting,
     /// Its program has ended.
     Exited,
     /// It could not be started; Docker calls such a container created.
@@ -33,6 +37,12 @@ pub enum Event {
     StartFailed,
     /// Its program has ended.
     Ended,
+    /// Its program has ended and is to be started again.
+    EndedForNow,
+    /// Its processes were stopped where they were.
+    Pause,
+    /// They go on.
+    Unpause,
     /// Its monitor is gone without having told the end.
     MonitorLost,
     /// Somebody removes it.
@@ -61,9 +71,20 @@ impl State {
             (S::Created | S::Exited | S::Failed, E::Remove) => Ok(S::Removed),
             (S::Starting, E::Started) => Ok(S::Running),
             (S::Starting, E::StartFailed | E::MonitorLost) => Ok(S::Failed),
-            (S::Running, E::Ended | E::MonitorLost) => Ok(S::Exited),
+            (S::Running, E::Pause) => Ok(S::Paused),
+            (S::Paused, E::Unpause) | (S::Restarting, E::Started) => Ok(S::Running),
+            (S::Running | S::Paused, E::EndedForNow) => Ok(S::Restarting),
+            (S::Running | S::Paused, E::Ended | E::MonitorLost) => Ok(S::Exited),
+            // It ran before: that it does not again is no failed start.
+            (S::Restarting, E::Ended | E::StartFailed | E::MonitorLost) => Ok(S::Exited),
             (state, event) => Err(Refused { state, event }),
         }
+    }
+
+    /// Whether it is Docker's `State.Running`: something of it runs, stands still, or is about to run again.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
     }
 
     /// Docker's word for it, as `ps` and `inspect` show it.
@@ -72,6 +93,8 @@ impl State {
         match self {
             Self::Created | Self::Starting | Self::Failed => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
             Self::Removed => "removing",
         }
@@ -84,6 +107,8 @@ impl fmt::Display for State {
             Self::Created => "created",
             Self::Starting => "being started",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
             Self::Failed => "not startable",
             Self::Removed => "removed",
@@ -98,6 +123,9 @@ impl fmt::Display for Event {
             Self::Started => "running",
             Self::StartFailed => "refused by the runtime",
             Self::Ended => "ended",
+            Self::EndedForNow => "restarted",
+            Self::Pause => "paused",
+            Self::Unpause => "unpaused",
             Self::MonitorLost => "lost by its monitor",
             Self::Remove => "removed",
         })
@@ -108,24 +136,45 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
 
-    const STATES: [State; 6] =
-        [State::Created, State::Starting, State::Running, State::Exited, State::Failed, State::Removed];
-    const EVENTS: [Event; 6] =
-        [Event::Start, Event::Started, Event::StartFailed, Event::Ended, Event::MonitorLost, Event::Remove];
+    const STATES: [State; 8] = [
+        State::Created,
+        State::Starting,
+        State::Running,
+        State::Paused,
+        State::Restarting,
+        State::Exited,
+        State::Failed,
+        State::Removed,
+    ];
+    const EVENTS: [Event; 9] = [
+        Event::Start,
+        Event::Started,
+        Event::StartFailed,
+        Event::Ended,
+        Event::EndedForNow,
+        Event::Pause,
+        Event::Unpause,
+        Event::MonitorLost,
+        Event::Remove,
+    ];
 
     #[test]
     fn every_pair_of_state_and_event() {
-        // Rows are states, columns events, in the order of the constants; None is refused.
-        use State as S;
-        let expected: [[Option<State>; 6]; 6] = [
-            [Some(S::Starting), None, None, None, None, Some(S::Removed)],
-            [None, Some(S::Running), Some(S::Failed), None, Some(S::Failed), None],
-            [None, None, None, Some(S::Exited), Some(S::Exited), None],
-            [Some(S::Starting), None, None, None, None, Some(S::Removed)],
-            [Some(S::Starting), None, None, None, None, Some(S::Removed)],
-            [None; 6],
+        // Rows are states, columns events, in the order of the constants; a dash is refused.
+        let expected = [
+            "starting - - - - - - - removed",
+            "- running failed - - - - failed -",
+            "- - - exited restarting paused - exited -",
+            "- - - exited restarting - running exited -",
+            "- running exited exited - - - exited -",
+            "starting - - - - - - - removed",
+            "starting - - - - - - - removed",
+            "- - - - - - - - -",
         ];
+        let named = |word: &str| STATES.into_iter().find(|state| format!("{state:?}").to_lowercase() == word);
         for (state, row) in STATES.into_iter().zip(expected) {
+            let row = row.split(' ').map(named);
+            assert_eq!(row.clone().count(), EVENTS.len());
             for (event, expected) in EVENTS.into_iter().zip(row) {
                 let answer = state.after(event);
                 assert_eq!(answer.ok(), expected, "{state:?} {event:?}");

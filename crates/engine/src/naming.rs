@@ -7,9 +7,16 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FlockOperation};
 use rustix::io::Errno;
 
+use crate::container::RECORD;
 use crate::engine::link_text;
 use crate::files::FileError;
 use crate::{ContainerId, ContainerName, Engine};
+
+/// Of a record, what says its name.
+#[derive(serde::Deserialize)]
+struct Named {
+    name: ContainerName,
+}
 
 /// Words of which names are made up: how it stands, and what stands.
 const FIRST: [&str; 32] = [
@@ -74,7 +81,7 @@ impl Engine {
         let path = self.names().join(name.as_str());
         let text = link_text(&path).map_err(FileError::at("read the link", &path))?;
         let id = text.and_then(|text| ContainerId::try_from(text).ok());
-        Ok(id.filter(|id| self.containers().join(id.as_str()).exists()))
+        Ok(id.filter(|id| self.containers().join(id.as_str()).exists() && self.is_called(id, name)))
     }
 
     /// Gives `name` to the container `id`, which may be unfinished still.
@@ -84,6 +91,7 @@ impl Engine {
         if let Some(text) = link_text(&path).map_err(FileError::at("read the link", &path))? {
             if let Ok(owner) = ContainerId::try_from(text)
                 && self.exists(&owner)
+                && self.is_called(&owner, name)
             {
                 return Err(Taken::By(owner));
             }
@@ -129,12 +137,21 @@ impl Engine {
             let entry = entry.map_err(FileError::at("read", &path))?;
             let owner = link_text(&entry.path()).map_err(FileError::at("read the link", entry.path()))?;
             let owner = owner.and_then(|text| ContainerId::try_from(text).ok());
-            if !owner.is_some_and(|owner| self.exists(&owner)) {
+            let name = entry.file_name().to_str().and_then(|name| name.parse::<ContainerName>().ok());
+            let right = |owner: &ContainerId| name.as_ref().is_none_or(|name| self.is_called(owner, name));
+            if !owner.is_some_and(|owner| self.exists(&owner) && right(&owner)) {
                 let gone = rustix::fs::unlinkat(&folder, entry.file_name(), AtFlags::empty());
                 gone.map_err(FileError::at("remove the link", entry.path()))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the container has that name, as far as it can be told: a rename that was cut off leaves a link with another.
+    fn is_called(&self, id: &ContainerId, name: &ContainerName) -> bool {
+        let record = std::fs::read(self.containers().join(id.as_str()).join(RECORD)).ok();
+        let record: Option<Named> = record.and_then(|text| serde_json::from_slice(&text).ok());
+        record.is_none_or(|record| record.name == *name)
     }
 
     /// Whether there is a container with this id, be it unfinished.

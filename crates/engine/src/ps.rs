@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::container::{ContainerError, Folder, View};
+use crate::container::{ContainerError, Folder, RESTARTING, View};
 use crate::files::FileError;
 use crate::inspect::MountPoint;
 use crate::lifecycle::State;
@@ -84,7 +84,7 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
             Err(error) => all.push(damaged(id, &error)),
         }
     }
-    all.retain(|summary| which == Which::All || summary.state == State::Running);
+    all.retain(|summary| which == Which::All || summary.state.is_up());
     all.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
     Ok(all)
 }
@@ -109,6 +109,9 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
         return Ok(Some(view));
     }
     let Some(folder) = engine.folder(id)?.try_lock()? else { return Ok(Some(view)) };
+    if !folder.0.try_share(RESTARTING)? {
+        return Ok(Some(view));
+    }
     engine.discard(&folder, Some(&view.record), OwnVolumes::Keep)?;
     Ok(None)
 }
@@ -118,7 +121,7 @@ fn summary(folder: &Folder, view: View, connections: &mut Connections<'_>) -> Su
     // What cannot be read of networks is told by `inspect`.
     let (networks, ports) = connections.of(folder, &host_config.network_mode, view.pid.is_some()).unwrap_or_default();
     let end = view.life.end.unwrap_or_default();
-    let ended = matches!(view.life.state, State::Exited | State::Failed);
+    let ended = matches!(view.life.state, State::Exited | State::Failed | State::Restarting);
     Summary {
         id: view.record.id,
         name: view.record.name.to_string(),

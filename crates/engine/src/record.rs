@@ -153,10 +153,15 @@ impl Life {
             Some(Phase::Running { started, .. }) => {
                 (&[Event::Started], Some(End { started: Some(started.clone()), ..End::default() }))
             }
-            Some(Phase::Exited { code, started, finished, cause, .. }) => {
+            Some(Phase::Exited { code, started, finished, error, cause, .. }) => {
+                let (started, finished) = (Some(started.clone()), Some(finished.clone()));
+                let end = End { code: *code, error: error.clone(), started, finished, cause: cause.clone() };
+                (&[Event::Started, Event::Ended], Some(end))
+            }
+            Some(Phase::Restarting { code, started, finished, cause, .. }) => {
                 let (started, finished) = (Some(started.clone()), Some(finished.clone()));
                 let end = End { code: *code, error: None, started, finished, cause: cause.clone() };
-                (&[Event::Started, Event::Ended], Some(end))
+                (&[Event::Started, Event::EndedForNow], Some(end))
             }
             Some(Phase::Failed { code, error }) => {
                 (&[Event::StartFailed], Some(End { code: *code, error: Some(error.clone()), ..End::default() }))
@@ -168,23 +173,26 @@ impl Life {
 
     /// Whether there must be a monitor.
     pub(crate) fn needs_monitor(&self) -> bool {
-        matches!(self.state, State::Starting | State::Running)
+        self.state == State::Starting || self.state.is_up()
     }
 
     /// After its monitor was found dead at `now`.
     pub(crate) fn lost(&self, now: String) -> Result<Self, Refused> {
-        let started = self.end.as_ref().and_then(|end| end.started.clone());
         let state = self.state.after(Event::MonitorLost)?;
-        let error = match state {
-            State::Exited => "its monitor was killed, and the container with it",
-            _ => "its start was interrupted",
+        let before = self.end.clone().unwrap_or_default();
+        let (code, error) = match self.state {
+            State::Starting => (KILLED, "its start was interrupted"),
+            State::Restarting => (before.code, "its monitor was killed before it was started again"),
+            _ => (KILLED, "its monitor was killed, and the container with it"),
         };
-        let finished = Some(now);
-        Ok(Self {
-            version: VERSION,
-            state,
-            end: Some(End { code: KILLED, error: Some(error.into()), started, finished, cause: None }),
-        })
+        let finished = before.finished.or(Some(now));
+        let end = End { code, error: Some(error.into()), started: before.started, finished, cause: None };
+        Ok(Self { version: VERSION, state, end: Some(end) })
+    }
+
+    /// While its processes stand still.
+    pub(crate) fn paused(&self) -> Result<Self, Refused> {
+        Ok(Self { state: self.state.after(Event::Pause)?, ..self.clone() })
     }
 
     /// After it could not be started.
@@ -208,7 +216,8 @@ mod tests {
     }
 
     fn exited() -> Phase {
-        Phase::Exited { code: 3, signal: None, started: "then".into(), finished: "later".into(), cause: None }
+        let (started, finished) = ("then".into(), "later".into());
+        Phase::Exited { code: 3, signal: None, started, finished, error: None, cause: None }
     }
 
     #[test]
@@ -238,6 +247,13 @@ mod tests {
         let end = lost.end.unwrap();
         assert_eq!((end.code, end.started.as_deref(), end.finished.as_deref()), (137, Some("then"), Some("now")));
         assert!(Life::new().lost("now".into()).is_err());
+        let (started, finished) = ("then".into(), "later".into());
+        let waits = Phase::Restarting { code: 3, signal: None, started, finished, cause: None };
+        let waits = starting.with(Some(&waits)).unwrap();
+        assert!(waits.state == State::Restarting && waits.needs_monitor() && waits.paused().is_err());
+        let lost = waits.lost("now".into()).unwrap();
+        let end = lost.end.unwrap();
+        assert_eq!((lost.state, end.code, end.finished.as_deref()), (State::Exited, 3, Some("later")));
     }
 
     #[test]

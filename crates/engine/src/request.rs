@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use stockade_images::{Platform, Reference};
+use stockade_monitor::restart::RestartPolicy;
 use stockade_policy::Options;
 use stockade_storage::volumes::VolumeName;
 
@@ -49,6 +50,8 @@ pub struct Request {
     pub shown: Shown,
     /// `--rm`.
     pub remove: bool,
+    /// `--restart`.
+    pub restart: RestartPolicy,
     /// `--init`: a first process of ours that reaps zombies and forwards signals.
     pub init: bool,
     /// `--cgroup-parent`; otherwise `/stockade`.
@@ -94,6 +97,7 @@ impl Request {
             detached: false,
             shown: Shown::Both,
             remove: false,
+            restart: RestartPolicy::No,
             init: false,
             cgroup_parent: None,
             logging: Logging::default(),

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::Signal;
 use stockade_monitor::events::ContainerAction;
+use stockade_monitor::restart::Meddling;
 use stockade_storage::ContainerRoot;
 
-use crate::container::{ContainerError, Locked, RECORD, WAITERS};
+use crate::container::{ContainerError, Folder, Locked, RECORD, WAITERS};
 use crate::engine::remove_tree;
 use crate::files::FileError;
 use crate::lifecycle::{Event, State};
@@ -51,7 +52,7 @@ pub enum RemoveError {
     #[error(transparent)]
     Network(#[from] crate::network::NetworksError),
     /// It runs.
-    #[error("container {} is {state}: stop it first, or remove it by force", id.short())]
+    #[error("cannot remove container {}: container is {state}: {}, or remove it by force", id.short(), first(*state))]
     Running {
         /// The container.
         id: ContainerId,
@@ -72,6 +73,11 @@ pub enum RemoveError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+/// What is to be done first, in Docker's words.
+fn first(state: State) -> &'static str {
+    if state == State::Paused { "container is paused and must be unpaused first" } else { "stop it first" }
 }
 
 /// Removes the container: its folder, name and log, and what the runtime knows of it.
@@ -112,21 +118,44 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
     if !folder.monitor_lives()? {
         return Ok(());
     }
-    engine.asks(id, Signal::KILL, "rm --force");
-    let killed = engine.call_runtime(id, &["kill", id.as_str(), "KILL"]);
+    folder.meddle(Meddling::Stopped).map_err(ContainerError::from)?;
+    let killed = match folder.view().map(|view| view.life.state) {
+        // Nothing of it runs: its monitor, and what this executes, is all there is.
+        Ok(State::Starting) => {
+            kill_monitor(&folder)?;
+            Ok(())
+        }
+        Ok(State::Restarting) => Ok(()),
+        state => {
+            engine.asks(id, Signal::KILL, "rm --force");
+            let killed = engine.call_runtime(id, &["kill", id.as_str(), "KILL"]);
+            if matches!(state, Ok(State::Paused)) {
+                // Where the kill has made it go on this is refused.
+                drop(engine.call_runtime(id, &["resume", id.as_str()]));
+            }
+            killed
+        }
+    };
     // A refusal means that it has ended by itself, or not begun. What counts is whether its monitor ends.
     if folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         return Ok(());
     }
-    match (folder.monitor().map_err(ContainerError::from)?, killed) {
-        (Some(monitor), _) => rustix::process::pidfd_send_signal(&monitor, Signal::KILL)
-            .map_err(|errno| RemoveError::Monitor { id: id.clone(), source: errno.into() })?,
-        (None, Err(source)) => return Err(ContainerError::Leftovers { id: id.clone(), source }.into()),
-        (None, Ok(())) => {}
+    match (kill_monitor(&folder)?, killed) {
+        (true, _) | (false, Ok(())) => {}
+        (false, Err(source)) => return Err(ContainerError::Leftovers { id: id.clone(), source }.into()),
     }
     match folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         true => Ok(()),
         false => Err(RemoveError::DoesNotEnd { id: id.clone() }),
+    }
+}
+
+/// Kills the container's monitor; whether there was one. What the monitor executes dies with it.
+fn kill_monitor(folder: &Folder) -> Result<bool, RemoveError> {
+    let Some(monitor) = folder.monitor().map_err(ContainerError::from)? else { return Ok(false) };
+    match rustix::process::pidfd_send_signal(&monitor, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => Ok(true),
+        Err(errno) => Err(RemoveError::Monitor { id: folder.id.clone(), source: errno.into() }),
     }
 }
 

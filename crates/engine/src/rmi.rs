@@ -8,7 +8,6 @@ use stockade_monitor::events::ImageAction;
 use crate::Engine;
 use crate::garbage::{GarbageError, collect};
 use crate::image::{ImageLookup, found, images};
-use crate::lifecycle::State;
 use crate::ps::{Which, list};
 use plan::{Known, Named, Plan, User};
 
@@ -176,7 +175,7 @@ fn name(image: &StoredImage, text: &str) -> Option<Name> {
 /// The containers that were made from the image `id`.
 fn users(engine: &Engine, id: &str) -> Result<Vec<User>, ImageLookup> {
     let all = list(engine, Which::All)?.into_iter().filter(|one| one.image_id.as_deref() == Some(id));
-    let user = |one: crate::Summary| User { id: one.id.short().to_owned(), running: one.state == State::Running };
+    let user = |one: crate::Summary| User { id: one.id.short().to_owned(), running: one.state.is_up() };
     Ok(all.map(user).collect())
 }
 

@@ -1,13 +1,19 @@
 //! Calling the OCI runtime.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stockade_monitor::ORDER;
 use stockade_monitor::order::Order;
 
 use crate::record::Record;
 use crate::{ContainerId, Engine};
+
+/// How long the runtime may take for what an engine asks of a container that exists. It waits ten seconds itself for what it kills.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What the runtime's environment is: nothing of the caller's.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -22,6 +28,12 @@ pub enum RuntimeError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It hangs.
+    #[error("the OCI runtime {} has not ended after {} seconds and was killed", path.display(), PATIENCE.as_secs())]
+    Hangs {
+        /// The program.
+        path: PathBuf,
     },
     /// It failed.
     #[error("the OCI runtime failed ({status}): {message}")]
@@ -89,20 +101,40 @@ impl Engine {
         let mut words = self.runtime_of(id).into_iter();
         let path = words.next().map_or_else(|| self.runtime(), PathBuf::from);
         let (name, value) = PATH.split_once('=').unwrap_or_default();
-        let answer = Command::new(&path)
-            .args(words)
-            .args(arguments)
-            .env_clear()
-            .env(name, value)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .output()
-            .map_err(|source| RuntimeError::Execute { path, source })?;
-        if answer.status.success() {
+        let mut command = Command::new(&path);
+        command.args(words).args(arguments).env_clear().env(name, value).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let execute = |source| RuntimeError::Execute { path: path.clone(), source };
+        let mut child = command.spawn().map_err(execute)?;
+        if !ends(&child).map_err(execute)? {
+            child.kill().map_err(execute)?;
+            child.wait().map_err(execute)?;
+            return Err(RuntimeError::Hangs { path });
+        }
+        let status = child.wait().map_err(execute)?;
+        if status.success() {
             return Ok(());
         }
-        let message: String = String::from_utf8_lossy(&answer.stderr).trim().chars().take(2000).collect();
-        Err(RuntimeError::Failed { status: answer.status, message })
+        let message: String = said(child.stderr.as_ref()).trim().chars().take(2000).collect();
+        Err(RuntimeError::Failed { status, message })
     }
+}
+
+/// Whether the child ends in time.
+fn ends(child: &Child) -> std::io::Result<bool> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ended = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)))?;
+    Ok(ended > 0)
+}
+
+/// What a program that has ended said, without waiting for those that it left.
+fn said(stream: Option<&ChildStderr>) -> String {
+    let mut text = vec![0; 16 << 10];
+    let read = stream.map(|stream| {
+        rustix::io::ioctl_fionbio(stream, true)?;
+        rustix::io::read(stream, &mut text)
+    });
+    text.truncate(read.and_then(Result::ok).unwrap_or_default());
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -9,7 +9,7 @@ use stockade_kernel::signal::{FORWARDED, Signals, is_ignored};
 use stockade_kernel::terminal::{self, RawMode};
 use stockade_monitor::frame::Frame;
 
-use crate::container::{ContainerError, Folder};
+use crate::container::{ContainerError, Folder, RESTARTING};
 use crate::pump::{Pump, Pumped};
 use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State, socket};
 
@@ -268,7 +268,9 @@ impl Session {
 
 /// The container's end, once it is removed if it was asked for with `--rm`: the monitor's last errand did that, unless it failed.
 fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, FollowError> {
-    let asked = engine.view(id).map(|view| view.record.host_config.auto_remove);
+    // Not by who restarts it.
+    let rests = || engine.folder(id)?.try_share(RESTARTING);
+    let asked = engine.view(id).and_then(|view| Ok(view.record.host_config.auto_remove && rests()?));
     let outcome = match asked {
         Ok(false) | Err(ContainerError::Missing(_)) => Ok(()),
         Ok(true) => crate::remove(engine, id, Force::Refuse, OwnVolumes::Keep),

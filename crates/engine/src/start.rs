@@ -26,6 +26,7 @@ use crate::container::{CONFIG, ContainerError, Locked, View};
 use crate::files::FileError;
 use crate::idmap::Mappings;
 use crate::lifecycle::State;
+use crate::network::connect::ATTACH_COMMAND;
 use crate::record::{Joined, LOG, Record};
 use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
@@ -54,6 +55,9 @@ pub enum StartError {
         /// Its state.
         state: State,
     },
+    /// It stands still.
+    #[error("cannot start a paused container, try unpause instead: {}", .0.short())]
+    Paused(ContainerId),
     /// Its record names a log that is not supported.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -144,6 +148,9 @@ pub fn start_attached(engine: &Engine, id: &ContainerId, attachment: Attachment)
 fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) -> Result<Option<Connected>, StartError> {
     let folder = engine.folder(id)?.lock()?;
     let view = engine.settle(&folder)?;
+    if view.life.state == State::Paused {
+        return Err(StartError::Paused(id.clone()));
+    }
     let starting = view.life.starting();
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
     walls::reload(engine, &view.record.apparmor)?;
@@ -153,6 +160,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let lock = lock(&folder)?;
     engine.remove_leftovers(id)?;
     forget_the_last_run(&folder, &view)?;
+    folder.0.forget_meddling().map_err(ContainerError::from)?;
     folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record)?)?;
     let listener = socket::listen(&folder.0).map_err(doing("open the container's socket"))?;
     let (ours, theirs) = pair().map_err(doing("make a pair of sockets"))?;
@@ -176,6 +184,17 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
             }
         }
     }
+}
+
+/// What a monitor has done before it makes a container again that joins namespaces: the processes by whose ids they are named may
+/// be others by now.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn join_again(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
+    let folder = engine.folder(id)?.lock()?;
+    let view = folder.0.view()?;
+    join(engine, &folder, &view.record.joined)
 }
 
 /// Writes the paths of the namespaces that are joined into the configuration: those of the containers' processes of now.
@@ -234,6 +253,12 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, Log
         },
         log: Logging::of(&record.host_config.log_config)?.order(record, folder.0.path.join(LOG))?,
         on_exit: finish::command(engine, &record.id),
+        restart: record.host_config.restart_policy.policy(),
+        before_restart: if record.joined.is_empty() { Vec::new() } else { finish::joining(engine, &record.id) },
+        on_restart: match record.host_config.network_mode.as_str() {
+            mode if matches!(mode, "none" | "host") || mode.starts_with("container:") => Vec::new(),
+            _ => finish::with_places(engine, &[ATTACH_COMMAND, record.id.as_str()]),
+        },
         events: Some(engine.event_source(record)),
     })
 }

@@ -1,11 +1,13 @@
 //! `wait`: the exit code of a container, when it ends.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use stockade_monitor::restart::RestartPolicy;
 
 use crate::container::{ContainerError, WAITERS};
 use crate::files::FileError;
+use crate::lifecycle::State;
 use crate::{ContainerId, Engine};
 
 /// Why the end was not waited for.
@@ -16,15 +18,31 @@ pub enum WaitError {
     Container(#[from] ContainerError),
 }
 
-/// Waits until the container does not run, and returns its last exit code; 0 for one that was never started.
+/// How often a container is looked at that may be started again: more often than the shortest wait before that.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits until the container's program ends, and returns its exit code; that of the last run for one that does not run, and 0 for one
+/// that was never started. That its restart policy starts it again does not matter, as in Docker.
 ///
 /// # Errors
 /// See [`WaitError`].
 pub fn wait(engine: &Engine, id: &ContainerId) -> Result<u8, WaitError> {
-    Ok(wait_until(engine, id, None)?.unwrap_or_default())
+    let before = engine.view(id)?;
+    if before.record.host_config.restart_policy.policy() == RestartPolicy::No {
+        return Ok(wait_until(engine, id, None)?.unwrap_or_default());
+    }
+    loop {
+        if let Some(code) = wait_until(engine, id, Some(Instant::now() + LOOK))? {
+            return Ok(code);
+        }
+        let now = engine.view(id)?;
+        if now.life.state == State::Restarting && now.restarts > before.restarts {
+            return Ok(now.life.end.map(|end| end.code).unwrap_or_default());
+        }
+    }
 }
 
-/// The same, until `deadline`; `None` if it still runs then.
+/// Waits until nobody is at the container any more, until `deadline`; the last exit code, `None` if it still runs then.
 pub(crate) fn wait_until(
     engine: &Engine,
     id: &ContainerId,

@@ -236,6 +236,13 @@ impl Clients {
         self.forget();
     }
 
+    /// Ends the connections of all clients, whatever they have not taken.
+    pub(crate) fn drop_all(&mut self) {
+        self.list.iter().for_each(|client| part_with(&client.socket));
+        self.list.clear();
+        self.forget();
+    }
+
     /// Ends the connections of all clients that have taken everything, or take nothing any more.
     pub(crate) fn part(&mut self) {
         let end = self.end();

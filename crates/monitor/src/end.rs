@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::io::Errno;
+use rustix::process::{Signal, kill_process};
 use stockade_kernel::chain::chain;
 use stockade_monitor::control::Report;
 use stockade_monitor::frame::Frame;
+use stockade_monitor::restart::Run;
 use stockade_monitor::state::Phase;
 
+use crate::birth;
 use crate::clients::Awaited;
 use crate::leave;
-use crate::life::{Ended, Monitor, Stage, Worker, rfc3339};
+use crate::life::{Ended, Monitor, Past, Stage, Worker, rfc3339};
 use crate::runtime::Refusal;
+
+/// How long a killed runtime may take to end.
+const ABORT: Duration = Duration::from_secs(10);
 
 /// How long `delete` may take before the container's end is told without it.
 const DELETE: Duration = Duration::from_secs(60);
@@ -26,19 +32,68 @@ impl Monitor {
         let Some(ended) = self.first.as_ref().and_then(|first| first.ended) else { return };
         let Ended { code, signal, finished } = ended;
         let (started, finished) = (rfc3339(self.started), rfc3339(finished.max(self.started)));
-        let cause = Some(self.cause(ended));
-        if let Err(refusal) = self.record(Phase::Exited { code, signal, started, finished, cause: cause.clone() }) {
+        let cause = self.cause(ended);
+        self.past = Some(Past { code, signal, started, finished, cause: Some(cause.clone()) });
+        // Its policy, and its name, may have been changed since.
+        match self.folder.order() {
+            Ok(order) => (self.order.restart, self.order.events) = (order.restart, order.events),
+            Err(error) => self.troubles.note(&self.folder, &chain(&error)),
+        }
+        let run = Run { code, lasted: self.began.elapsed() };
+        self.again = self.restarts.after(self.order.restart, self.meddling, run);
+        self.record_past();
+        self.died(ended, Some(&cause));
+        self.delete();
+    }
+
+    /// Records the end of the last run, and whether it is the container's.
+    fn record_past(&mut self) {
+        let Some(Past { code, signal, started, finished, cause }) = self.past.clone() else { return };
+        let phase = match (self.again, &self.refusal) {
+            (Some(_), _) => Phase::Restarting { code, signal, started, finished, cause },
+            (None, None) => Phase::Exited { code, signal, started, finished, cause, error: None },
+            (None, Some(Refusal { code, message })) => {
+                let (code, error) = (*code, Some(message.clone()));
+                Phase::Exited { code, signal: None, started, finished, cause: None, error }
+            }
+        };
+        if let Err(refusal) = self.record(phase) {
             self.troubles.note(&self.folder, &refusal.message);
         }
-        self.died(ended, cause.as_ref());
-        self.delete();
     }
 
     /// There is no container, because of `refusal`.
     pub(crate) fn give_up(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
+        self.abandon();
+    }
+
+    /// Ends what is being made or started, and deletes it.
+    pub(crate) fn abandon(&mut self) {
         self.input.close();
         self.outputs.let_end();
+        birth::give_up(self);
+        match &self.worker {
+            Some(Worker { pid, ended: None }) => {
+                match kill_process(*pid, Signal::KILL) {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(errno) => self.troubles.note(&self.folder, &format!("cannot kill the runtime: {errno}")),
+                }
+                self.enter(Stage::Aborting, Some(ABORT));
+            }
+            _ => self.delete(),
+        }
+    }
+
+    /// Once what was killed has ended, or this took too long (`late`), deletes what it left.
+    pub(crate) fn after_abort(&mut self, late: bool) {
+        if self.worker_end().is_none() {
+            if !late {
+                return;
+            }
+            self.troubles.note(&self.folder, "the runtime was killed and does not end");
+            self.worker = None;
+        }
         self.delete();
     }
 
@@ -72,7 +127,16 @@ impl Monitor {
             self.worker = None;
         }
         self.read_the_rest();
-        self.let_go();
+        // One that was not deleted can not be made again.
+        match self.again.filter(|_| !late && !self.is_over()) {
+            Some(wait) => self.wait_again(wait),
+            None => self.let_go(),
+        }
+    }
+
+    /// Gives everything up that others may wait for, and executes `on_exit`.
+    pub(crate) fn let_go(&mut self) {
+        self.release();
         match leave::on_exit(&self.order.on_exit) {
             Ok(Some(pid)) => self.worker = Some(Worker { pid, ended: None }),
             Ok(None) => {}
@@ -82,8 +146,12 @@ impl Monitor {
     }
 
     /// Says the end to the engine if it still waits, and gives everything up that others may wait for.
-    fn let_go(&mut self) {
-        if let Some(Refusal { code, message }) = self.refusal.clone() {
+    fn release(&mut self) {
+        // That it was to be started again, or why it was not, is recorded over.
+        if self.again.take().is_some() || self.past.is_some() && self.refusal.is_some() {
+            self.record_past();
+        }
+        if let (None, Some(Refusal { code, message })) = (&self.past, self.refusal.clone()) {
             if let Err(refusal) = self.record(Phase::Failed { code, error: message.clone() }) {
                 self.troubles.note(&self.folder, &refusal.message);
             }
@@ -119,7 +187,7 @@ impl Monitor {
             self.troubles.note(&self.folder, &format!("{:?} did not end in time", self.order.on_exit));
         }
         self.troubles.write(&self.folder);
-        let ended = self.first.as_ref().and_then(|first| first.ended).map(|ended| ended.code);
+        let ended = self.past.as_ref().map(|past| past.code);
         let code = self.refusal.as_ref().map(|refusal| refusal.code).or(ended).unwrap_or_default();
         self.clients.publish(&Frame::Exited(code).encode());
         self.enter(Stage::Telling, None);

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use stockade_monitor::order::Order;
-use stockade_monitor::state::State;
+use stockade_monitor::state::{Phase, State};
 use stockade_monitor::{ORDER, STATE};
 
 /// The most that is read of an order.
@@ -98,18 +98,22 @@ impl Folder {
         if order.runtime.is_empty() { Err(FolderError::NoRuntime(path)) } else { Ok(order) }
     }
 
-    /// Replaces the recorded state: written beside, synchronised, renamed, and the folder synchronised.
+    /// Replaces the recorded state: written beside, renamed, and synchronised if it tells an end. What it says of a container that is
+    /// there is worth nothing after a crash of the machine.
     ///
     /// # Errors
     /// [`FolderError::Record`]; the state that was recorded before stays.
     pub(crate) fn record(&self, state: &State) -> Result<(), FolderError> {
         const DRAFT: &str = ".state.json.new";
+        let ended = matches!(state.phase, Phase::Exited { .. } | Phase::Failed { .. });
         let write = || {
             let mut file = self.open_file(Path::new(DRAFT), OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
             file.write_all(&serde_json::to_vec(state)?)?;
-            file.sync_all()?;
+            if ended {
+                file.sync_all()?;
+            }
             rustix::fs::renameat(&self.fd, DRAFT, &self.fd, STATE)?;
-            Ok(rustix::fs::fsync(&self.fd)?)
+            if ended { Ok(rustix::fs::fsync(&self.fd)?) } else { Ok(()) }
         };
         write().map_err(|source| FolderError::Record { path: self.path(STATE), source })
     }

@@ -62,10 +62,23 @@ impl Groups {
         self.mounts.lines().filter_map(Mount::read).find(has)?.place(Version::V1, group)
     }
 
-    fn second_world(&self, controller: &str) -> Option<Place> {
+    /// Whether it is made to stand still. On hybrid hosts either world can do that, whatever controllers it has.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let state = |place: Option<Place>, name| place.and_then(|place| place.text(name));
+        state(self.first_world("freezer"), "freezer.state").is_some_and(|state| state.trim() != "THAWED")
+            || state(self.unified(), "cgroup.freeze").is_some_and(|state| state.trim() == "1")
+    }
+
+    /// Where it is in the second world.
+    fn unified(&self) -> Option<Place> {
         let group = self.memberships.lines().find_map(|line| line.strip_prefix("0::"))?;
         let is_it = |mount: &Mount<'_>| mount.kind == "cgroup2";
-        let place = self.mounts.lines().filter_map(Mount::read).find(is_it)?.place(Version::V2, group)?;
+        self.mounts.lines().filter_map(Mount::read).find(is_it)?.place(Version::V2, group)
+    }
+
+    fn second_world(&self, controller: &str) -> Option<Place> {
+        let place = self.unified()?;
         let controllers = place.text("cgroup.controllers")?;
         let wanted = match controller {
             "cpuacct" => "cpu",

@@ -13,7 +13,8 @@
 //!   lives, whatever became of its process id. It is unlocked before [`order::Order::on_exit`] is executed.
 //!
 //! It closes every other descriptor, leaves the session and the standard streams of its caller, and is not ended by signals:
-//! SIGTERM goes on to the container's first process; SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are ignored. If it is killed, the
+//! SIGTERM goes on to the container's first process; SIGINT, SIGHUP and SIGQUIT are ignored. SIGUSR1 says that somebody stops the
+//! container, so that it is not started again ([`restart::Meddling::Stopped`]), SIGUSR2 that somebody signalled it. If it is killed, the
 //! container goes on with nobody to read its output; its lock is free, and the runtime's `delete --force` removes it.
 //!
 //! The stages of a container's end: its output is read to the end, but for one second at most where other processes hold it
@@ -23,6 +24,11 @@
 //! goes the same way, with [`state::Phase::Failed`] and [`control::Report::Failed`].
 //!
 //! While the container runs it listens at [`exec::SOCKET`] for commands that run one more process in it; see [`exec`].
+//! A container that is to be started again ([`order::Order::restart`]) goes through the first three of these stages, and its clients
+//! are told of the end; then the monitor, which keeps its lock, waits ([`restart::Restarts`]), executes
+//! [`order::Order::before_restart`], the runtime's `create`, [`order::Order::on_restart`] and the runtime's `start`. Nobody is accepted
+//! meanwhile. What fails of that ends the container, with [`state::Phase::Exited`] and the reason in it. A `create` or `start`
+//! that does not end within two minutes is killed.
 //!
 //! In the folder it also writes `runtime.log` (what the runtime said, its warnings too) and, if something went wrong that
 //! stopped nothing, `monitor.log`, one line each. `pid` and `console.sock` are there while the container is made.
@@ -34,6 +40,7 @@ pub mod exec;
 pub mod frame;
 pub mod group;
 pub mod order;
+pub mod restart;
 pub mod state;
 
 /// The listening socket of clients.

@@ -1,7 +1,7 @@
 //! A container's life as its monitor sees it: what has happened, and what is done next.
 //!
-//! [`Stage`] only goes forward, so what is recorded never goes backwards: a container that ends before its runtime's `start` does
-//! is recorded as running first. When something can not be had (`give_up`) what there is of the container is
+//! [`Stage`] only goes forward, but for a restart, which goes back to [`Stage::Waiting`] (`again`): so what is recorded never goes
+//! backwards, and a container that ends before its runtime's `start` does is recorded as running first. When something can not be had (`give_up`) what there is of the container is
 //! deleted by the same stages that follow a container's end.
 
 use std::path::Path;
@@ -14,13 +14,16 @@ use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
 use stockade_kernel::chain::chain;
 use stockade_kernel::signal::Signals;
 use stockade_kernel::{fdpass, memory};
+use stockade_monitor::cause::Cause;
 use stockade_monitor::control::{Command, Report};
 use stockade_monitor::events::ContainerAction;
 use stockade_monitor::order::Order;
+use stockade_monitor::restart::{Meddling, Restarts};
 use stockade_monitor::state::{Phase, State};
 
 use crate::adopt::{self, Given};
-use crate::birth;
+use crate::again::MAKING;
+use crate::birth::Birth;
 use crate::clients::Clients;
 use crate::errors::Troubles;
 use crate::execs::Execs;
@@ -39,8 +42,18 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Where the monitor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
+    /// The container has ended and is started again at the deadline.
+    Waiting,
+    /// The program of [`Order::before_restart`] runs.
+    Preparing,
+    /// The runtime's `create` runs.
+    Creating,
+    /// What was executed was killed, because there is to be no container.
+    Aborting,
     /// The container waits; the engine is to say `Start`.
     Created,
+    /// The program of [`Order::on_restart`] runs.
+    Attaching,
     /// The runtime's `start` runs.
     Starting,
     /// The container runs.
@@ -70,6 +83,17 @@ pub(crate) struct Ended {
     pub(crate) code: u8,
     pub(crate) signal: Option<i32>,
     pub(crate) finished: Timestamp,
+}
+
+/// A run of the container that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// As in [`Phase::Exited`].
+    pub(crate) code: u8,
+    pub(crate) signal: Option<i32>,
+    pub(crate) started: String,
+    pub(crate) finished: String,
+    pub(crate) cause: Option<Cause>,
 }
 
 /// A program that this process has executed and does not stand still for.
@@ -102,8 +126,19 @@ pub(crate) struct Monitor {
     /// When the stage is over at the latest.
     pub(crate) deadline: Option<Instant>,
     pub(crate) started: Timestamp,
+    /// When that was, for what has lasted.
+    pub(crate) began: Instant,
     /// Why there is no container.
     pub(crate) refusal: Option<Refusal>,
+    /// What the runtime is making.
+    pub(crate) birth: Option<Birth>,
+    /// The last run that is over.
+    pub(crate) past: Option<Past>,
+    pub(crate) restarts: Restarts,
+    /// How long to wait before the restart that follows.
+    pub(crate) again: Option<Duration>,
+    /// What others have done to the container.
+    pub(crate) meddling: Meddling,
 }
 
 /// Does all that this program is for; returns when the container has ended and everybody is told.
@@ -121,7 +156,7 @@ pub(crate) fn live(path: &Path, given: Given) -> Result<(), ()> {
         Err(error) => return refuse_early(&given.control, &chain(&error)),
     };
     let mut monitor = Monitor::new(folder, order, signals, given);
-    monitor.begin();
+    monitor.make();
     let served = monitor.serve();
     if let Err(error) = &served {
         monitor.troubles.note(&monitor.folder, &format!("the monitor ends before its container: {}", chain(error)));
@@ -160,38 +195,26 @@ impl Monitor {
             log: Log::default(),
             troubles: Troubles::default(),
             limits: Limits::default(),
-            stage: Stage::Created,
+            stage: Stage::Creating,
             deadline: None,
             started: Timestamp::UNIX_EPOCH,
+            began: Instant::now(),
             refusal: None,
-        }
-    }
-
-    /// Makes the container and says so.
-    fn begin(&mut self) {
-        let made = birth::create(self).and_then(|pid| self.record(Phase::Created { pid }).map(|()| pid));
-        match made {
-            Ok(pid) => {
-                self.watch_limits(pid);
-                self.report(&Report::Created { pid });
-            }
-            Err(refusal) => self.give_up(refusal),
+            birth: None,
+            past: None,
+            restarts: Restarts::default(),
+            again: None,
+            meddling: Meddling::None,
         }
     }
 
     /// What the engine said; `None` if it has ended or said what it should not.
     pub(crate) fn hear(&mut self, command: Option<Command>) {
         match (self.stage, command) {
-            (Stage::Created, Some(Command::Start)) => {
-                // Before the program runs: it can not have ended earlier.
-                self.started = Timestamp::now();
-                match self.runtime.start(&self.folder) {
-                    Ok(pid) => self.worker = Some(Worker { pid, ended: None }),
-                    Err(refusal) => return self.give_up(refusal),
-                }
-                self.stage = Stage::Starting;
+            (Stage::Created, Some(Command::Start)) => self.start(),
+            (Stage::Creating | Stage::Created, None) => {
+                self.give_up(Refusal::new("the engine ended before it started the container"))
             }
-            (Stage::Created, None) => self.give_up(Refusal::new("the engine ended before it started the container")),
             (_, _) => self.control = None,
         }
     }
@@ -202,8 +225,13 @@ impl Monitor {
             let before = self.stage;
             let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             match self.stage {
+                Stage::Waiting => self.after_wait(late),
+                Stage::Preparing => self.after_prepare(late),
+                Stage::Creating => self.after_create(late),
+                Stage::Aborting => self.after_abort(late),
                 Stage::Created => {}
-                Stage::Starting => self.after_start(),
+                Stage::Attaching => self.after_attach(late),
+                Stage::Starting => self.after_start(late),
                 Stage::Running => self.after_end(),
                 Stage::Draining if self.outputs.ended() || late => self.exited(),
                 Stage::Draining => {}
@@ -220,8 +248,13 @@ impl Monitor {
         }
     }
 
-    fn after_start(&mut self) {
-        let Some(status) = self.worker_end() else { return };
+    fn after_start(&mut self, late: bool) {
+        let Some(status) = self.worker_end() else {
+            if late {
+                self.give_up(Refusal::new(format!("the runtime's start has not ended after {MAKING:?}")));
+            }
+            return;
+        };
         if status.exit_status() != Some(0) {
             let refusal = self.runtime.refusal(&self.folder, "start", status, String::new);
             return self.give_up(refusal);
@@ -237,9 +270,10 @@ impl Monitor {
             self.troubles.note(&self.folder, &refusal.message);
         }
         self.happened(&ContainerAction::Start, &[]);
+        self.again = None;
         self.report(&Report::Started);
         self.control = None;
-        self.stage = Stage::Running;
+        self.enter(Stage::Running, None);
         // What made the container is not needed for long: from here on most monitors wait.
         let freed = memory::let_go_of_the_program();
         self.troubles.note_error(&self.folder, freed);
@@ -267,7 +301,8 @@ impl Monitor {
 
     /// Records the container's phase.
     pub(crate) fn record(&self, phase: Phase) -> Result<(), Refusal> {
-        let state = State { monitor: std::process::id().cast_signed(), phase };
+        let (monitor, restarts) = (std::process::id().cast_signed(), self.restarts.count());
+        let state = State { monitor, restarts, phase };
         self.folder.record(&state).map_err(|error| Refusal::new(chain(&error)))
     }
 

@@ -1,11 +1,13 @@
 //! `stockade-monitor FOLDER`: the process that stays with one container. See the library of this package for who starts it and how.
 //!
 //! One thread and one `poll(2)` ([`serve`]): signals, the engine, clients, the container's streams. What it is about to do
-//! next is a value ([`life`]). It is not ended by signals: SIGTERM goes on to the container's first process, SIGINT,
-//! SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are ignored, and it is in a session of its own, so that no terminal's signals reach it.
+//! next is a value ([`life`]). It is not ended by signals: SIGTERM goes on to the container's first process, SIGUSR1 and SIGUSR2
+//! say that it is not to be started again, SIGINT, SIGHUP and SIGQUIT are ignored, and it is in a session of its own, so
+//! that no terminal's signals reach it.
 //! If it is killed, the container goes on without anybody who reads its output, and `delete --force` of the runtime removes it.
 
 mod adopt;
+mod again;
 mod birth;
 mod clients;
 mod console;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Source;
+use crate::restart::RestartPolicy;
 
 /// All that a monitor needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,16 @@ pub struct Order {
     /// Where it appends what happens to the container without a command, and what each such event says; `None` for nowhere.
     #[serde(default)]
     pub events: Option<Source>,
+    /// Whether the container is started again when it has ended. Read again at each end: it may be changed meanwhile.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// A program executed like [`Self::on_exit`] before the runtime's `create` of each restart; empty for none. If it fails, the
+    /// container is not started again.
+    #[serde(default)]
+    pub before_restart: Vec<String>,
+    /// The same between the runtime's `create` and `start`, with the host's id of the new first process as one more argument.
+    #[serde(default)]
+    pub on_restart: Vec<String>,
 }
 
 /// What becomes of standard input.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitStatus};
 use serde::Deserialize;
 use stockade_kernel::chain::chain;
 use stockade_kernel::spawn::{die_with_caller, only_with_all, unblock_signals};
@@ -69,33 +69,18 @@ impl Runtime {
         Self { words, id, mark: 0 }
     }
 
-    /// Executes `create` and waits for its end. `inner` is what the container inherits, closed here when this returns.
+    /// Executes `create`, which is not waited for. `inner` is what the container inherits, closed here when this returns.
     ///
     /// # Errors
-    /// [`Refusal`]; where the log does not tell why, `stderr` is asked for what was said there.
-    pub(crate) fn create(
-        &mut self,
-        folder: &Folder,
-        places: &Places<'_>,
-        inner: Inner,
-        stderr: impl FnOnce() -> String,
-    ) -> Result<(), Refusal> {
+    /// [`Refusal`].
+    pub(crate) fn create(&mut self, folder: &Folder, places: &Places<'_>, inner: Inner) -> Result<Pid, Refusal> {
         let mut command = self.command(folder, "create")?;
         command.arg("--bundle").arg(places.bundle).arg("--pid-file").arg(places.pid_file);
         if let Some(socket) = places.console_socket {
             command.arg("--console-socket").arg(socket);
         }
         command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
-        let pid = spawn(&mut command)?;
-        // The inner ends that this process still has.
-        drop(command);
-        let waited = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
-        match waited {
-            Ok(Some((_, status))) if status.exit_status() == Some(0) => Ok(()),
-            Ok(Some((_, status))) => Err(self.refusal(folder, "create", status, stderr)),
-            Ok(None) => Err(Refusal::new("the runtime's end was not told")),
-            Err(errno) => Err(Refusal::new(format!("cannot wait for the runtime: {errno}"))),
-        }
+        spawn(&mut command)
     }
 
     /// Executes `start`, which is not waited for.

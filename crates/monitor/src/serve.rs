@@ -11,6 +11,7 @@ use stockade_kernel::fdpass;
 use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
 use stockade_monitor::frame::{ERROR_OUTPUT, Frame, LONGEST, OUTPUT};
+use stockade_monitor::restart::Meddling;
 
 use crate::clients::{Awaited, ClientId, Sent};
 use crate::execs;
@@ -100,7 +101,8 @@ impl Monitor {
         if let Some(control) = &self.control {
             add(Source::Engine, PollFd::new(control, PollFlags::IN));
         }
-        if let (Some(attach), None) = (&self.attach, turn.accept_again) {
+        // Whoever comes while there is no container waits for the next, or for the end.
+        if let (Some(attach), None, true) = (&self.attach, turn.accept_again, self.stage >= Stage::Created) {
             add(Source::Listener, PollFd::new(attach, PollFlags::IN));
         }
         // Once the container has ended the rest of its output is bounded, and nothing waits for slow clients any more.
@@ -131,8 +133,11 @@ impl Monitor {
 
     fn take_signals(&mut self) -> io::Result<()> {
         while let Some(received) = self.signals.next()? {
-            if received.number == Signal::TERM.as_raw() {
-                self.signal(Signal::TERM);
+            match received.number {
+                number if number == Signal::TERM.as_raw() => self.signal(Signal::TERM),
+                number if number == Signal::USR1.as_raw() => self.meddle(Meddling::Stopped),
+                number if number == Signal::USR2.as_raw() => self.meddle(Meddling::Signalled),
+                _ => {}
             }
         }
         self.look_at_first();
@@ -141,7 +146,7 @@ impl Monitor {
     }
 
     /// Reaps every child that has ended: the first process, the program that was executed, and orphans.
-    fn reap(&mut self) -> io::Result<()> {
+    pub(crate) fn reap(&mut self) -> io::Result<()> {
         while let Some((pid, status)) = self.ended_child()? {
             if let Some(first) = self.first.as_mut().filter(|first| first.pid == pid) {
                 first.ended = Some(ended(status));
@@ -154,10 +159,10 @@ impl Monitor {
         Ok(())
     }
 
-    /// A child that has ended, waited for. While a runtime brings a process in, that one may have ended before its number is known:
-    /// then only those are waited for that are known.
+    /// A child that has ended, waited for. While a runtime makes the container or brings a process in, what it leaves may have ended
+    /// before its number is known: then only those are waited for that are known.
     fn ended_child(&self) -> io::Result<Option<(Pid, WaitStatus)>> {
-        if !self.execs.is_joining() {
+        if self.stage != Stage::Creating && !self.execs.is_joining() {
             return match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
                 Err(Errno::CHILD) => Ok(None),
                 other => Ok(other?),
@@ -187,7 +192,8 @@ impl Monitor {
 
     fn accept(&mut self, turn: &mut Turn) {
         let Some(attach) = &self.attach else { return };
-        let awaited = if self.stage < Stage::Running { Awaited::Always } else { Awaited::ForAWhile };
+        let first_start = self.stage < Stage::Running && self.past.is_none();
+        let awaited = if first_start { Awaited::Always } else { Awaited::ForAWhile };
         if let Err(error) = self.clients.accept(attach, awaited) {
             turn.accept_again = Some(Instant::now() + ACCEPT_AGAIN);
             self.troubles.note(&self.folder, &format!("cannot accept a client: {error}"));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod archives;
+mod chaos;
 mod commit;
 mod cp;
 mod crashes;
@@ -26,6 +27,7 @@ mod pulls;
 mod push;
 mod refusals;
 mod registry;
+mod restarts;
 mod storage;
 mod streams;
 mod terminal;

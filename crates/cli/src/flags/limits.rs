@@ -99,14 +99,16 @@ impl LimitFlags {
     }
 }
 
-fn memory_swap(text: &str) -> Result<i64, PolicyError> {
+/// `--memory-swap`.
+pub(crate) fn memory_swap(text: &str) -> Result<i64, PolicyError> {
     if text == "-1" {
         return Ok(-1);
     }
     parse_size("--memory-swap", text).map(|size| i64::try_from(size).unwrap_or(i64::MAX))
 }
 
-fn cpu_list(flag: &'static str, text: &str) -> Result<CpuList, Invalid> {
+/// `--cpuset-cpus` and `--cpuset-mems`.
+pub(crate) fn cpu_list(flag: &'static str, text: &str) -> Result<CpuList, Invalid> {
     match text.parse() {
         Ok(list) => Ok(list),
         Err(PolicyError::Invalid { reason, .. }) => Err(invalid(flag, text, reason)),

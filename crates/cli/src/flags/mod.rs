@@ -11,7 +11,7 @@ mod request;
 mod storage;
 mod walls;
 
-pub(crate) use limits::LimitFlags;
+pub(crate) use limits::{LimitFlags, cpu_list, memory_swap};
 pub(crate) use namespaces::NamespaceFlags;
 pub(crate) use networks::NetworkFlags;
 pub(crate) use process::{ProcessFlags, When, platform};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use stockade_engine::RestartPolicy;
 use stockade_engine::images::Platform;
 use stockade_engine::session::Shown;
 use stockade_engine::{ContainerName, parse_signal};
@@ -10,6 +11,7 @@ use stockade_engine::{ContainerName, parse_signal};
 use crate::grammar::environment::Variable;
 use crate::grammar::expose::{Ports, ports};
 use crate::grammar::label::Label;
+use crate::grammar::restart;
 use crate::grammar::{Invalid, invalid};
 
 /// The process, its environment, and what the container is called.
@@ -28,6 +30,9 @@ pub(crate) struct ProcessFlags {
     /// Remove the container when it exits
     #[arg(long)]
     pub(crate) rm: bool,
+    /// When the container is started again: no, on-failure[:N], always or unless-stopped (default no)
+    #[arg(long, value_name = "POLICY", value_parser = restart::policy)]
+    pub(crate) restart: Option<RestartPolicy>,
     /// Name the container
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<Named>,

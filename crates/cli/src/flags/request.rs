@@ -4,7 +4,7 @@ use stockade_engine::images::{Reference, ReferenceError};
 use stockade_engine::policy::devices::parse_rule;
 use stockade_engine::policy::{Options, PolicyError, SecurityOptions};
 use stockade_engine::request::Ending;
-use stockade_engine::{Logging, LoggingError, Request};
+use stockade_engine::{Logging, LoggingError, Request, RestartPolicy};
 
 use super::process::shown;
 use super::{CreateFlags, LimitFlags, ProcessFlags, WallFlags, When};
@@ -33,6 +33,9 @@ pub(crate) enum RequestError {
     /// Flags that do not go together.
     #[error(transparent)]
     Flags(#[from] crate::grammar::Invalid),
+    /// A container that is both removed and started again when it ends.
+    #[error("conflicting options: cannot specify both --restart and --rm")]
+    RestartAndRemove,
     /// Two mounts on one path.
     #[error("duplicate mount point {0}: give one --volume, --mount or --tmpfs for it")]
     DuplicateTarget(String),
@@ -123,6 +126,10 @@ impl CreateFlags {
 
 /// The part about what runs.
 fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Result<Request, RequestError> {
+    let restart = flags.restart.unwrap_or_default();
+    if flags.rm && restart != RestartPolicy::No {
+        return Err(RequestError::RestartAndRemove);
+    }
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
     Ok(Request {
         image,
@@ -143,6 +150,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         detached: false,
         shown: shown(&flags.attach),
         remove: flags.rm,
+        restart,
         init: flags.init,
         cgroup_parent: None,
         logging: Logging::parse(&flags.log_driver.unwrap_or_default(), flags.log_opt.into_iter().collect())?,

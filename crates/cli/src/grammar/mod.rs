@@ -9,6 +9,7 @@ pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod pflag;
 pub(crate) mod publish;
+pub(crate) mod restart;
 pub(crate) mod until;
 pub(crate) mod volume;
 

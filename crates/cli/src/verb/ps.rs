@@ -79,7 +79,7 @@ impl Ps {
         // Of all, because a filter may name one that does not run.
         let found = stockade_engine::list(&engine, Which::All).map_err(|error| Failure::failed(&error))?;
         let filters = filters.resolve(&engine, &found).map_err(|error| Failure::failed(&error))?;
-        let shown = found.iter().filter(|one| all || one.state == State::Running);
+        let shown = found.iter().filter(|one| all || one.state.is_up());
         let shown: Vec<&Summary> = shown.filter(|one| filters.take(one)).take(newest.unwrap_or(usize::MAX)).collect();
         let now = Timestamp::now();
         let mut sizes = sized.then(|| Sizes::new(&engine));
@@ -174,6 +174,10 @@ fn status(one: &Summary, now: Timestamp) -> String {
     match one.state {
         _ if one.damaged.is_some() => "Dead".to_owned(),
         State::Running => format!("Up {}", age(&one.started)),
+        State::Paused => format!("Up {} (Paused)", age(&one.started)),
+        State::Restarting => {
+            format!("Restarting ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished))
+        }
         State::Exited => format!("Exited ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished)),
         State::Created | State::Starting | State::Failed => "Created".to_owned(),
         State::Removed => "Removal In Progress".to_owned(),

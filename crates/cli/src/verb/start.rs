@@ -50,7 +50,7 @@ impl Start {
 /// One that runs already is as good as started, as in Docker.
 fn started(outcome: Result<(), StartError>) -> Result<(), StartError> {
     match outcome {
-        Err(StartError::NotNow { state: State::Running, .. }) => Ok(()),
+        Err(StartError::NotNow { state: State::Running | State::Restarting, .. }) => Ok(()),
         outcome => outcome,
     }
 }

@@ -8,5 +8,6 @@ mod input;
 mod journal;
 mod life;
 mod log;
+mod restarts;
 mod scene;
 mod terminal;

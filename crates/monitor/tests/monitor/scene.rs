@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use stockade_monitor::control::{self, Report};
 use stockade_monitor::frame::{Frame, LONGEST};
 use stockade_monitor::order::{JsonFile, Log, Order, Stdin};
+use stockade_monitor::restart::RestartPolicy;
 use stockade_monitor::state::{Phase, State};
 use stockade_testkit::{Bundle, eventually, programs};
 
@@ -41,6 +42,9 @@ impl Scene {
             log: Log::JsonFile(JsonFile::unlimited("log.json".into())),
             on_exit: Vec::new(),
             events: None,
+            restart: RestartPolicy::No,
+            before_restart: Vec::new(),
+            on_restart: Vec::new(),
         };
         Self { bundle, order, far: None }
     }

@@ -3,3 +3,4 @@
 pub(crate) mod check;
 pub(crate) mod df;
 pub(crate) mod prune;
+pub(crate) mod resume;
