@@ -28,7 +28,7 @@ const MOST_PROGRAMS: usize = 64;
 
 /// One instruction, laid out as `struct bpf_insn`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Instruction {
     /// Class, operation and source mode.
     pub code: u8,
@@ -110,6 +110,10 @@ struct RawInfo {
     kind: u32,
     id: u32,
     tag: [u8; 8],
+    machine_length: u32,
+    length: u32,
+    machine_code: u64,
+    instructions: u64,
 }
 
 /// The system call.
@@ -221,11 +225,42 @@ pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
 /// `EINVAL` if the descriptor is of something else.
 pub fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     let mut raw = RawInfo::default();
-    let length = size_of::<RawInfo>() as u32;
-    let mut attributes = InfoAttributes { object: number(program), length, info: std::ptr::from_mut(&mut raw) as u64 };
-    // SAFETY: `raw` has `length` bytes, which the kernel fills at most, and outlives the call.
-    unsafe { call(OBJ_GET_INFO_BY_FD, &mut attributes) }?;
+    // SAFETY: no address is in `raw`, so that nothing but itself is written.
+    unsafe { info(program, &mut raw) }?;
     Ok(ProgramInfo { id: raw.id, tag: raw.tag, is_device_program: raw.kind == TYPE_CGROUP_DEVICE })
+}
+
+/// The instructions of `program` as the kernel runs them, after the verifier: of a device program they are those that were loaded,
+/// without what can never be reached.
+///
+/// # Errors
+/// `EACCES` without CAP_BPF or CAP_SYS_ADMIN, and of a program whose constants are hidden (`bpf_jit_harden`).
+pub fn program_instructions(program: BorrowedFd<'_>) -> io::Result<Vec<Instruction>> {
+    let mut raw = RawInfo::default();
+    // SAFETY: no address is in `raw`, so that nothing but itself is written.
+    unsafe { info(program, &mut raw) }?;
+    let count = raw.length as usize / size_of::<Instruction>();
+    let mut instructions = vec![Instruction::default(); count];
+    let mut raw = RawInfo { length: raw.length, instructions: instructions.as_mut_ptr() as u64, ..RawInfo::default() };
+    // SAFETY: `instructions` has room for `length` bytes, which is the most that the kernel writes there, and outlives the call; the
+    // programs that there are never change.
+    unsafe { info(program, &mut raw) }?;
+    // Where the caller may not see them the kernel says that there are none, or takes the address away.
+    if count == 0 || raw.instructions == 0 || raw.length as usize != count * size_of::<Instruction>() {
+        return Err(io::Error::from_raw_os_error(libc::EACCES));
+    }
+    Ok(instructions)
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD`.
+///
+/// # Safety
+/// The addresses in `raw` must be null or valid for writing the lengths beside them.
+unsafe fn info(program: BorrowedFd<'_>, raw: &mut RawInfo) -> io::Result<()> {
+    let length = size_of::<RawInfo>() as u32;
+    let mut attributes = InfoAttributes { object: number(program), length, info: std::ptr::from_mut(raw) as u64 };
+    // SAFETY: `raw` has `length` bytes, which the kernel fills at most, and outlives the call; the caller vouches for its addresses.
+    unsafe { call(OBJ_GET_INFO_BY_FD, &mut attributes) }.map(drop)
 }
 
 #[cfg(test)]
@@ -250,6 +285,7 @@ mod tests {
         assert!(info.is_device_program);
         let again = program_by_id(info.id).unwrap();
         assert_eq!(program_info(again.as_fd()).unwrap(), info);
+        assert_eq!(program_instructions(again.as_fd()).unwrap(), allow);
         assert!(load_device_program(&allow[..1], c"broken").is_err());
     }
 }

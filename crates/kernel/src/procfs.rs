@@ -5,6 +5,12 @@
 //! instance that nobody else has ever seen ([`Procfs::private`]). Files below it are opened without following
 //! symbolic links and without crossing mounts, so what is read is the kernel's answer.
 
+mod descriptors;
+mod limits;
+
+pub use descriptors::Descriptor;
+pub use limits::Limit;
+
 use std::io;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -105,6 +111,31 @@ impl Procfs {
     pub fn open_namespace(&self, subject: Subject, name: &str) -> io::Result<OwnedFd> {
         let folder = self.open(subject, "ns", OFlags::PATH | OFlags::DIRECTORY)?;
         Ok(rustix::fs::openat(&folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Opens what the magic link `link` (`root`, `cwd`, `exe` or `fd/N`) of `subject` leads to, which its process chose: nothing of
+    /// it is trusted, and it is opened to be looked at (`O_PATH`) only.
+    ///
+    /// # Errors
+    /// As [`Procfs::open`]; `EACCES` without the right to trace the process (`ptrace(2)`); `ENOENT` if it is a kernel thread's.
+    pub fn open_link(&self, subject: Subject, link: &str) -> io::Result<OwnedFd> {
+        let (folder, name) = link.rsplit_once('/').unwrap_or((".", link));
+        let folder = self.open(subject, folder, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(rustix::fs::openat(&folder, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// When `subject` was started, in clock ticks since boot (`proc_pid_stat(5)`, `starttime`): with its id it tells the process
+    /// from all others that ever had the id.
+    ///
+    /// # Errors
+    /// As [`Procfs::read`]; `EBADMSG` if the kernel's answer has another form.
+    pub fn start_time(&self, subject: Subject) -> io::Result<u64> {
+        let content = self.read(subject, "stat")?;
+        // The name, in parentheses, may contain anything.
+        let text = String::from_utf8_lossy(&content);
+        let after = text.rsplit_once(')').map(|(_, after)| after);
+        let field = after.and_then(|after| after.split_ascii_whitespace().nth(19)?.parse().ok());
+        Ok(field.ok_or(Errno::BADMSG)?)
     }
 
     /// Opens once more what `file` of the calling thread is open on, with other `flags`: an `O_PATH` descriptor whose type was
@@ -329,6 +360,16 @@ mod tests {
         let procfs = Procfs::host().unwrap();
         let error = procfs.open(Subject::Myself, "root/etc", OFlags::PATH).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+    }
+
+    #[test]
+    fn what_a_process_stands_on_is_opened() {
+        let procfs = Procfs::host().unwrap();
+        let root = procfs.open_link(Subject::Myself, "root").unwrap();
+        let (ours, found) = (rustix::fs::stat("/").unwrap(), rustix::fs::fstat(&root).unwrap());
+        assert_eq!((ours.st_dev, ours.st_ino), (found.st_dev, found.st_ino));
+        assert!(procfs.open_link(Subject::Myself, "fd/4000000").is_err());
+        assert!(procfs.start_time(Subject::Myself).unwrap() >= procfs.start_time(Subject::Pid(1)).unwrap());
     }
 
     #[test]

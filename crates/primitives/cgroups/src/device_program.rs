@@ -108,43 +108,8 @@ mod tests {
     use crate::model::Access;
     use proptest::prelude::*;
 
-    /// Runs a program as the kernel would: registers of 64 bits, only the instructions above.
     fn run(program: &[Instruction], kind: u32, access: u32, major: u32, minor: u32) -> u64 {
-        let words = [access << 16 | kind, major, minor];
-        let (mut registers, mut at) = ([0u64; 16], 0usize);
-        loop {
-            let Instruction { code, registers: both, offset, immediate } = program[at];
-            let (to, from) = (usize::from(both & 15), usize::from(both >> 4));
-            let (low, constant) = (registers[to] as u32, immediate as u32);
-            let jump = match code {
-                LOAD_WORD => {
-                    registers[to] = u64::from(words[offset as usize / 4]);
-                    false
-                }
-                MOVE => {
-                    registers[to] = registers[from];
-                    false
-                }
-                SET => {
-                    registers[to] = immediate as i64 as u64;
-                    false
-                }
-                AND => {
-                    registers[to] = u64::from(low & constant);
-                    false
-                }
-                SHIFT_RIGHT => {
-                    registers[to] = u64::from(low >> constant);
-                    false
-                }
-                JUMP_UNLESS_EQUAL => low != constant,
-                JUMP_IF_COMMON => low & constant != 0,
-                JUMP => true,
-                EXIT => return registers[usize::from(VERDICT)],
-                other => panic!("unknown instruction {other:#x}"),
-            };
-            at = at + 1 + if jump { offset as usize } else { 0 };
-        }
+        crate::device_filter::run(program, [access << 16 | kind, major, minor]).unwrap()
     }
 
     fn rule() -> impl Strategy<Value = DeviceRule> {

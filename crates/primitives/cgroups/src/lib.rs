@@ -33,6 +33,7 @@
 
 mod controller;
 mod controllers;
+mod device_filter;
 mod device_program;
 pub mod events;
 mod files;
@@ -49,6 +50,7 @@ pub mod support;
 mod write;
 
 pub use controller::Controllers;
+pub use device_filter::{DeviceFilter, device_filter};
 pub use files::FileError;
 pub use group::{
     CreateError, Difference, FreezeError, Group, KillError, LimitsError, RemoveError, Unused, UpdateError, join_from,

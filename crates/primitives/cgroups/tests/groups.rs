@@ -18,8 +18,8 @@ use stockade_cgroups::model::{
     DeviceRule, DeviceRules, IdList, IoWeight, Limits, Max, Memory, Network, Swappiness, UnifiedValue,
 };
 use stockade_cgroups::{
-    Controllers, CreateError, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Unused, UpdateError, Version,
-    observe, plan, remove, remove_unused, support,
+    Controllers, CreateError, DeviceFilter, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Unused, UpdateError,
+    Version, device_filter, observe, plan, remove, remove_unused, support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -155,11 +155,31 @@ fn assert_devices(group: &Group) {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\nyes\nno\nno\n", "{output:?}");
 }
 
+/// What is read back of the group decides as the rules do.
+fn assert_read_back(group: &Group, layout: &Layout) {
+    let mut child = shell(group, "sleep 30");
+    let filter = device_filter(layout, &Procfs::host().unwrap(), child.id().cast_signed()).unwrap();
+    assert_ne!(filter, DeviceFilter::Nothing);
+    let rules = device_rules();
+    for (kind, major, minor) in [(DeviceKind::Block, 8, 0), (DeviceKind::Block, 1, 3)]
+        .into_iter()
+        .chain((0..10).map(|minor| (DeviceKind::Character, 1, minor)))
+    {
+        for access in [Access::READ, Access::WRITE, Access::MKNOD, Access::all()] {
+            let found = filter.allows(kind, major, minor, access);
+            assert_eq!(found, Some(rules.allows(kind, major, minor, access)), "{kind:?} {major}:{minor} {access}");
+        }
+    }
+    group.kill_all().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn devices_are_denied() {
     let limits = Limits { devices: Some(device_rules()), ..Limits::default() };
     let Some(group) = create(&limits) else { return };
     assert_devices(&group.0);
+    assert_read_back(&group.0, &Layout::detect().unwrap());
 }
 
 #[test]
@@ -181,6 +201,7 @@ fn devices_are_denied_by_a_program() {
     group.0.update(&limits).unwrap();
     assert_eq!(group.0.verify().unwrap(), []);
     assert_devices(&group.0);
+    assert_read_back(&group.0, &layout);
 }
 
 #[test]
