@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 0 | it worked; for `run` and `start --attach`, the container's program said so |
 //! | 1 | a command failed, or one of the containers that it named |
+//! | 3 | `audit` found a wall that is weaker than asked, or a profile that is not met |
 //! | 64 | `inspect --format` was given something that is no template |
 //! | 125 | a command line that is wrong, or a container that was not made or not started |
 //! | 126 | the container's program cannot be executed |
@@ -23,6 +24,8 @@ use crate::flags::RequestError;
 pub(crate) const SUCCESS: u8 = 0;
 /// A command failed.
 pub(crate) const FAILED: u8 = 1;
+/// A wall is weaker than asked.
+pub(crate) const WEAKER: u8 = 3;
 /// A template of `inspect` that is none.
 pub(crate) const NO_TEMPLATE: u8 = 64;
 /// A wrong command line, or no container.

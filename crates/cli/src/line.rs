@@ -38,6 +38,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     OfSystem(SharedSystemCommand),
     Inspect(Flags<verb::inspect::Inspect>),
+    Audit(Flags<verb::audit::Audit>),
     Completion(Flags<verb::completion::Completion>),
     Login(Flags<verb::login::Login>),
     Logout(Flags<verb::logout::Logout>),
@@ -256,6 +257,7 @@ impl Line {
             Command::OfImages(command) => command.run(global),
             Command::OfSystem(command) => command.run(global),
             Command::Inspect(inspect) => inspect.0.run(global),
+            Command::Audit(audit) => audit.0.run(global),
             Command::Completion(completion) => completion.0.run(),
             Command::Man(man) => man.0.run(),
             Command::Image(command) => command.run(global),

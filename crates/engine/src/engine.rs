@@ -92,6 +92,12 @@ impl Engine {
         &self.places
     }
 
+    /// The OCI configuration that the container `id` is made from at each start.
+    #[must_use]
+    pub fn configuration(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(id.as_str()).join(crate::container::CONFIG)
+    }
+
     pub(crate) fn containers(&self) -> PathBuf {
         self.places.data.join("containers")
     }

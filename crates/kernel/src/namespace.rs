@@ -7,6 +7,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::clone::require_single_thread;
+use crate::procfs::{Procfs, Subject};
 use crate::sys::check;
 
 bitflags::bitflags! {
@@ -64,6 +65,37 @@ pub fn setns(fd: impl AsFd, which: Namespaces) -> io::Result<()> {
     // SAFETY: the descriptor is borrowed for the call; the only thread of the process moves, so no two threads differ.
     check(unsafe { libc::setns(fd.as_fd().as_raw_fd(), which.bits() as libc::c_int) })?;
     Ok(())
+}
+
+/// Does something in the namespace `target` of the one kind `which`, and comes back. For kinds that a process can leave and enter again
+/// at will: [`Namespaces::NET`], [`Namespaces::IPC`] and [`Namespaces::UTS`].
+///
+/// # Errors
+/// As [`setns`], before anything was done. [`InsideError::Stranded`] if there is no way back: the caller should end.
+pub fn inside<T>(target: impl AsFd, which: Namespaces, act: impl FnOnce() -> T) -> Result<T, InsideError> {
+    let name = match which {
+        Namespaces::NET => "net",
+        Namespaces::IPC => "ipc",
+        Namespaces::UTS => "uts",
+        _ => return Err(InsideError::Enter(Errno::INVAL.into())),
+    };
+    let home = Procfs::host().and_then(|procfs| procfs.open_namespace(Subject::Myself, name));
+    let home = home.map_err(InsideError::Enter)?;
+    setns(target, which).map_err(InsideError::Enter)?;
+    let done = act();
+    setns(home, which).map_err(InsideError::Stranded)?;
+    Ok(done)
+}
+
+/// Why nothing was done in a namespace, or there was no way back.
+#[derive(Debug, thiserror::Error)]
+pub enum InsideError {
+    /// It could not be entered.
+    #[error("cannot enter the namespace")]
+    Enter(#[source] io::Error),
+    /// The caller is still in it.
+    #[error("cannot return from the namespace")]
+    Stranded(#[source] io::Error),
 }
 
 /// Moves the caller into new namespaces; for [`Namespaces::PID`] and [`Namespaces::TIME`] only children made afterwards.

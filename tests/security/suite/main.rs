@@ -3,9 +3,10 @@
 //! A file for each class of holes: [`paths`] out of the root, [`procfs`] writes that go astray, [`leaks`] into the payload
 //! and the program file that it could reach, [`identity`], [`images`] that are run or that steer, controls that are
 //! [`lost`] in silence, what is [`readable`] on the host, the system call [`filter`],
-//! published sequences of [`calls`], and [`volumes`] that hostile images and containers share with the engine.
+//! published sequences of [`calls`], the [`audit`] that finds what is weaker than asked, and [`volumes`] that hostile images and containers share with the engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod calls;
 mod filter;
 mod identity;

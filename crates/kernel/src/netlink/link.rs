@@ -9,8 +9,7 @@ use super::NetlinkError;
 use super::address::{self, Address};
 use super::message::{Builder, find, number};
 use super::socket::Socket;
-use crate::namespace::{Namespaces, setns};
-use crate::procfs::{Procfs, Subject};
+use crate::namespace::{self, InsideError, Namespaces};
 
 /// `RTM_NEWLINK`.
 const RTM_NEWLINK: u16 = 16;
@@ -116,12 +115,10 @@ fn open_in(target: BorrowedFd<'_>) -> Result<Socket, NetlinkError> {
 /// # Errors
 /// [`NetlinkError::Enter`]; [`NetlinkError::Stranded`], after which the caller should end.
 pub fn inside<T>(target: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T, NetlinkError> {
-    let home = Procfs::host().and_then(|procfs| procfs.open_namespace(Subject::Myself, "net"));
-    let home = home.map_err(NetlinkError::Enter)?;
-    setns(target, Namespaces::NET).map_err(NetlinkError::Enter)?;
-    let done = act();
-    setns(home, Namespaces::NET).map_err(NetlinkError::Stranded)?;
-    Ok(done)
+    namespace::inside(target, Namespaces::NET, act).map_err(|error| match error {
+        InsideError::Enter(source) => NetlinkError::Enter(source),
+        InsideError::Stranded(source) => NetlinkError::Stranded(source),
+    })
 }
 
 /// The interface `name`, `None` if there is none.

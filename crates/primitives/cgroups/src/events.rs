@@ -23,14 +23,11 @@ pub struct Events {
     pub pids_max: u64,
 }
 
-impl Group {
-    /// Reads the counters.
-    ///
-    /// # Errors
-    /// [`FileError`] if a file that is there can not be read.
-    pub fn events(&self) -> Result<Events, FileError> {
-        let mut events = Events::default();
-        match self.directory(Controllers::MEMORY) {
+impl Events {
+    /// Reads the counters in the groups of the two controllers, as far as they are there.
+    pub(crate) fn read(memory: Option<(Version, &Directory)>, pids: Option<&Directory>) -> Result<Self, FileError> {
+        let mut events = Self::default();
+        match memory {
             Some((Version::V1, directory)) => {
                 events.oom = number(directory, "memory.failcnt")?;
                 events.oom_kill = value(&keyed(directory, "memory.oom_control")?, "oom_kill");
@@ -41,10 +38,21 @@ impl Group {
             }
             None => {}
         }
-        if let Some((_, directory)) = self.directory(Controllers::PIDS) {
+        if let Some(directory) = pids {
             events.pids_max = value(&keyed(directory, "pids.events")?, "max");
         }
         Ok(events)
+    }
+}
+
+impl Group {
+    /// Reads the counters.
+    ///
+    /// # Errors
+    /// [`FileError`] if a file that is there can not be read.
+    pub fn events(&self) -> Result<Events, FileError> {
+        let pids = self.directory(Controllers::PIDS).map(|(_, directory)| directory);
+        Events::read(self.directory(Controllers::MEMORY), pids)
     }
 
     /// Begins to watch for want of memory; `None` without the controller.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use stockade_kernel::procfs::{Procfs, Subject};
 
 use crate::controller::Controllers;
+use crate::events::Events;
 use crate::files::{Directory, FileError};
 use crate::layout::{Layout, Version};
 use crate::membership::Membership;
@@ -35,6 +36,12 @@ pub struct Observed {
     /// The bounds: on tasks, on memory, on swap (v1: memory and swap together) in bytes, and on processor time in
     /// microseconds per second. Those whose controller is not there are missing.
     pub readings: Vec<Reading>,
+    /// The processors that it may use, as `cpuset(7)` writes lists; missing without the controller.
+    pub processors: Option<String>,
+    /// The memory nodes that it may use.
+    pub memory_nodes: Option<String>,
+    /// How often its group ran into its walls.
+    pub events: Events,
 }
 
 /// Why the limits of a process are not known.
@@ -68,10 +75,26 @@ const BOUNDS: [(Controllers, &str, &str); 4] = [
 pub fn observe(layout: &Layout, procfs: &Procfs, pid: i32) -> Result<Observed, ObserveError> {
     let groups = Membership::of(procfs, Subject::Pid(pid)).map_err(|source| ObserveError::Process { pid, source })?;
     let (mut places, mut readings) = (Vec::new(), Vec::new());
+    let (mut processors, mut memory_nodes) = (None, None);
+    let (mut memory, mut pids) = (None, None);
     for hierarchy in layout.hierarchies() {
         let Some(path) = groups.below_mount(hierarchy) else { continue };
         places.push(Place::new(hierarchy, path));
         let top = Directory::top(hierarchy)?;
+        let group = || top.open(path);
+        if hierarchy.controllers.contains(Controllers::CPUSET) {
+            // On v2 a group without a list of its own has its parent's.
+            let ending = if hierarchy.version == Version::V1 { "" } else { ".effective" };
+            let read = |kind: &str| group()?.read_if_there(&format!("cpuset.{kind}{ending}"));
+            processors = read("cpus")?.map(|text| text.trim().to_owned());
+            memory_nodes = read("mems")?.map(|text| text.trim().to_owned());
+        }
+        if hierarchy.controllers.contains(Controllers::MEMORY) {
+            memory = Some((hierarchy.version, group()?));
+        }
+        if hierarchy.controllers.contains(Controllers::PIDS) {
+            pids = Some(group()?);
+        }
         for (controller, legacy, unified) in BOUNDS {
             if hierarchy.controllers.contains(controller) {
                 let file = if hierarchy.version == Version::V1 { legacy } else { unified };
@@ -79,7 +102,8 @@ pub fn observe(layout: &Layout, procfs: &Procfs, pid: i32) -> Result<Observed, O
             }
         }
     }
-    Ok(Observed { places, readings })
+    let events = Events::read(memory.as_ref().map(|(version, directory)| (*version, directory)), pids.as_ref())?;
+    Ok(Observed { places, readings, processors, memory_nodes, events })
 }
 
 /// One bound from the group up to the top; `None` if the group has no such file.
@@ -87,7 +111,14 @@ fn reading(top: &Directory, path: &Path, file: &'static str) -> Result<Option<Re
     let mut found: Option<Reading> = None;
     for at in path.ancestors() {
         let directory = top.open(at)?;
-        let Some(bound) = bound(&directory, file)? else { continue };
+        let Some(bound) = bound(&directory, file)? else {
+            // The topmost group has no such file, and no bound; elsewhere its absence means that the controller is not there.
+            if found.is_none() && path.as_os_str().is_empty() {
+                let (written, effective) = (Max::Unlimited, Max::Unlimited);
+                return Ok(Some(Reading { file, written, effective, bound_at: directory.path().to_owned() }));
+            }
+            continue;
+        };
         let here = directory.path().to_owned();
         match &mut found {
             None if at == path => found = Some(Reading { file, written: bound, effective: bound, bound_at: here }),

@@ -39,7 +39,7 @@ pub use apply::{ApplyError, write_maps, write_time_offsets};
 pub use delegated::{DelegateError, write_maps_delegated};
 pub use holder::{HolderError, user_namespace_with};
 pub use maps::{IdMap, IdRange, MapError};
-pub use observe::{KINDS, Observed, differing, inodes, observe};
+pub use observe::{KINDS, Observed, differing, inodes, observe, setgroups};
 pub use plan::{Clock, IdMaps, Plan, PlanError, Request, TimeOffsets};
 pub use support::{Support, support};
 pub use table::{Row, Table, table};

@@ -84,6 +84,13 @@ impl IdMap {
         Some(range.outside + (inside - range.inside))
     }
 
+    /// The inside id that stands for `outside`, if there is one.
+    #[must_use]
+    pub fn inside(&self, outside: u32) -> Option<u32> {
+        let range = self.0.iter().find(|range| outside >= range.outside && outside - range.outside < range.count)?;
+        Some(range.inside + (outside - range.outside))
+    }
+
     /// The text that `/proc/PID/uid_map` takes.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -140,6 +147,7 @@ mod tests {
     fn ids_are_translated_and_text_is_read_again() {
         let map = IdMap::new(vec![range(0, 100_000, 1000), range(2000, 5, 1)]).unwrap();
         assert_eq!((map.outside(999), map.outside(1000), map.outside(2000)), (Some(100_999), None, Some(5)));
+        assert_eq!((map.inside(100_999), map.inside(101_000), map.inside(5)), (Some(999), None, Some(2000)));
         assert_eq!(IdMap::from_text(&map.to_text()), Some(map));
         for text in ["0 1", "0 1 x", "0 1 2 3", "-1 0 1"] {
             assert_eq!(IdMap::from_text(text), None, "{text}");

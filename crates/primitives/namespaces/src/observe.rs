@@ -76,6 +76,18 @@ pub fn inodes(procfs: &Procfs, subject: Subject) -> io::Result<Vec<(Namespaces, 
     Ok(inodes)
 }
 
+/// Whether `setgroups(2)` is allowed in the user namespace of `subject` (`/proc/PID/setgroups`, Linux 3.19).
+///
+/// # Errors
+/// As [`Procfs::read`]; `EBADMSG` if the kernel's answer has another form.
+pub fn setgroups(procfs: &Procfs, subject: Subject) -> io::Result<bool> {
+    match procfs.read(subject, "setgroups")?.trim_ascii() {
+        b"allow" => Ok(true),
+        b"deny" => Ok(false),
+        _ => Err(Errno::BADMSG.into()),
+    }
+}
+
 /// The number in `name:[number]`.
 pub(crate) fn inode(link: &[u8], name: &str) -> Option<u64> {
     let text = std::str::from_utf8(link).ok()?;

@@ -15,7 +15,7 @@ use stockade_kernel::seccomp::Instruction;
 use crate::architecture::Arch;
 use crate::compile::{TooLong, compile};
 use crate::interpret::{Shown, interpret};
-use crate::model::{Filter, Flags};
+use crate::model::{Action, Filter, Flags};
 use crate::profile::{Profile, ProfileError};
 use crate::resolve::Target;
 use crate::syscall::Syscall;
@@ -63,6 +63,12 @@ impl Compiled {
         })
     }
 
+    /// What the program answers to a call; `None` if that depends on arguments that are not shown.
+    #[must_use]
+    pub fn answer(&self, shown: &Shown) -> Option<Action> {
+        interpret(&self.program, shown)
+    }
+
     /// The agent's socket, if a rule notifies.
     #[must_use]
     pub fn listener_path(&self) -> Option<&Path> {
@@ -80,7 +86,7 @@ impl Compiled {
     pub fn allows(&self, call: &str) -> bool {
         let number = Syscall::from_name(call).and_then(|syscall| syscall.number(Arch::NATIVE));
         let shown = |number| Shown { number, audit: Arch::NATIVE.audit(), arguments: None };
-        number.and_then(|number| interpret(&self.program, &shown(number))).is_some_and(crate::model::Action::permits)
+        number.and_then(|number| interpret(&self.program, &shown(number))).is_some_and(Action::permits)
     }
 }
 
