@@ -9,6 +9,7 @@ use stockade_engine::images::registry::{Registries, RegistryOptions};
 use stockade_engine::{Engine, Places};
 
 use crate::exit::{Failure, REFUSED};
+use crate::grammar::network::{Network, plain};
 
 /// What is beside `stockade` in the folder that it was installed in.
 const PROGRAMS: [&str; 4] = ["stake", "stockade-dns", "stockade-monitor", "stockade-unpack"];
@@ -30,6 +31,9 @@ pub(crate) struct Global {
     /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
     #[arg(long, value_name = "PROGRAM", global = true)]
     pub(crate) runtime: Option<String>,
+    /// Network of containers for which no --network is given: bridge, none, host, or a network's name
+    #[arg(long, value_name = "NETWORK", default_value_t, value_parser = plain)]
+    pub(crate) default_network: Network,
     /// Registry that is asked without TLS, or whatever certificate it shows; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) insecure_registry: Vec<String>,
@@ -44,6 +48,7 @@ impl Global {
         Self {
             data_root: data_root.map_or_else(|| DATA_ROOT.into(), PathBuf::from),
             exec_root: exec_root.map_or_else(|| EXEC_ROOT.into(), PathBuf::from),
+            default_network: Network::default(),
             runtime: None,
             insecure_registry: Vec::new(),
             registry_mirror: Vec::new(),
@@ -93,6 +98,7 @@ impl Global {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut all: Vec<OsString> = vec!["--data-root".into(), self.data_root.clone().into()];
         all.extend(["--exec-root".into(), self.exec_root.clone().into()]);
+        all.extend(["--default-network".into(), self.default_network.to_string().into()]);
         if let Some(runtime) = &self.runtime {
             all.extend(["--runtime".into(), runtime.into()]);
         }

@@ -22,6 +22,15 @@ pub enum KernelError {
     /// The name of a bridge is another interface's.
     #[error("the interface {0} is there already, and is no bridge")]
     NoBridge(InterfaceName),
+    /// Rules of another data folder are there.
+    #[error(
+        "the networks of this machine are those of the data folder {}, which has containers on them: use that one (--data-root), or --network none or host",
+        .0.display()
+    )]
+    Owned(PathBuf),
+    /// Rules cannot be kept from being changed by others at the same time.
+    #[error("cannot lock the network namespace")]
+    Lock(#[source] io::Error),
     /// A setting of an interface.
     #[error("cannot set {}", path.display())]
     Setting {

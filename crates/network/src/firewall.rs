@@ -14,6 +14,7 @@
 //!   that a bridge keeps to its link the kernel takes as if the port were no port: they would come around all other rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use ipnet::IpNet;
 use stockade_kernel::netlink::Protocol as Part;
@@ -22,6 +23,7 @@ use stockade_kernel::netlink::socket::Socket;
 use crate::KernelError;
 use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Mac, Network, PublishedPort};
 use crate::nft::{self, Chain, Family, Hook, Is, Rule, Table};
+use crate::owner::{self, Claim, Verdict};
 
 /// The tables' name.
 const NAME: &str = "stockade";
@@ -37,15 +39,37 @@ pub enum Others {
     Drop,
 }
 
-/// Makes the tables what the networks and their endpoints say.
+/// Makes the tables what the networks and their endpoints say, which are those of the data folder `owner`. Without endpoints it leaves rules of
+/// another one alone.
 ///
 /// # Errors
-/// [`KernelError::Netlink`]; then the tables are what they were.
-pub fn apply(state: &[(Network, Vec<Endpoint>)], others: Others) -> Result<(), KernelError> {
+/// [`KernelError::Owned`] if another data folder has containers on networks here; [`KernelError::Netlink`]. Then the tables are what they were.
+pub fn apply(state: &[(Network, Vec<Endpoint>)], others: Others, owner: &Path) -> Result<(), KernelError> {
     let bridges: Vec<Bridge<'_>> = state.iter().filter_map(Bridge::of).collect();
-    let tables = [packets(&bridges, others), frames(&bridges)];
+    let endpoints = bridges.iter().map(|bridge| bridge.endpoints.len()).sum();
+    let wanted = Claim { owner: owner.to_owned(), endpoints, others };
+    let _lock = owner::lock()?;
     let mut socket = Socket::open_for(Part::Netfilter)?;
+    let claim = match owner::decide(owner::current(&mut socket, NAME)?, wanted, Path::exists) {
+        Verdict::Replace(claim) => claim,
+        Verdict::Leave => return Ok(()),
+        Verdict::Refuse(owner) => return Err(KernelError::Owned(owner)),
+    };
+    let tables = [Table { comment: Some(claim.comment()), ..packets(&bridges, claim.others) }, frames(&bridges)];
     Ok(socket.batch(nft::transaction(&tables), || "replace the rules of networks".to_owned())?)
+}
+
+/// Whether containers of the data folder `owner` can be on networks here.
+///
+/// # Errors
+/// [`KernelError::Owned`].
+pub fn check(owner: &Path) -> Result<(), KernelError> {
+    let mut socket = Socket::open_for(Part::Netfilter)?;
+    let wanted = Claim { owner: owner.to_owned(), endpoints: 1, others: Others::AsBefore };
+    match owner::decide(owner::current(&mut socket, NAME)?, wanted, Path::exists) {
+        Verdict::Replace(_) | Verdict::Leave => Ok(()),
+        Verdict::Refuse(owner) => Err(KernelError::Owned(owner)),
+    }
 }
 
 /// In the network namespace that the caller is in: what is sent to `from` goes to these ports of the same address, of UDP and of TCP. A
@@ -62,7 +86,7 @@ pub fn redirect(from: (Ipv4Addr, u16), [udp, tcp]: [u16; 2]) -> Result<(), Kerne
     };
     let rules = vec![to(17, udp), to(6, tcp)];
     let chain = Chain { name: "names", hook: Hook { kind: "nat", number: 3, priority: -100 }, rules };
-    let table = Table { family: Family::Ipv4, name: "stockade-names", chains: vec![chain] };
+    let table = Table { family: Family::Ipv4, name: "stockade-names", comment: None, chains: vec![chain] };
     let mut socket = Socket::open_for(Part::Netfilter)?;
     Ok(socket.batch(nft::transaction(&[table]), || "lead questions for names to the name server".to_owned())?)
 }
@@ -109,7 +133,7 @@ fn packets(bridges: &[Bridge<'_>], others: Others) -> Table {
         chain("own-ports", "nat", 3, -100, published),
         chain("leave", "nat", 4, 100, bridges.iter().flat_map(leave).collect()),
     ];
-    Table { family: Family::Inet, name: NAME, chains }
+    Table { family: Family::Inet, name: NAME, comment: None, chains }
 }
 
 fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
@@ -260,7 +284,7 @@ fn frames(bridges: &[Bridge<'_>]) -> Table {
         chain("senders", "filter", 0, -300, rules),
         chain("kept", "filter", 1, -300, endpoints.map(kept).collect()),
     ];
-    Table { family: Family::Bridge, name: NAME, chains }
+    Table { family: Family::Bridge, name: NAME, comment: None, chains }
 }
 
 /// What a container may claim to be.

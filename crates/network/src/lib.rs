@@ -14,6 +14,7 @@ pub mod firewall;
 mod link;
 pub mod model;
 mod nft;
+mod owner;
 pub mod ports;
 pub mod routes;
 mod settings;

@@ -14,6 +14,7 @@ const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NEW_TABLE: u16 = SUBSYSTEM;
+const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
@@ -25,6 +26,8 @@ const CREATE: u16 = 0x401;
 const APPEND: u16 = 0xc01;
 /// `NLM_F_ACK`.
 const ACKNOWLEDGE: u16 = 4;
+/// `NFTA_TABLE_USERDATA` (Linux 5.9).
+pub(crate) const TABLE_USERDATA: u16 = 6;
 /// The registers that are used: the first, and the second for a port.
 const FIRST: [u8; 4] = 1u32.to_be_bytes();
 const SECOND: [u8; 4] = 2u32.to_be_bytes();
@@ -80,7 +83,14 @@ pub(crate) struct Chain {
 pub(crate) struct Table {
     pub(crate) family: Family,
     pub(crate) name: &'static str,
+    /// What stands beside it, in nft's form.
+    pub(crate) comment: Option<Vec<u8>>,
     pub(crate) chains: Vec<Chain>,
+}
+
+/// Asks for the table `inet NAME`.
+pub(crate) fn look_up(name: &str) -> Builder {
+    Builder::new(GET_TABLE, PLAIN | ACKNOWLEDGE, &head(Family::Inet.number(), 0)).string(1, name)
 }
 
 /// `struct nfgenmsg`.
@@ -95,7 +105,11 @@ pub(crate) fn transaction(tables: &[Table]) -> Vec<Builder> {
     for (at, table) in tables.iter().enumerate() {
         let family = table.family.number();
         let named = |kind, flags| Builder::new(kind, flags, &head(family, 0)).string(1, table.name);
-        all.extend([named(NEW_TABLE, CREATE), named(DELETE_TABLE, PLAIN), named(NEW_TABLE, CREATE)]);
+        let made = match &table.comment {
+            Some(comment) => named(NEW_TABLE, CREATE).attribute(TABLE_USERDATA, comment),
+            None => named(NEW_TABLE, CREATE),
+        };
+        all.extend([named(NEW_TABLE, CREATE), named(DELETE_TABLE, PLAIN), made]);
         for chain in &table.chains {
             let Hook { kind, number, priority } = chain.hook;
             let hook = Attributes::new().attribute(1, &number.to_be_bytes()).attribute(2, &priority.to_be_bytes());

@@ -9,6 +9,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -160,7 +161,7 @@ fn an_internal_network_reaches_no_published_port() {
     let (guest, guest_inside) = container(&other, 2, Vec::new());
     let (closed, closed_inside) = container(&internal, 2, Vec::new());
     let state = [(open, vec![web]), (other, vec![guest]), (internal, vec![closed])];
-    apply(&state, Others::AsBefore).unwrap();
+    apply(&state, Others::AsBefore, Path::new("/data")).unwrap();
     let _server = inside(web_inside.as_fd(), || TcpListener::bind("0.0.0.0:80")).unwrap().unwrap();
     assert!(connects(&current(), "10.1.0.1:8080"), "the host");
     assert!(connects(&guest_inside, "10.2.0.1:8080"), "another network, by a published port");
@@ -196,7 +197,7 @@ fn frames_of_other_types_are_dropped() {
         [&head[..], &from, &[10, 1, 0, last], &to, &[10, 1, 0, 3], &[0; 18]].concat()
     };
     let frame = |kind: &[u8], packet: Vec<u8>| [&macs[..], kind, &packet].concat();
-    apply(&[(net, vec![one, two])], Others::AsBefore).unwrap();
+    apply(&[(net, vec![one, two])], Others::AsBefore, Path::new("/data")).unwrap();
     let received = || {
         let text = inside(victim.as_fd(), || std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap().unwrap();
         let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
@@ -223,7 +224,7 @@ fn no_neighbour_is_advertised_by_another() {
     let mac = one.mac;
     let macs = [two.mac.octets(), mac.octets()].concat();
     let to = two.ipv6.unwrap();
-    apply(&[(net, vec![one, two])], Others::AsBefore).unwrap();
+    apply(&[(net, vec![one, two])], Others::AsBefore, Path::new("/data")).unwrap();
     // The victim believes that others are elsewhere.
     for address in ["fd00:1::1", "fd00:1::2"] {
         let text = format!("-6 neigh replace {address} lladdr 02:00:00:00:00:99 nud stale dev eth0");

@@ -28,7 +28,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |what: &str| format!("sk{}-{number}-{what}", std::process::id());
-        let place = Self { stockade: Stockade::new(), host: name("host"), outside: name("out") };
+        let place = Self { stockade: Stockade::in_own_namespace(), host: name("host"), outside: name("out") };
         let (host, outside) = (place.host.as_str(), place.outside.as_str());
         for namespace in [host, outside] {
             ip(&["netns", "add", namespace]).ok().either_way();

@@ -17,6 +17,7 @@ pub struct Stockade {
     folder: tempfile::TempDir,
     image: String,
     seen: Mutex<BTreeSet<String>>,
+    default_network: Option<&'static str>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +42,15 @@ impl Stockade {
         // A user namespace's root must be able to walk to the root file system.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(folder.path(), mode).expect("modes can be set");
-        Self { folder, image: image.to_owned(), seen: Mutex::default() }
+        Self { folder, image: image.to_owned(), seen: Mutex::default(), default_network: Some("none") }
+    }
+
+    /// The same with Docker's default network, for a test that runs `stockade` in a network namespace of its own only.
+    #[must_use]
+    pub fn in_own_namespace() -> Self {
+        let mut own = Self::new();
+        own.default_network = None;
+        own
     }
 
     /// The image that [`Self::run`] and its like use.
@@ -76,9 +85,12 @@ impl Stockade {
         std::iter::once(program).chain(self.roots()).collect()
     }
 
-    fn roots(&self) -> [String; 4] {
+    /// The folders, and no network for containers that ask for none: a test must not make any in the machine's network namespace.
+    fn roots(&self) -> Vec<String> {
         let (data, exec) = (self.data().display().to_string(), self.folder().join("exec").display().to_string());
-        ["--data-root".to_owned(), data, "--exec-root".to_owned(), exec]
+        let mut all = vec!["--data-root".to_owned(), data, "--exec-root".to_owned(), exec];
+        all.extend(self.default_network.iter().flat_map(|name| ["--default-network".to_owned(), (*name).to_owned()]));
+        all
     }
 
     /// A command to its end.

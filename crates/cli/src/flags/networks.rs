@@ -14,7 +14,7 @@ use crate::grammar::{Invalid, invalid};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Networks")]
 pub(crate) struct NetworkFlags {
-    /// Network: none (the default, loopback only), bridge, host, container:NAME, or a network's name, also as
+    /// Network: bridge (the default), none (loopback only), host, container:NAME, or a network's name, also as
     /// name=NETWORK,ip=ADDRESS,ip6=ADDRESS,alias=NAME,mac-address=ADDRESS,gw-priority=NUMBER; several are possible
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     pub(crate) network: Vec<Network>,
@@ -87,14 +87,15 @@ fn dns_option(text: &str) -> Result<String, Invalid> {
 }
 
 impl NetworkFlags {
-    /// The namespace, and what is in it.
+    /// The namespace, and what is in it; without a network the container is on `default`.
     ///
     /// # Errors
     /// For flags that do not go together.
-    pub(crate) fn request(self) -> Result<(NetworkMode, NetworkRequest), Invalid> {
+    pub(crate) fn request(self, default: &Network) -> Result<(NetworkMode, NetworkRequest), Invalid> {
         let mut modes = Vec::new();
         let mut attachments = Vec::new();
-        for network in self.network {
+        let asked = if self.network.is_empty() { vec![default.clone()] } else { self.network };
+        for network in asked {
             match network {
                 Network::Mode(mode) => modes.push(mode),
                 Network::Attach(attach) => attachments.push(attach),

@@ -12,6 +12,7 @@ use crate::grammar::environment::{ReadError, variables};
 use crate::grammar::expose::Ports;
 use crate::grammar::label::labels;
 use crate::grammar::mount::Mount;
+use crate::grammar::network::Network;
 use crate::grammar::volume;
 use crate::show::progress::Telling;
 
@@ -54,11 +55,11 @@ pub(crate) struct Asked {
 }
 
 impl CreateFlags {
-    /// Makes the request. Reads files of variables and labels; changes nothing.
+    /// Makes the request of a container that is on the network `default` unless the flags name others. Reads files of variables and labels; changes nothing.
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub(crate) fn request(self) -> Result<Asked, RequestError> {
+    pub(crate) fn request(self, default: &Network) -> Result<Asked, RequestError> {
         let mut command = self.image_and_command;
         // clap gives at least one.
         let image = Reference::parse(&if command.is_empty() { String::new() } else { command.remove(0) })?;
@@ -97,7 +98,7 @@ impl CreateFlags {
                 "--oom-kill-disable without --memory lets the container take all memory of this machine".to_owned(),
             );
         }
-        let (network, networks) = self.networks.request()?;
+        let (network, networks) = self.networks.request(default)?;
         let options = Options {
             read_only: self.storage.read_only,
             shm_size: self.storage.shm_size,

@@ -8,6 +8,7 @@ use stockade_engine::policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode
 use stockade_engine::request::{Access, Missing};
 
 use super::{Asked, CreateFlags};
+use crate::grammar::network::Network;
 use crate::grammar::pflag;
 
 #[derive(Debug, Parser)]
@@ -24,7 +25,7 @@ fn flags(words: &[&str]) -> Result<CreateFlags, clap::Error> {
 
 fn asked(words: &[&str]) -> Asked {
     let flags = flags(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
-    flags.request().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    flags.request(&Network::default()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 fn request(words: &[&str]) -> Request {
@@ -151,6 +152,11 @@ fn the_walls() {
     );
     let usual = request(&["--cgroupns=", "--pid=", "--net", "none", "host"]).options;
     assert_eq!((usual.cgroup, usual.pid.0, usual.network), (None, Mode::Private, NetworkMode::None));
+    let default = request(&["-p", "80", "host"]);
+    assert_eq!(
+        (default.options.network, default.network.attachments[0].network.as_str()),
+        (NetworkMode::Bridge, "bridge")
+    );
 }
 
 #[test]
@@ -215,7 +221,7 @@ fn storage_and_notices() {
     for words in
         [&["-v", "/a:/b", "-v", "/c:/b/", "host"][..], &["--tmpfs", "/b", "--mount", "type=bind,src=/a,dst=/b", "host"]]
     {
-        let error = flags(words).unwrap().request().map(|_| ()).unwrap_err().to_string();
+        let error = flags(words).unwrap().request(&Network::default()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("duplicate mount point"), "{error}");
     }
 }
@@ -251,7 +257,7 @@ fn what_no_flag_takes() {
     for words in [
         &["Alpine"][..],
         &["--log-driver=syslog", "host"],
-        &["-p", "80", "host"],
+        &["-p", "80", "--network=none", "host"],
         &["--ip", "10.0.0.1", "host"],
         &["--network=host", "--network=net", "host"],
         &["--security-opt", "bogus", "host"],
@@ -260,6 +266,6 @@ fn what_no_flag_takes() {
         &["--env-file", "/no/such/file", "host"],
         &["--label-file", "/no/such/file", "host"],
     ] {
-        assert!(flags(words).unwrap().request().is_err(), "{words:?}");
+        assert!(flags(words).unwrap().request(&Network::default()).is_err(), "{words:?}");
     }
 }

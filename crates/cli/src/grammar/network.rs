@@ -1,5 +1,6 @@
 //! `--network` of `run` and `create`, `--add-host`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -17,6 +18,38 @@ pub(crate) enum Network {
     Mode(NetworkMode),
     /// A network, and what the container has there.
     Attach(Attach),
+}
+
+/// Docker's default.
+impl Default for Network {
+    fn default() -> Self {
+        Self::Attach(Attach { network: "bridge".to_owned(), ..Attach::default() })
+    }
+}
+
+impl fmt::Display for Network {
+    /// The name alone.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode(NetworkMode::None) => out.write_str("none"),
+            Self::Mode(NetworkMode::Bridge) => out.write_str("bridge"),
+            Self::Mode(NetworkMode::Host) => out.write_str("host"),
+            Self::Mode(NetworkMode::Container(name)) => write!(out, "container:{name}"),
+            Self::Attach(attach) => out.write_str(&attach.network),
+        }
+    }
+}
+
+/// `--default-network`: `none`, `host`, or a network without anything else.
+pub(crate) fn plain(text: &str) -> Result<Network, Invalid> {
+    let network: Network = text.parse()?;
+    match &network {
+        Network::Mode(NetworkMode::None | NetworkMode::Host) => Ok(network),
+        Network::Attach(_) if !text.contains('=') => Ok(network),
+        Network::Mode(_) | Network::Attach(_) => {
+            Err(invalid("--default-network", text, "bridge, none, host, or a network's name or id"))
+        }
+    }
 }
 
 impl FromStr for Network {

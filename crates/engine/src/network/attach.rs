@@ -46,6 +46,7 @@ impl Engine {
         let target = self.network_of(pid)?;
         let all = joinings(&store, &wanted)?;
         let gateway = gateway(&wanted, &all);
+        firewall::check(&self.places().data)?;
         self.forward(&all)?;
         let leases = self.take(&store, &share, folder, &wanted, &all, gateway.as_deref())?;
         self.apply_rules(&store)?;
@@ -192,7 +193,8 @@ impl Engine {
             state.push((network, leases.into_iter().map(|lease| lease.endpoint).collect()));
         }
         let ours = self.places().exec.join(FORWARDING).exists();
-        Ok(firewall::apply(&state, if ours { Others::Drop } else { Others::AsBefore })?)
+        let others = if ours { Others::Drop } else { Others::AsBefore };
+        Ok(firewall::apply(&state, others, &self.places().data)?)
     }
 
     /// Writes `/etc/hosts` and `/etc/resolv.conf` of the container, and starts its name server.
