@@ -258,7 +258,7 @@ fn what_no_flag_takes() {
         &["Alpine"][..],
         &["--log-driver=syslog", "host"],
         &["-p", "80", "--network=none", "host"],
-        &["--ip", "10.0.0.1", "host"],
+        &["--ip", "10.0.0.1", "--network=none", "host"],
         &["--network=host", "--network=net", "host"],
         &["--security-opt", "bogus", "host"],
         &["--device-cgroup-rule", "x", "host"],

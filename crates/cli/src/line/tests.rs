@@ -121,6 +121,8 @@ fn one_error_names_the_thing_and_the_way_out() {
         (&["container", "nothing"], FAILED, &["no command \"nothing\" of \"stockade container\""]),
         (&["--data-root"], REFUSED, &["flag needs an argument: --data-root", "'stockade --help'"]),
         (&["--data-root", "run", "rm"], FAILED, &["\"stockade rm\" requires"]),
+        (&["--default-network", "run", "rm"], FAILED, &["\"stockade rm\" requires"]),
+        (&["--registry-mirror", "run", "rm"], FAILED, &["\"stockade rm\" requires"]),
         (&["volume", "rm"], FAILED, &["\"stockade volume rm\" requires at least 1 argument"]),
         (&["volume", "create", "a/b"], REFUSED, &["invalid characters", "'stockade volume create --help'"]),
         (&["volume", "create", "-d", "nfs"], REFUSED, &["invalid --driver \"nfs\"", "local"]),
