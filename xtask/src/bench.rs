@@ -4,6 +4,7 @@
 //! so that a slow moment of the machine strikes all of them. Medians and their ratios are told; a ratio is what may be
 //! quoted, for milliseconds are those of this machine.
 
+pub(crate) mod engine;
 pub(crate) mod images;
 
 use std::path::{Path, PathBuf};

@@ -24,6 +24,12 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
   bench images [ROUNDS [IMAGE...]]
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
+  bench engine [ROUNDS]
+                 compare the lives of containers with Podman's
+  bench ps [ROUNDS]
+                 list 2000 containers
+  bench logs [MIB]
+                 compare how fast a container's output is kept, and read, with Podman
   chaos [SECONDS]
                  random verbs and kills by eight at once, for ten minutes unless said; STOCKADE_TEST_SEED repeats a run
   fuzz [SECONDS [NAME...]]
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         ["bench", "images", rounds, names @ ..] => {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
+        ["bench", what @ ("engine" | "ps" | "logs"), rest @ ..] => bench_engine(what, rest),
         ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
         ["chaos"] => chaos("600"),
         ["chaos", seconds] => chaos(seconds),
@@ -85,6 +92,20 @@ fn chaos(seconds: &str) -> Result<(), String> {
     match status.map_err(|error| format!("cannot run the chaos test: {error}"))?.success() {
         true => Ok(()),
         false => Err("the chaos test failed".to_owned()),
+    }
+}
+
+/// The benches of the engine, whose only word is a number.
+fn bench_engine(what: &str, rest: &[&str]) -> Result<(), String> {
+    let number = match rest {
+        [] => None,
+        [number] => Some(number.parse().map_err(|_not| USAGE.to_owned())?),
+        _ => return Err(USAGE.to_owned()),
+    };
+    match what {
+        "ps" => bench::engine::ps(number.unwrap_or(bench::engine::ROUNDS)),
+        "logs" => bench::engine::logs(number.unwrap_or(bench::engine::LOGGED)),
+        _ => bench::engine::run(number.unwrap_or(bench::engine::ROUNDS)),
     }
 }
 

@@ -232,7 +232,7 @@ impl Folder {
         // The lock first: what a monitor wrote before it let go of the lock is then read below.
         let lives = self.monitor_lives()?;
         let record = self.record()?;
-        let written = self.json::<Life>(LIFE)?.unwrap_or_else(Life::new);
+        let written = self.life()?;
         let told = self.told()?;
         let life = written.with(told.as_ref().map(|told| &told.phase));
         let nonsense = |source| ContainerError::State { id: self.id.clone(), source };
@@ -249,6 +249,21 @@ impl Folder {
             life = if frozen { life.paused().map_err(nonsense)? } else { life };
         }
         Ok(View { record, life, pid, monitor, restarts, lost })
+    }
+
+    /// The same for who lists many: where what is written down says that it has no monitor, neither its lock nor its word is asked for.
+    pub(crate) fn view_in_short(&self) -> Result<View, ContainerError> {
+        let record = self.record()?;
+        let life = self.life()?;
+        if life.needs_monitor() || record.host_config.auto_remove {
+            return self.view();
+        }
+        Ok(View { record, life, pid: None, monitor: None, restarts: 0, lost: false })
+    }
+
+    /// Where it is in its life, as far as the engine has written it down.
+    fn life(&self) -> Result<Life, ContainerError> {
+        Ok(self.json::<Life>(LIFE)?.unwrap_or_else(Life::new))
     }
 
     /// What it was made as.

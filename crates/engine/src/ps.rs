@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::container::{ContainerError, Folder, RESTARTING, View};
+use crate::container::{ContainerError, RESTARTING, View};
 use crate::files::FileError;
 use crate::inspect::MountPoint;
 use crate::lifecycle::State;
 use crate::network::connections::{Connection, Connections};
+use crate::network::wanted::{FILE, Wanted};
 use crate::{ContainerId, Engine, OwnVolumes};
 use stockade_kernel::chain::chain;
+
+/// From how many containers on another thread is worth its while.
+const MANY: usize = 64;
 
 /// A container in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +81,8 @@ pub struct ListError(#[from] FileError);
 pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     let mut connections = Connections::new(engine);
     let mut all = Vec::new();
-    for id in engine.ids()? {
-        match one(engine, &id, &mut connections) {
+    for (id, found) in look_at_all(engine, engine.ids()?) {
+        match found.and_then(|found| one(engine, &id, found, &mut connections)) {
             Ok(Some(summary)) => all.push(summary),
             Ok(None) | Err(ContainerError::Missing(_)) => {}
             Err(error) => all.push(damaged(id, &error)),
@@ -89,16 +93,56 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     Ok(all)
 }
 
-/// One of them, whose folder is opened once; `None` if it is gone.
+/// What files say of a container, read without waiting for anybody.
+#[derive(Debug)]
+struct Found {
+    view: View,
+    /// `None` if it is on no network, or if that cannot be read, which `inspect` tells.
+    wanted: Option<Wanted>,
+}
+
+type Looked = (ContainerId, Result<Found, ContainerError>);
+
+/// Looks at all containers, in two threads where they are many. Both have ended when this returns: what is done about what was
+/// found may start processes.
+fn look_at_all(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
+    let look_at = |ids: Vec<ContainerId>| -> Vec<Looked> {
+        let look = |id: ContainerId| {
+            let found = look(engine, &id);
+            (id, found)
+        };
+        ids.into_iter().map(look).collect()
+    };
+    let mut first = ids;
+    if first.len() < MANY {
+        return look_at(first);
+    }
+    let second = first.split_off(first.len() / 2);
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || look_at(second.clone()));
+        let mut all = look_at(first);
+        // Without another thread it takes longer.
+        let more = other.ok().and_then(|other| other.join().ok());
+        all.extend(more.unwrap_or_else(|| look_at(second.clone())));
+        all
+    })
+}
+
+fn look(engine: &Engine, id: &ContainerId) -> Result<Found, ContainerError> {
+    let folder = engine.folder(id)?;
+    let view = folder.view_in_short()?;
+    Ok(Found { view, wanted: folder.read::<Wanted>(FILE).unwrap_or_default() })
+}
+
+/// One container in short; `None` if it is gone.
 fn one(
     engine: &Engine,
     id: &ContainerId,
+    Found { view, wanted }: Found,
     connections: &mut Connections<'_>,
 ) -> Result<Option<Summary>, ContainerError> {
-    let folder = engine.folder(id)?;
-    let view = folder.view()?;
     let view = if view.lost || view.removes_itself() { tidied(engine, id)? } else { Some(view) };
-    Ok(view.map(|view| summary(&folder, view, connections)))
+    Ok(view.map(|view| summary(view, wanted, connections)))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
@@ -116,10 +160,10 @@ fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerEr
     Ok(None)
 }
 
-fn summary(folder: &Folder, view: View, connections: &mut Connections<'_>) -> Summary {
-    let host_config = &view.record.host_config;
+fn summary(view: View, wanted: Option<Wanted>, connections: &mut Connections<'_>) -> Summary {
+    let mode = &view.record.host_config.network_mode;
     // What cannot be read of networks is told by `inspect`.
-    let (networks, ports) = connections.of(folder, &host_config.network_mode, view.pid.is_some()).unwrap_or_default();
+    let (networks, ports) = connections.of(&view.record.id, wanted, mode, view.pid.is_some()).unwrap_or_default();
     let end = view.life.end.unwrap_or_default();
     let ended = matches!(view.life.state, State::Exited | State::Failed | State::Restarting);
     Summary {

@@ -24,6 +24,52 @@ fn fifty_containers_by_eight_processes_at_once() {
     stockade.assert_gone();
 }
 
+/// How many containers run at once, and by how many processes they are made.
+const CROWD: usize = 300;
+const MAKERS: usize = 6;
+
+/// Calls `stockade` with `words` and then the ids, a part of them from each of [`MAKERS`] processes at once.
+fn each_part(stockade: &Stockade, words: &[&str], ids: &[String]) {
+    std::thread::scope(|scope| {
+        for part in ids.chunks(CROWD.div_ceil(MAKERS)) {
+            scope.spawn(move || {
+                let done = stockade.call(words).args(part).limit(Duration::from_secs(300)).run().ok();
+                assert_eq!(done.out().lines().count(), part.len());
+            });
+        }
+    });
+}
+
+#[test]
+fn three_hundred_containers_run_at_once_and_leave_nothing() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    std::thread::scope(|scope| {
+        for _ in 0..MAKERS {
+            let stockade = &stockade;
+            scope.spawn(move || {
+                for _ in 0..CROWD / MAKERS {
+                    let words = ["create", "--network", "none", stockade.image(), "sleep", "10000"];
+                    let id = stockade.know(stockade.ask(&words).ok().out());
+                    stockade.ask(&["start", &id]).ok().either_way();
+                }
+            });
+        }
+    });
+    let ids = stockade.ids();
+    assert_eq!(ids.len(), CROWD);
+    let running = stockade.ask(&["ps", "--no-trunc", "--format", "{{.ID}} {{.State}}"]).ok();
+    assert_eq!(running.out().lines().filter(|line| line.ends_with(" running")).count(), CROWD, "{running:?}");
+    let mut pids: Vec<i32> = (0..CROWD).step_by(50).map(|number| stockade.pid(&ids[number])).collect();
+    pids.dedup();
+    assert_eq!(pids.len(), CROWD / 50);
+    each_part(&stockade, &["stop", "-t", "0"], &ids);
+    let stopped = stockade.ask(&["ps", "-a", "--format", "{{.State}}"]).ok();
+    assert!(stopped.out().lines().all(|state| state == "exited"), "{stopped:?}");
+    each_part(&stockade, &["rm"], &ids);
+    stockade.assert_gone();
+}
+
 #[test]
 fn one_name_is_won_by_one() {
     requires!(root, stockade, busybox_packed);

@@ -1,7 +1,10 @@
 //! `ps`, and what else tells of many containers in short.
 
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use stockade_testkit::{Call, Stockade, requires};
+use stockade_testkit::{Call, Stockade, eventually, requires};
 
 /// Makes a container that is never started; its id.
 #[track_caller]
@@ -61,7 +64,7 @@ fn mounts_and_sizes_are_told() {
     drop(stockade.detached(&flags, &["sh", "-c", "head -c 3000000 /dev/zero > /file; exec sleep 1000"]));
     let size =
         || -> u64 { stockade.ask(&["inspect", "-s", "-f", "{{.SizeRw}}", "writer"]).ok().out().parse().unwrap() };
-    stockade_testkit::eventually("the file", std::time::Duration::from_secs(30), || size() >= 3_000_000);
+    eventually("the file", Duration::from_secs(30), || size() >= 3_000_000);
     let whole: u64 =
         stockade.ask(&["container", "inspect", "-s", "-f", "{{.SizeRootFs}}", "writer"]).ok().out().parse().unwrap();
     assert!(size() < 3_100_000 && whole > size() + 500_000, "{} of {whole}", size());
@@ -111,6 +114,27 @@ fn a_damaged_container_hides_no_other_one() {
     }
     std::fs::write(folder.join("record.json"), record).unwrap();
     stockade.ask(&["rm", "bad", "good"]).ok().either_way();
+}
+
+#[test]
+fn one_that_somebody_is_at_keeps_no_list_waiting() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let (lost, good) = (stockade.detached(&[], &["sleep", "1000"]), made(&stockade, &[]));
+    let folder = stockade.data().join("containers").join(&lost);
+    let held = std::fs::File::open(&folder).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let monitor: i32 = stockade.inspect(&lost, "{{.Stockade.Monitor}}").parse().unwrap();
+    kill_process(Pid::from_raw(monitor).unwrap(), Signal::KILL).unwrap();
+    eventually("the monitor to be gone", Duration::from_secs(20), || {
+        let listed = stockade.ask(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"]).ok();
+        let mut lines: Vec<&str> = listed.out().lines().collect();
+        lines.sort_unstable_by_key(|line| line.ends_with("exited"));
+        lines == [format!("{good} created"), format!("{lost} exited")]
+    });
+    drop(held);
+    assert_eq!(stockade.inspect(&lost, "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    stockade.ask(&["rm", &lost, &good]).ok().either_way();
 }
 
 /// How many system calls `ps -a` makes.

@@ -6,10 +6,9 @@ use stockade_network::model::NetworkId;
 use stockade_network::store::{Lease, Networks};
 
 use super::settings::{self, PortBinding};
-use super::wanted::{FILE, Wanted};
+use super::wanted::Wanted;
 use super::{HOST, HOST_ID, NONE, NONE_ID, NetworksError};
-use crate::Engine;
-use crate::container::Folder;
+use crate::{ContainerId, Engine};
 
 /// A network that a container is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,16 +39,17 @@ impl<'engine> Connections<'engine> {
     /// The networks of a container that was made with the mode `mode`, and its ports, which it has while it runs.
     pub(crate) fn of(
         &mut self,
-        folder: &Folder,
+        id: &ContainerId,
+        wanted: Option<Wanted>,
         mode: &str,
         running: bool,
     ) -> Result<(Vec<Connection>, Ports), NetworksError> {
-        let Some(wanted) = folder.read::<Wanted>(FILE)? else { return Ok((fixed(mode), Ports::new())) };
+        let Some(wanted) = wanted else { return Ok((fixed(mode), Ports::new())) };
         let mut ports = Ports::new();
         if running {
             ports.extend(wanted.exposed.into_iter().map(|port| (port, None)));
             for place in &wanted.networks {
-                if let Some(lease) = self.lease(&place.network, folder.id.as_str())? {
+                if let Some(lease) = self.lease(&place.network, id.as_str())? {
                     settings::add_ports(&mut ports, &lease);
                 }
             }
