@@ -1,25 +1,38 @@
-//! `cargo xtask bench`: how long `stake` takes beside the other runtimes of this machine.
+//! `cargo xtask bench`: what `stake` costs beside the other runtimes of this machine, and beside the floor.
 //!
 //! All contenders do the same work on the same bundle, the one that Docker would write, one after the other in every round,
-//! so that a slow moment of the machine strikes all of them. Medians and their ratios are told; a ratio is what may be
-//! quoted, for milliseconds are those of this machine.
+//! so that a slow moment of the machine strikes all of them. Medians, minima, and the ratio round by round are told; a ratio is
+//! what may be quoted, for milliseconds are those of this machine. The floor (`bench/floor`) is no runtime: it does only what
+//! the kernel must be told, and shows how much of the rest is the kernel's.
+//!
+//! A container without its walls is started faster. So before anything is measured every contender runs a program that tells
+//! its walls (`walls`), and one that lacks any is left out and named.
 
+pub(crate) mod contender;
 pub(crate) mod engine;
+mod heart;
 pub(crate) mod images;
+mod report;
+mod walls;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use stockade_testkit::{posture, programs};
+use stockade_testkit::programs;
 
 use crate::command::{folder, metadata};
+use contender::{Around, Contender, Place, WORKS, Work};
+use report::{Report, Row};
 
 /// How often everything is done unless the user says otherwise.
-pub(crate) const ROUNDS: usize = 40;
+const ROUNDS: usize = 50;
 
 /// The first rounds fill caches and are not counted.
 const WARM_UP: usize = 3;
+
+/// How many containers the parallel work starts, how many at a time, and how often all of that is done.
+const CROWD: (usize, usize, usize) = (200, 4, 5);
 
 /// The cgroup2 mount of a hybrid host. crun refuses such a host, so it is hidden from all contenders alike, in a mount
 /// namespace of the bench.
@@ -28,161 +41,183 @@ const UNIFIED: &str = "/sys/fs/cgroup/unified";
 /// Set in that mount namespace.
 const INSIDE: &str = "STOCKADE_BENCH_INSIDE";
 
-/// A runtime under measurement.
-struct Contender {
-    name: &'static str,
-    program: PathBuf,
+/// What is measured.
+const SUBJECTS: [&str; 5] = ["start", "exec", "parallel", "memory", "seccomp"];
+
+/// What the user asks for.
+struct Asked {
+    subjects: Vec<&'static str>,
+    rounds: usize,
+    peers: Vec<(String, PathBuf)>,
 }
 
-/// One kind of work, done by one call or by several.
-struct Work {
-    name: &'static str,
-    /// What is done with a container before the clock starts and after it stopped.
-    around: Around,
-    /// The calls that are measured; `ID` and `BUNDLE` are replaced.
-    calls: &'static [&'static [&'static str]],
+/// `bench [SUBJECT...] [ROUNDS] [--peer NAME=PATH]...`; without a subject all of them.
+fn parse(words: &[&str]) -> Option<Asked> {
+    let mut asked = Asked { subjects: Vec::new(), rounds: ROUNDS, peers: Vec::new() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if *word == "--peer" {
+            let (name, path) = words.next()?.split_once('=')?;
+            asked.peers.push((name.to_owned(), PathBuf::from(path)));
+        } else if let Some(subject) = SUBJECTS.iter().find(|subject| *subject == word) {
+            asked.subjects.push(subject);
+        } else {
+            asked.rounds = word.parse().ok().filter(|rounds| *rounds > 0)?;
+        }
+    }
+    if asked.subjects.is_empty() {
+        asked.subjects = SUBJECTS.to_vec();
+    }
+    Some(asked)
 }
 
-/// What is there while the calls are measured.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Around {
-    /// Nothing.
-    Nothing,
-    /// A running container.
-    Running,
-}
-
-const WORKS: [Work; 3] = [
-    Work { name: "run of /bin/true", around: Around::Nothing, calls: &[&["run", "--bundle", "BUNDLE", "ID"]] },
-    Work {
-        name: "create, start and delete",
-        around: Around::Nothing,
-        calls: &[&["create", "--bundle", "BUNDLE", "ID"], &["start", "ID"], &["delete", "--force", "ID"]],
-    },
-    Work { name: "exec of /bin/true", around: Around::Running, calls: &[&["exec", "ID", "/bin/true"]] },
-];
-
-/// Measures and prints.
+/// Measures, prints, and writes `bench/SUBJECT.json` and `bench/SUBJECT.svg` in cargo's target folder.
 ///
 /// # Errors
-/// If there is no busybox image or no other runtime, or a call fails: a failed call measures nothing.
-pub(crate) fn run(rounds: usize) -> Result<(), String> {
-    if std::env::var_os(INSIDE).is_none() && Path::new(UNIFIED).is_dir() {
-        return without_unified(rounds);
+/// `usage` for words that mean nothing. If there is no busybox image or no other runtime, or a call fails: a failed call
+/// measures nothing.
+pub(crate) fn run(words: &[&str], usage: &str) -> Result<(), String> {
+    let asked = parse(words).ok_or(usage)?;
+    if std::env::var_os(INSIDE).is_none() {
+        contender::build()?;
+        if Path::new(UNIFIED).is_dir() {
+            return without_unified(words);
+        }
     }
-    crate::images::make()?;
-    crate::tests::build()?;
     let target = folder(&metadata()?, "target_directory")?;
-    let place = target.join(format!("bench-{}", std::process::id()));
-    let result = measure_all(&target, &place, rounds.max(1));
-    let removed = std::fs::remove_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()));
+    // Runtimes keep their state in /run, which is in memory; a disk would be measured otherwise.
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let place = Place::make(&parent.join(format!("stockade-bench-{}", std::process::id())), &target)?;
+    let result = measure(&asked, &place, &target.join("bench"));
+    let removed = place.remove();
     result.and(removed)
 }
 
 /// Runs the bench once more where [`UNIFIED`] is hidden.
-fn without_unified(rounds: usize) -> Result<(), String> {
+fn without_unified(words: &[&str]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", "umount \"$0\" && exec \"$@\"", UNIFIED]);
-    let status = command.arg(program).args(["bench", &rounds.to_string()]).env(INSIDE, "1").status();
+    let status = command.arg(program).arg("bench").args(words).env(INSIDE, "1").status();
     let status = status.map_err(|error| format!("unshare: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("bench: {status}")) }
 }
 
-fn measure_all(target: &Path, place: &Path, rounds: usize) -> Result<(), String> {
-    bundle(&place.join("true"), target, &["/bin/true"])?;
-    bundle(&place.join("sleep"), target, &["/bin/sleep", "600"])?;
-    let contenders = contenders(target, place)?;
-    for work in &WORKS {
-        let mut times: Vec<Vec<Duration>> = contenders.iter().map(|_| Vec::new()).collect();
-        for round in 0..rounds + WARM_UP {
-            for (contender, times) in contenders.iter().zip(&mut times) {
-                let took = contender.measure(work, place)?;
-                if round >= WARM_UP {
-                    times.push(took);
-                }
-            }
+fn measure(asked: &Asked, place: &Place, output: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(output).map_err(|error| format!("{}: {error}", output.display()))?;
+    println!("{}", report::machine());
+    let contenders = contenders(asked, place)?;
+    for subject in &asked.subjects {
+        let reports = match *subject {
+            "start" => works(&contenders, place, asked.rounds, Around::Nothing)?,
+            "exec" => works(&contenders, place, asked.rounds, Around::Running)?,
+            "parallel" => vec![parallel(&contenders, place)?],
+            "memory" => vec![memory(&contenders, place)?],
+            _ => vec![heart::seccomp(place, asked.rounds)?, heart::plan(place, asked.rounds)?],
+        };
+        for report in &reports {
+            print!("{report}");
         }
-        report(work, &contenders, &mut times);
+        report::write(output, subject, &reports)?;
     }
     Ok(())
 }
 
-/// Ours first, then those of the installed ones that can do the work at all.
-fn contenders(target: &Path, place: &Path) -> Result<Vec<Contender>, String> {
-    let ours = target.join(programs::TARGET).join("release/stake");
-    let mut all = vec![Contender { name: "stake", program: ours }];
-    for name in ["runc", "crun", "youki"] {
-        let Some(program) = programs::on_path(name) else { continue };
-        let contender = Contender { name, program };
-        match contender.measure(&WORKS[0], place) {
-            Ok(_) => all.push(contender),
+/// Ours first, then the floor, then those of the installed and the named ones that build the walls.
+fn contenders(asked: &Asked, place: &Place) -> Result<Vec<Contender>, String> {
+    let mut all = vec![Contender::runtime("stake", place.program("stake"))];
+    walls::check(&all[0], place)?;
+    let floor = Contender::floor(place.program("floor"));
+    walls::check(&floor, place)?;
+    all.push(floor);
+    let installed = ["crun", "runc", "youki"].map(|name| (name.to_owned(), programs::on_path(name)));
+    let named = asked.peers.iter().map(|(name, path)| (name.clone(), Some(path.clone())));
+    for (name, program) in installed.into_iter().chain(named) {
+        let Some(program) = program else { continue };
+        let contender = Contender::runtime(&name, program);
+        match walls::check(&contender, place) {
+            Ok(()) => {
+                println!("{name}: {}", contender.version());
+                all.push(contender);
+            }
             Err(reason) => println!("left out: {reason}"),
         }
     }
-    if all.len() > 1 { Ok(all) } else { Err("there is no other runtime here: install runc".to_owned()) }
+    if all.len() > 2 { Ok(all) } else { Err("there is no other runtime here: install crun or runc".to_owned()) }
 }
 
-/// Docker's posture on the busybox image.
-fn bundle(folder: &Path, target: &Path, arguments: &[&str]) -> Result<(), String> {
-    let say = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(folder).map_err(say)?;
-    let mut config = posture::docker("", arguments);
-    config["root"]["path"] = target.join("images/busybox/rootfs").display().to_string().into();
-    config["linux"]["cgroupsPath"] = format!("/stockade-bench-{}", std::process::id()).into();
-    std::fs::write(folder.join("config.json"), config.to_string()).map_err(say)
+/// The works that are done `around` what is there, in rounds.
+fn works(contenders: &[Contender], place: &Place, rounds: usize, around: Around) -> Result<Vec<Report>, String> {
+    let one = |work: &Work| {
+        let able: Vec<&Contender> = contenders.iter().filter(|contender| contender.can(work)).collect();
+        let mut times: Vec<Vec<f64>> = able.iter().map(|_| Vec::new()).collect();
+        for round in 0..rounds + WARM_UP {
+            for (contender, times) in able.iter().zip(&mut times) {
+                let took = contender.measure(work, place)?;
+                if round >= WARM_UP {
+                    times.push(milliseconds(took));
+                }
+            }
+        }
+        let rows = able.iter().zip(times).map(|(contender, times)| Row::new(&contender.name, times)).collect();
+        Ok(Report { title: work.name.to_owned(), unit: "ms", rows })
+    };
+    WORKS.iter().filter(|work| work.around == around).map(one).collect()
 }
 
-impl Contender {
-    /// How long the work's calls take, together.
-    fn measure(&self, work: &Work, place: &Path) -> Result<Duration, String> {
-        if work.around == Around::Running {
-            self.call(&["run", "--detach", "--bundle", "BUNDLE", "ID"], place, "sleep")?;
+/// Many containers, several at a time.
+fn parallel(contenders: &[Contender], place: &Place) -> Result<Report, String> {
+    let (count, width, times) = CROWD;
+    let mut rows: Vec<Vec<f64>> = contenders.iter().map(|_| Vec::new()).collect();
+    for _ in 0..times {
+        for (contender, row) in contenders.iter().zip(&mut rows) {
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                let lane =
+                    |lane| scope.spawn(move || (0..count / width).try_for_each(|_| contender.run_in_lane(lane, place)));
+                let lanes: Vec<_> = (0..width).map(lane).collect();
+                lanes.into_iter().try_for_each(|lane| lane.join().map_err(|_panic| "a lane panicked".to_owned())?)
+            })?;
+            row.push(milliseconds(start.elapsed()));
         }
-        let start = Instant::now();
-        let done = work.calls.iter().try_for_each(|call| self.call(call, place, "true"));
-        let took = start.elapsed();
-        if work.around == Around::Running || done.is_err() {
-            self.call(&["delete", "--force", "ID"], place, "true").and(done)?;
-        }
-        Ok(took)
     }
-
-    /// One call with a bundle of `place`, which must succeed.
-    fn call(&self, words: &[&str], place: &Path, bundle: &str) -> Result<(), String> {
-        let id = format!("bench-{}-{}", self.name, std::process::id());
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(place.join(format!("state-{}", self.name)));
-        for word in words {
-            match *word {
-                "ID" => command.arg(&id),
-                "BUNDLE" => command.arg(place.join(bundle)),
-                word => command.arg(word),
-            };
-        }
-        // Files and not pipes: a container that goes on holds what it was given.
-        let said = std::fs::File::create(place.join("stderr")).map_err(|error| error.to_string())?;
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status();
-        let status = status.map_err(|error| format!("{}: {error}", self.name))?;
-        if status.success() {
-            return Ok(());
-        }
-        let said = std::fs::read_to_string(place.join("stderr")).unwrap_or_default();
-        Err(format!("{} {}: {status}: {}", self.name, words.join(" "), said.trim_end()))
-    }
+    let rows = contenders.iter().zip(rows).map(|(contender, row)| Row::new(&contender.name, row)).collect();
+    Ok(Report { title: format!("{count} runs of /bin/true, {width} at a time"), unit: "ms", rows })
 }
 
-/// Medians, and how they stand to ours.
-fn report(work: &Work, contenders: &[Contender], times: &mut [Vec<Duration>]) {
-    println!("{} (median of {}):", work.name, times[0].len());
-    let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
-    for (contender, median) in contenders.iter().zip(&medians) {
-        println!("  {:6} {median:7.2} ms   stake / {0} = {1:.2}", contender.name, medians[0] / median);
+/// The most memory that a process of `run` had.
+fn memory(contenders: &[Contender], place: &Place) -> Result<Report, String> {
+    let mut rows = Vec::new();
+    for contender in contenders {
+        let sizes = (0..5).map(|_| contender.peak_memory(place)).collect::<Result<_, _>>()?;
+        rows.push(Row::new(&contender.name, sizes));
     }
+    Ok(Report { title: "peak memory of a run of /bin/true".to_owned(), unit: "KiB", rows })
 }
 
-/// In milliseconds.
+/// The median, in milliseconds.
 fn median(times: &mut [Duration]) -> f64 {
     times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1000.0
+    milliseconds(times[times.len() / 2])
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_and_what_means_nothing_is_refused() {
+        let asked = parse(&["exec", "7", "--peer", "youki=/opt/youki", "start"]).unwrap();
+        assert_eq!((asked.subjects, asked.rounds), (vec!["exec", "start"], 7));
+        assert_eq!(asked.peers, [("youki".to_owned(), PathBuf::from("/opt/youki"))]);
+        assert_eq!(parse(&[]).unwrap().subjects, SUBJECTS);
+        for wrong in [&["0"][..], &["-1"], &["warm"], &["--peer"], &["--peer", "youki"]] {
+            assert!(parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! The last line of a run of tests is `N passed, N failed, N skipped`.
 
 mod bench;
+mod budget;
 mod command;
 mod fuzz;
 mod images;
@@ -21,7 +22,8 @@ use command::cargo;
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci             format, lints, tidy, release build, tests
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
-  bench [ROUNDS] compare stake with the runtimes of this machine, interleaved; nothing else should run
+  bench [start|exec|parallel|memory|seccomp...] [ROUNDS] [--peer NAME=PATH]...
+                 compare stake with crun, runc, youki and PATH, and with the floor, interleaved; nothing else should run
   bench images [ROUNDS [IMAGE...]]
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
   bench engine [ROUNDS]
@@ -32,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                  compare how fast a container's output is kept, and read, with Podman
   chaos [SECONDS]
                  random verbs and kills by eight at once, for ten minutes unless said; STOCKADE_TEST_SEED repeats a run
+  budget         count system calls, processes, mounts, instructions and bytes, and compare them with bench/budget.toml
   fuzz [SECONDS [NAME...]]
                  feed what reads strangers' bytes, each for so long
   vm [--kernel 6.1|6.12] [--cgroup v1|hybrid|v2] [--lsm apparmor|none] -- COMMAND...
@@ -52,15 +55,15 @@ fn main() -> ExitCode {
         ["ci"] => return ci(),
         ["test"] => return tests::run(None, &[]),
         ["test", filter] => return tests::run(Some(filter), &[]),
-        ["bench"] => bench::run(bench::ROUNDS),
         ["bench", "images"] => bench::images::run(bench::images::ROUNDS, &[]),
         ["bench", "images", rounds, names @ ..] => {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
         ["bench", what @ ("engine" | "ps" | "logs"), rest @ ..] => bench_engine(what, rest),
-        ["bench", rounds] => rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(bench::run),
         ["chaos"] => chaos("600"),
         ["chaos", seconds] => chaos(seconds),
+        ["bench", rest @ ..] => bench::run(rest, USAGE),
+        ["budget"] => budget::check(),
         ["fuzz"] => fuzz::run(fuzz::SECONDS, &[]),
         ["fuzz", seconds, names @ ..] => fuzz::run(seconds, names),
         ["images"] => images::make(),
@@ -114,7 +117,13 @@ type Step = (&'static str, fn() -> Result<(), String>);
 
 /// Every step, also after one failed, so that one run tells all; the tests, whose count is the last line, come last.
 fn ci() -> ExitCode {
-    let steps: [Step; 4] = [("fmt", format), ("clippy", clippy), ("tidy", tidy::check), ("build", tests::build)];
+    let steps: [Step; 5] = [
+        ("fmt", format),
+        ("clippy", clippy),
+        ("tidy", tidy::check),
+        ("build", tests::build),
+        ("budget", budget::check),
+    ];
     let mut failed = Vec::new();
     for (name, step) in steps {
         let start = Instant::now();

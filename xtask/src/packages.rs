@@ -34,6 +34,7 @@ const PACKAGES: &[&str] = &[
     "uidmap",
     "umoci",
     "util-linux",
+    "valgrind",
     "zstd",
 ];
 

@@ -1,4 +1,4 @@
-//! Giving memory back: what of the running program is mapped and not needed any more.
+//! Giving memory back: what of the running program is mapped and not needed any more; and how much memory others had.
 
 use std::io;
 
@@ -17,6 +17,19 @@ pub fn let_go_of_the_program() -> io::Result<()> {
     // SAFETY: the callback has the type that is asked for and gets the pointer to `result`, which lives until the call returns.
     unsafe { libc::dl_iterate_phdr(Some(let_go), (&raw mut result).cast()) };
     check(result).map(drop)
+}
+
+/// The most memory, in KiB, that one of the processes had which this one has waited for, or which those have (`ru_maxrss` of
+/// `getrusage(2)`). A process counts from its birth, so it is at least what its maker had then.
+///
+/// # Errors
+/// As `getrusage(2)`, for which there is no reason.
+pub fn most_of_children() -> io::Result<u64> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the pointer is to memory of the size of what is written.
+    check(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) })?;
+    // SAFETY: getrusage returned success, so all of it is written.
+    Ok(unsafe { usage.assume_init() }.ru_maxrss.unsigned_abs())
 }
 
 /// Lets go of one object's segments: for a program that is linked statically, the program.
@@ -64,6 +77,16 @@ mod tests {
             }
         }
         sum
+    }
+
+    #[test]
+    fn the_memory_of_a_child_is_told_in_kib() {
+        let script = "x=$(head -c 50000000 /dev/zero | tr '\\0' x); grep VmHWM /proc/$$/status";
+        let output = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let told: u64 = text.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let most = most_of_children().unwrap();
+        assert!(told > 48_000 && most >= told && most < 4 * told, "{told} {most}");
     }
 
     #[test]

@@ -142,20 +142,20 @@ fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes one call under busybox's `time`, which asks the kernel; the KiB that its largest process had.
+/// Makes one call under `measure`, which asks the kernel; the KiB that its largest process had.
 fn measured(call: &[String], place: &Path) -> Result<u64, String> {
     let (said, counted): (PathBuf, PathBuf) = (place.join("stderr"), place.join("time"));
     let stderr = std::fs::File::create(&said).map_err(|error| error.to_string())?;
-    let mut command = Command::new("busybox");
-    command.args(["time", "-f", "%M", "-o"]).arg(&counted).args(call);
+    let mut command = Command::new(programs::built("measure"));
+    command.arg("peak").arg(&counted).args(call);
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).status();
-    let status = status.map_err(|error| format!("busybox time: {error}"))?;
+    let status = status.map_err(|error| format!("measure: {error}"))?;
     if !status.success() {
         let said = std::fs::read_to_string(&said).unwrap_or_default();
         return Err(format!("{}: {status}: {}", call.join(" "), said.trim_end()));
     }
     let text = std::fs::read_to_string(&counted).map_err(|error| format!("{}: {error}", counted.display()))?;
-    text.trim().parse().map_err(|_not| format!("busybox time says {text:?}"))
+    text.trim().parse().map_err(|_not| format!("measure says {text:?}"))
 }
 
 /// Medians, and how ours stand to them.

@@ -55,6 +55,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("stockade-cli", &["stockade-engine", "stockade-kernel", "stockade-lens"]),
+    (
+        "stockade-bench",
+        &["stockade-capabilities", "stockade-kernel", "stockade-runtime", "stockade-seccomp", "stockade-spec"],
+    ),
     ("stockade-inside", &["stockade-kernel"]),
     ("stockade-test-cli", &["stockade-testkit"]),
     ("stockade-test-engines", &["stockade-testkit"]),

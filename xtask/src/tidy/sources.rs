@@ -29,7 +29,7 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
 /// If a file cannot be read.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
-    for folder in ["crates", "tests", "xtask"] {
+    for folder in ["bench", "crates", "tests", "xtask"] {
         collect(&root.join(folder), &mut files)?;
     }
     let mut findings = Vec::new();

@@ -1,0 +1,298 @@
+//! Those who are measured, and the work that they do.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stockade_testkit::{posture, programs};
+
+/// How a contender is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// With an OCI runtime's command line.
+    Runtime,
+    /// As the head of `bench/floor/main.rs` says.
+    Floor,
+}
+
+/// A program under measurement.
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    program: PathBuf,
+    kind: Kind,
+}
+
+/// One kind of work, done by one call or by several.
+pub(crate) struct Work {
+    pub(crate) name: &'static str,
+    /// What is there while the clock runs.
+    pub(crate) around: Around,
+    /// The calls that are measured; `ID` and `BUNDLE` are replaced.
+    calls: &'static [&'static [&'static str]],
+}
+
+/// Makes the images that are missing, and the programs as they ship unless `STOCKADE_BIN_DIR` names others.
+///
+/// # Errors
+/// If a build fails.
+pub(crate) fn build() -> Result<(), String> {
+    crate::images::make()?;
+    if std::env::var_os(programs::BIN_DIR).is_some() { Ok(()) } else { crate::tests::build() }
+}
+
+/// What is there while the calls are measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Around {
+    /// Nothing.
+    Nothing,
+    /// A running container.
+    Running,
+}
+
+pub(crate) const WORKS: [Work; 3] = [
+    Work { name: "run of /bin/true", around: Around::Nothing, calls: &[&["run", "--bundle", "BUNDLE", "ID"]] },
+    Work {
+        name: "create, start and delete",
+        around: Around::Nothing,
+        calls: &[&["create", "--bundle", "BUNDLE", "ID"], &["start", "ID"], &["delete", "--force", "ID"]],
+    },
+    Work { name: "exec of /bin/true", around: Around::Running, calls: &[&["exec", "ID", "/bin/true"]] },
+];
+
+/// The folder with the bundles and the contenders' state.
+pub(crate) struct Place {
+    folder: PathBuf,
+    target: PathBuf,
+    rootfs: PathBuf,
+}
+
+impl Place {
+    /// Makes it, with the bundles `true` and `sleep`, the filter for the floor, and the section of it.
+    pub(crate) fn make(folder: &Path, target: &Path) -> Result<Self, String> {
+        // runc takes no root file system that a link leads to.
+        let rootfs = target.join("images/busybox/rootfs");
+        let rootfs = rootfs.canonicalize().map_err(|error| format!("{}: {error}", rootfs.display()))?;
+        let place = Self { folder: folder.to_owned(), target: target.to_owned(), rootfs };
+        place.bundle("true", &group(), &["/bin/true"])?;
+        place.bundle("sleep", &group(), &["/bin/sleep", "600"])?;
+        let section = place.path("section.json");
+        std::fs::write(&section, posture::seccomp().to_string()).map_err(|error| error.to_string())?;
+        let mut filter = Command::new(place.program("measure"));
+        succeed("measure", filter.arg("filter").arg(section).arg(place.path("filter")))?;
+        Ok(place)
+    }
+
+    /// A program of this build, or of the folder that `STOCKADE_BIN_DIR` names.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let release = || self.target.join(programs::TARGET).join("release");
+        std::env::var_os(programs::BIN_DIR).map_or_else(release, PathBuf::from).join(name)
+    }
+
+    /// A file of this folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Docker's posture on the busybox image.
+    pub(crate) fn bundle(&self, name: &str, group: &str, arguments: &[&str]) -> Result<(), String> {
+        let folder = self.path(name);
+        let say = |error: std::io::Error| format!("{}: {error}", folder.display());
+        std::fs::create_dir_all(&folder).map_err(say)?;
+        let mut config = posture::docker("", arguments);
+        config["root"]["path"] = self.rootfs.display().to_string().into();
+        config["linux"]["cgroupsPath"] = format!("/{group}").into();
+        std::fs::write(folder.join("config.json"), config.to_string()).map_err(say)
+    }
+
+    /// Removes all of it.
+    pub(crate) fn remove(&self) -> Result<(), String> {
+        std::fs::remove_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))
+    }
+}
+
+/// The container's cgroup.
+pub(crate) fn group() -> String {
+    format!("stockade-bench-{}", std::process::id())
+}
+
+/// The mounts of the cgroup hierarchies.
+pub(crate) fn hierarchies() -> Result<String, String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|error| format!("/proc/self/mounts: {error}"))?;
+    let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let is_cgroup = |words: &Vec<&str>| matches!(words.get(2), Some(&("cgroup" | "cgroup2")));
+    let found: Vec<String> = lines.filter(is_cgroup).map(|words| words[1].to_owned()).collect();
+    Ok(found.join(","))
+}
+
+impl Contender {
+    /// An OCI runtime.
+    pub(crate) fn runtime(name: &str, program: PathBuf) -> Self {
+        Self { name: name.to_owned(), program, kind: Kind::Runtime }
+    }
+
+    /// The floor.
+    pub(crate) fn floor(program: PathBuf) -> Self {
+        Self { name: "floor".to_owned(), program, kind: Kind::Floor }
+    }
+
+    /// Whether it has the work's calls: the floor keeps no state between two.
+    pub(crate) fn can(&self, work: &Work) -> bool {
+        self.kind == Kind::Runtime || work.calls.len() == 1
+    }
+
+    /// What it says of itself.
+    pub(crate) fn version(&self) -> String {
+        let output = Command::new(&self.program).arg("--version").output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        text.lines().next().unwrap_or("unknown version").to_owned()
+    }
+
+    /// How long the work's calls take, together.
+    pub(crate) fn measure(&self, work: &Work, place: &Place) -> Result<Duration, String> {
+        match work.around {
+            Around::Nothing => {
+                let start = Instant::now();
+                let done = work.calls.iter().try_for_each(|call| self.call(call, place, "true", "/bin/true"));
+                let took = start.elapsed();
+                if done.is_err() && self.kind == Kind::Runtime {
+                    self.call(&["delete", "--force", "ID"], place, "true", "").and(done.clone())?;
+                }
+                done.map(|()| took)
+            }
+            Around::Running => self.beside_running(place, |contender| {
+                let start = Instant::now();
+                work.calls.iter().try_for_each(|call| contender.call(call, place, "true", "/bin/true"))?;
+                Ok(start.elapsed())
+            }),
+        }
+    }
+
+    /// Acts while a container of its own runs; the floor's is made by `stake`.
+    pub(crate) fn beside_running<T>(
+        &self,
+        place: &Place,
+        act: impl FnOnce(&Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let maker = match self.kind {
+            Kind::Runtime => self,
+            Kind::Floor => &Self { name: self.name.clone(), program: place.program("stake"), kind: Kind::Runtime },
+        };
+        let pid_file = place.path("pid").display().to_string();
+        maker.call(&["run", "--detach", "--pid-file", &pid_file, "--bundle", "BUNDLE", "ID"], place, "sleep", "")?;
+        let acted = act(self);
+        let deleted = maker.call(&["delete", "--force", "ID"], place, "true", "");
+        acted.and_then(|value| deleted.map(|()| value))
+    }
+
+    /// One call, which must succeed: a runtime's with a bundle of `place`, or the floor's with `program` in a shell's words.
+    pub(crate) fn call(&self, words: &[&str], place: &Place, bundle: &str, program: &str) -> Result<(), String> {
+        let mut command = match self.kind {
+            Kind::Runtime => self.command(words, place, bundle, "bench"),
+            Kind::Floor => self.floor_command(words, place, &group(), &[program])?,
+        };
+        self.finish(&mut command, place, "bench")
+    }
+
+    /// Runs `/bin/true` under an id and in a cgroup of the lane's own.
+    pub(crate) fn run_in_lane(&self, lane: usize, place: &Place) -> Result<(), String> {
+        let bundle = format!("lane-{}-{lane}", self.name);
+        let group = format!("{}-{bundle}", group());
+        let mut command = match self.kind {
+            Kind::Floor => self.floor_command(&["run"], place, &group, &["/bin/true"])?,
+            Kind::Runtime => {
+                if !place.path(&bundle).is_dir() {
+                    place.bundle(&bundle, &group, &["/bin/true"])?;
+                }
+                self.command(&["run", "--bundle", "BUNDLE", "ID"], place, &bundle, &bundle)
+            }
+        };
+        self.finish(&mut command, place, &bundle)
+    }
+
+    /// The KiB of the largest process of a run, as the kernel counted them.
+    pub(crate) fn peak_memory(&self, place: &Place) -> Result<f64, String> {
+        let counted = place.path("time");
+        let command = match self.kind {
+            Kind::Runtime => self.command(&["run", "--bundle", "BUNDLE", "ID"], place, "true", "bench"),
+            Kind::Floor => self.floor_command(&["run"], place, &group(), &["/bin/true"])?,
+        };
+        let mut timed = Command::new(place.program("measure"));
+        timed.arg("peak").arg(&counted).arg(command.get_program()).args(command.get_args());
+        self.finish(&mut timed, place, "bench")?;
+        let text = std::fs::read_to_string(&counted).map_err(|error| format!("{}: {error}", counted.display()))?;
+        text.trim().parse().map_err(|error| format!("measure said {text:?}: {error}"))
+    }
+
+    /// What a program with these words tells from inside: `run` in a container of its own, `exec` in one that runs.
+    pub(crate) fn ask(&self, verb: &str, words: &[&str], place: &Place) -> Result<String, String> {
+        if verb == "run" && self.kind == Kind::Runtime {
+            place.bundle("ask", &group(), words)?;
+        }
+        let mut command = match (self.kind, verb) {
+            (Kind::Floor, _) => self.floor_command(&[verb], place, &group(), words)?,
+            (Kind::Runtime, "run") => self.command(&["run", "--bundle", "BUNDLE", "ID"], place, "ask", "bench"),
+            (Kind::Runtime, _) => {
+                let call: Vec<&str> = ["exec", "ID"].iter().chain(words).copied().collect();
+                self.command(&call, place, "ask", "bench")
+            }
+        };
+        let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{}: {error}", self.name))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        Err(format!("{} {verb}: {}: {said}", self.name, output.status))
+    }
+
+    /// A runtime's call.
+    pub(crate) fn command(&self, words: &[&str], place: &Place, bundle: &str, id: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(place.path(&format!("state-{}", self.name)));
+        for word in words {
+            match *word {
+                "ID" => command.arg(format!("{id}-{}-{}", self.name, std::process::id())),
+                "BUNDLE" => command.arg(place.path(bundle)),
+                word => command.arg(word),
+            };
+        }
+        command
+    }
+
+    fn floor_command(&self, words: &[&str], place: &Place, group: &str, program: &[&str]) -> Result<Command, String> {
+        let mut command = Command::new(&self.program);
+        let filter = place.path("filter");
+        match words.first() {
+            Some(&"run") => command.arg("run").arg(filter).arg(&place.rootfs),
+            Some(&"exec") => {
+                let pid = std::fs::read_to_string(place.path("pid")).map_err(|error| format!("pid: {error}"))?;
+                command.arg("exec").arg(pid.trim()).arg(filter)
+            }
+            other => return Err(format!("the floor has no {other:?}")),
+        };
+        command.arg(hierarchies()?).arg(group).args(program);
+        Ok(command)
+    }
+
+    /// Runs the call to its end.
+    pub(crate) fn finish(&self, command: &mut Command, place: &Place, lane: &str) -> Result<(), String> {
+        // Files and not pipes: a container that goes on holds what it was given.
+        let errors = place.path(&format!("stderr-{lane}"));
+        let said = std::fs::File::create(&errors).map_err(|error| error.to_string())?;
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status();
+        let status = status.map_err(|error| format!("{}: {error}", self.name))?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = std::fs::read_to_string(&errors).unwrap_or_default();
+        Err(format!("{} {:?}: {status}: {}", self.name, command.get_args().collect::<Vec<_>>(), said.trim_end()))
+    }
+}
+
+/// Runs a program that must succeed.
+pub(crate) fn succeed(name: &str, command: &mut Command) -> Result<String, String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end())),
+    }
+}
