@@ -296,3 +296,61 @@ fn bash_of_debian_edits_lines_too() {
     tmux.shows_part("host$");
     scene.stockade.assert_gone();
 }
+
+#[test]
+fn the_screen_shows_containers_and_does_what_its_keys_say() {
+    requires!(root, stockade, busybox_packed, tmux);
+    let scene = Scene::new();
+    let (tmux, stockade) = (&scene.tmux, &scene.stockade);
+    tmux.resize(24, 120);
+    drop(stockade.detached(&["--name", "web"], &["sh", "-c", "echo served; sleep 1000"]));
+    drop(stockade.ask(&["create", "--name", "idle", stockade.image(), "true"]).ok());
+    scene.enters("ui");
+    tmux.shows_part("1 of 2 containers run");
+    tmux.shows_part("B/");
+    let line = |name: &str| tmux.screen().lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    eventually("what it uses", Duration::from_secs(30), || line("web").contains("KiB") && line("web").contains('%'));
+    assert!(line("idle").contains("Created"), "{}", tmux.screen());
+    // A shell inside, and back. The terminal is the shell's meanwhile.
+    tmux.presses(&["e"]);
+    tmux.shows(PROMPT);
+    tmux.enters("echo $((6*7))");
+    tmux.shows("42");
+    tmux.presses(&["C-c"]);
+    tmux.enters("exit");
+    tmux.shows_part("Enter: back to the list");
+    tmux.presses(&["Enter"]);
+    tmux.shows_part("1 of 2 containers run");
+    // Control-C ends the log, not the screen.
+    tmux.presses(&["l"]);
+    tmux.shows("served");
+    tmux.presses(&["C-c"]);
+    tmux.shows_part("Enter: back to the list");
+    tmux.presses(&["Enter"]);
+    tmux.shows_part("1 of 2 containers run");
+    tmux.presses(&["a"]);
+    tmux.shows_part("no-new-privileges");
+    tmux.shows_part("Enter: back to the list");
+    tmux.presses(&["Enter"]);
+    tmux.shows_part("1 of 2 containers run");
+    // Nothing is killed without a yes.
+    tmux.presses(&["k"]);
+    tmux.shows_part("kill web? y: yes");
+    tmux.presses(&["n"]);
+    tmux.presses(&["Down", "s"]);
+    tmux.shows_part("idle does not run");
+    tmux.presses(&["Up", "k", "y"]);
+    tmux.shows_part("kill web: done");
+    tmux.shows_part("0 of 2 containers run");
+    assert_eq!(stockade.inspect("web", "{{.State.ExitCode}}"), "137");
+    tmux.presses(&["q"]);
+    tmux.shows_part("host$");
+    tmux.is_sane();
+    // Who ends it from outside finds the terminal as it was, too.
+    scene.enters("ui");
+    tmux.shows_part("0 of 2 containers run");
+    scene.signal(Signal::TERM);
+    tmux.shows_part("host$");
+    tmux.is_sane();
+    stockade.ask(&["ui"]).exits(125).refuses(&["needs a terminal"]);
+}

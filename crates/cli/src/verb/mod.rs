@@ -37,6 +37,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod system;
+pub(crate) mod ui;
 pub(crate) mod unpause;
 pub(crate) mod update;
 pub(crate) mod version;

@@ -169,7 +169,7 @@ fn state(one: &Summary) -> &'static str {
 }
 
 /// Docker's words for the state and its age.
-fn status(one: &Summary, now: Timestamp) -> String {
+pub(crate) fn status(one: &Summary, now: Timestamp) -> String {
     let age = |time: &Option<String>| time.as_deref().and_then(|time| ago::since(time, now)).unwrap_or_default();
     match one.state {
         _ if one.damaged.is_some() => "Dead".to_owned(),

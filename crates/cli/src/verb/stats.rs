@@ -132,7 +132,7 @@ fn row(now: &Usage, last: Option<&Usage>, whole: bool) -> Filling {
 }
 
 /// Of one processor's time, in percent: Docker's formula, in which the number of processors is on both sides.
-fn processors(now: &Usage, last: Option<&Usage>) -> f64 {
+pub(crate) fn processors(now: &Usage, last: Option<&Usage>) -> f64 {
     let used = |last: &Usage| Some((now.cpu?.checked_sub(last.cpu?)?, passed(last.at, now.at)?));
     last.and_then(used).map_or(0.0, |(used, passed)| used as f64 / passed as f64 * 100.0)
 }
