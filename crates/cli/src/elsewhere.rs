@@ -8,12 +8,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("cpu-rt-runtime", REALTIME),
     ("disable-content-trust", "signatures are not looked at; leave the flag out"),
     ("gpus", "GPUs are not supported; give device files by --device"),
-    ("health-cmd", HEALTH),
-    ("health-interval", HEALTH),
-    ("health-retries", HEALTH),
-    ("health-start-interval", HEALTH),
-    ("health-start-period", HEALTH),
-    ("health-timeout", HEALTH),
     ("io-maxbandwidth", WINDOWS),
     ("io-maxiops", WINDOWS),
     ("isolation", WINDOWS),
@@ -23,7 +17,6 @@ const FLAGS: &[(&str, &str)] = &[
         "containers on one network find each other by name: make one by network create, and use --network NETWORK",
     ),
     ("link-local-ip", "the kernel gives such addresses itself; leave the flag out, or use --ip"),
-    ("no-healthcheck", "health checks are never run; leave the flag out"),
     (
         "storage-opt",
         "the size of a container's own files cannot be limited; use --read-only with --tmpfs PATH:size=SIZE for what it writes",
@@ -32,7 +25,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("volume-driver", "local is the only driver of volumes; leave the flag out"),
 ];
 
-const HEALTH: &str = "health checks are not supported yet; leave the flag out";
 const KERNEL_MEMORY: &str = "the kernel has no such limit any more; use --memory";
 const REALTIME: &str = "realtime limits are not supported; use --cpus or --cpu-shares";
 const WINDOWS: &str = "it is for Windows containers; leave it out";

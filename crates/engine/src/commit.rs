@@ -201,6 +201,8 @@ fn config_of(view: &View) -> ImageConfig {
         volumes: config.volumes.keys().cloned().collect(),
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.clone(),
+        healthcheck: config.healthcheck.clone(),
+        shell: config.shell.clone(),
     }
 }
 

@@ -199,6 +199,8 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         labels,
         stop_signal: request.ending.signal.clone().unwrap_or_else(|| image.config.stop_signal.clone()),
         stop_timeout: request.ending.timeout,
+        healthcheck: payload.health.clone(),
+        shell: image.config.shell.clone(),
     }
 }
 

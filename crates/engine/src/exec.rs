@@ -14,12 +14,14 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use stockade_kernel::chain::chain;
 use stockade_kernel::procfs::Procfs;
+use stockade_monitor::events::ContainerAction;
 use stockade_policy::caps::CapSet;
 use stockade_policy::{Options, capability_sets};
 use stockade_spec::{Capabilities, ConsoleSize, Process};
 
 use crate::container::{CONFIG, ContainerError, Folder, View};
-use crate::exec_session::{self, ExecSession};
+use crate::exec_session::{self, ExecSession, Leaving};
+use crate::happened::about;
 use crate::identity::look_up;
 use crate::inside::root_of;
 use crate::lifecycle::State;
@@ -49,6 +51,23 @@ pub struct ExecRequest {
     pub detached: bool,
     /// Keys that detach from its terminal, as bytes; empty for none.
     pub detach_keys: Vec<u8>,
+}
+
+impl ExecRequest {
+    /// A command with what the container has, and nobody at its streams.
+    pub(crate) fn plain(command: Vec<String>) -> Self {
+        Self {
+            command,
+            env: Vec::new(),
+            working_dir: None,
+            user: None,
+            privileged: false,
+            terminal: false,
+            input: Input::Ignore,
+            detached: true,
+            detach_keys: Vec::new(),
+        }
+    }
 }
 
 /// Why nothing was executed.
@@ -149,11 +168,17 @@ pub fn exec(engine: &Engine, id: &ContainerId, request: &ExecRequest) -> Result<
     let folder = engine.folder(id)?;
     let process = plan(&folder, &view, request)?;
     let file = in_memory(&process).map_err(ExecError::doing("write the process down"))?;
-    exec_session::begin(&folder, &file, request)
+    let exec_id = ContainerId::random().map_err(ExecError::doing("draw an id"))?;
+    let event = |action| about(&view.record, &action).with("execID", exec_id.as_str());
+    let words = request.command.join(" ");
+    engine.happened(event(ContainerAction::ExecCreate(words.clone())));
+    engine.happened(event(ContainerAction::ExecStart(words)));
+    let leaving = Leaving { engine: engine.clone(), event: event(ContainerAction::ExecDetach) };
+    exec_session::begin((&folder, leaving), exec_id.as_str(), &file, request)
 }
 
 /// The process in OCI's form.
-fn plan(folder: &Folder, view: &View, request: &ExecRequest) -> Result<Process, ExecError> {
+pub(crate) fn plan(folder: &Folder, view: &View, request: &ExecRequest) -> Result<Process, ExecError> {
     #[derive(serde::Deserialize)]
     struct Configuration {
         process: Process,

@@ -17,13 +17,14 @@ use rustix::termios::Winsize;
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::{FORWARDED, Signals};
 use stockade_kernel::terminal::{self, RawMode};
+use stockade_monitor::events::Event;
 use stockade_monitor::exec::{Ask, LONGEST, Report, SOCKET};
 
 use crate::container::Folder;
 use crate::exec::{ExecError, ExecRequest};
 use crate::exec_pump::{Copied, Pump};
 use crate::session::{FollowError, Followed, Input};
-use crate::{ContainerId, name};
+use crate::{ContainerId, Engine};
 
 /// The longest name that a runtime may send with the terminal.
 const LONGEST_NAME: usize = 4096;
@@ -32,12 +33,20 @@ const LONGEST_NAME: usize = 4096;
 #[derive(Debug)]
 pub struct ExecSession {
     pub(crate) id: ContainerId,
+    leaving: Leaving,
     pub(crate) socket: OwnedFd,
     /// The signals that are for the process, held back.
     pub(crate) signals: Signals,
     pub(crate) streams: Streams,
     pub(crate) reads: Input,
     pub(crate) detach_keys: Vec<u8>,
+}
+
+/// What is told of a caller that detaches.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaving {
+    pub(crate) engine: Engine,
+    pub(crate) event: Event,
 }
 
 /// The outer ends; none of them lets its user wait.
@@ -71,15 +80,19 @@ pub(crate) fn size() -> io::Result<Option<Winsize>> {
 }
 
 /// Has the monitor run the process that `file` describes, and waits until it was executed.
-pub(crate) fn begin(folder: &Folder, file: &OwnedFd, request: &ExecRequest) -> Result<Option<ExecSession>, ExecError> {
-    let id = name::ContainerId::random().map_err(ExecError::doing("draw an id"))?;
+pub(crate) fn begin(
+    (folder, leaving): (&Folder, Leaving),
+    id: &str,
+    file: &OwnedFd,
+    request: &ExecRequest,
+) -> Result<Option<ExecSession>, ExecError> {
     let signals = (!request.detached).then(|| Signals::block(&FORWARDED));
     let signals = signals.transpose().map_err(ExecError::doing("hold signals back"))?;
     let socket =
         connect(folder, SocketType::SEQPACKET, SOCKET).map_err(ExecError::doing("reach the container's monitor"))?;
-    let ask = Ask::Run { id: id.to_string(), terminal: request.terminal };
+    let ask = Ask::Run { id: id.to_owned(), terminal: request.terminal };
     let streams = if request.terminal {
-        let console = Console::listen(folder, id.as_str()).map_err(ExecError::doing("make a console socket"))?;
+        let console = Console::listen(folder, id).map_err(ExecError::doing("make a console socket"))?;
         say(&socket, &ask, &[file.as_fd(), console.file.as_fd()])?;
         started(folder, &socket)?;
         console.receive().map_err(ExecError::doing("get the terminal from the runtime"))?
@@ -95,6 +108,7 @@ pub(crate) fn begin(folder: &Folder, file: &OwnedFd, request: &ExecRequest) -> R
         (None, Streams::Pipes { .. }) => Ok(None),
         (Some(signals), streams) => Ok(Some(ExecSession {
             id: folder.id.clone(),
+            leaving,
             socket,
             signals,
             streams,
@@ -212,11 +226,15 @@ impl ExecSession {
         let raw = if typed { RawMode::enter(rustix::stdio::stdin()) } else { Ok(None) };
         let raw = raw.map_err(FollowError::doing("put the terminal into raw mode"))?;
         let id = self.id.clone();
+        let leaving = self.leaving.clone();
         let copied = Pump::new(self).and_then(Pump::run);
         raw.map_or(Ok(()), RawMode::leave).map_err(FollowError::doing("give the terminal its mode back"))?;
         match copied? {
             Copied::Exited(code) => Ok(Followed::Exited(code)),
-            Copied::Detached => Ok(Followed::Detached),
+            Copied::Detached => {
+                leaving.engine.happened(leaving.event);
+                Ok(Followed::Detached)
+            }
             Copied::Hungup => Err(FollowError::MonitorLost(id)),
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stockade_images::HealthCheck;
+use stockade_monitor::health::Health;
 use stockade_monitor::restart::RestartPolicy;
 
 use crate::container::{ContainerError, View};
@@ -89,6 +91,9 @@ pub struct InspectedState {
     pub started_at: String,
     /// When it ended last; Docker's zero time if never.
     pub finished_at: String,
+    /// What its health check has found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// `HostConfig`, as far as it is supported.
@@ -303,6 +308,12 @@ pub struct Config {
     /// Seconds that `stop` waits; negative means for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
+    /// The health check: the image's and `--health-cmd` with its like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<HealthCheck>,
+    /// The image's shell, which health checks are run by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
     /// Ports that the image or `--expose` names, such as `80/tcp`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, Nothing>,
@@ -408,7 +419,8 @@ impl Death {
 pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectError> {
     let view = engine.view(id)?;
     let troubles = engine.folder(id)?.troubles()?;
-    let state = state(&view);
+    let health = crate::health::found(&engine.folder(id)?, &view)?;
+    let state = InspectedState { health, ..state(&view) };
     let network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
     let cause = view.life.end.as_ref().and_then(|end| end.cause.clone()).filter(|_| view.life.state == State::Exited);
     let exec_ids = exec_ids(engine, id, &view)?;
@@ -474,5 +486,6 @@ fn state(view: &View) -> InspectedState {
         error: end.error.unwrap_or_default(),
         started_at: time(end.started),
         finished_at: time(end.finished),
+        health: None,
     }
 }

@@ -1,9 +1,10 @@
 //! What a container executes: the image's wishes and the user's, merged as Docker does. Pure.
 
-use stockade_images::ImageConfig;
+use stockade_images::{HealthCheck, ImageConfig};
 use stockade_policy::defaults;
 
 use crate::Request;
+use crate::health::{self, HealthError};
 
 /// What is executed, without who does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Payload {
     pub(crate) cwd: String,
     /// `user[:group]`, to be looked up in the image.
     pub(crate) user: String,
+    /// What is run in it again and again to see whether it is well.
+    pub(crate) health: Option<HealthCheck>,
 }
 
 /// A request that cannot be executed.
@@ -33,6 +36,9 @@ pub enum PayloadError {
     /// An argument with a zero byte, which no program can be given.
     #[error("the argument {0:?} has a zero byte")]
     Argument(String),
+    /// Its health check.
+    #[error(transparent)]
+    Health(#[from] HealthError),
 }
 
 impl Payload {
@@ -47,6 +53,10 @@ impl Payload {
         if let Some(wrong) = entrypoint.iter().chain(&cmd).find(|argument| argument.contains('\0')) {
             return Err(PayloadError::Argument(wrong.clone()));
         }
+        let health = health::merge(request.health.as_ref(), image)?;
+        if let Some(wrong) = health.iter().flat_map(|check| &check.test).find(|argument| argument.contains('\0')) {
+            return Err(PayloadError::Argument(wrong.clone()));
+        }
         let program = entrypoint.first().or_else(|| cmd.first());
         if program.is_none_or(String::is_empty) {
             return Err(PayloadError::NoCommand);
@@ -58,7 +68,7 @@ impl Payload {
         };
         let env = merge(image.env.iter().chain(&request.env))?;
         let user = request.user.clone().unwrap_or_else(|| image.user.clone());
-        Ok(Self { entrypoint, cmd, env, cwd, user })
+        Ok(Self { entrypoint, cmd, env, cwd, user, health })
     }
 
     /// The program and all arguments.

@@ -10,6 +10,7 @@ use crate::network::connections::{Connection, Connections};
 use crate::network::wanted::{FILE, Wanted};
 use crate::{ContainerId, Engine, OwnVolumes};
 use stockade_kernel::chain::chain;
+use stockade_monitor::health::Status;
 
 /// From how many containers on another thread is worth its while.
 const MANY: usize = 64;
@@ -55,6 +56,8 @@ pub struct Summary {
     pub published: BTreeSet<String>,
     /// Those that the image, `--expose` or `--publish` named.
     pub exposed: BTreeSet<String>,
+    /// What its health check has found in its last run, if it has one.
+    pub health: Option<Status>,
     /// Why it could not be read or settled: then most of the rest is empty.
     pub damaged: Option<String>,
 }
@@ -99,6 +102,8 @@ struct Found {
     view: View,
     /// `None` if it is on no network, or if that cannot be read, which `inspect` tells.
     wanted: Option<Wanted>,
+    /// The same of its health.
+    health: Option<Status>,
 }
 
 type Looked = (ContainerId, Result<Found, ContainerError>);
@@ -131,18 +136,20 @@ fn look_at_all(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
 fn look(engine: &Engine, id: &ContainerId) -> Result<Found, ContainerError> {
     let folder = engine.folder(id)?;
     let view = folder.view_in_short()?;
-    Ok(Found { view, wanted: folder.read::<Wanted>(FILE).unwrap_or_default() })
+    let wanted = folder.read::<Wanted>(FILE).unwrap_or_default();
+    let health = crate::health::found(&folder, &view).unwrap_or_default().map(|health| health.status);
+    Ok(Found { view, wanted, health })
 }
 
 /// One container in short; `None` if it is gone.
 fn one(
     engine: &Engine,
     id: &ContainerId,
-    Found { view, wanted }: Found,
+    Found { view, wanted, health }: Found,
     connections: &mut Connections<'_>,
 ) -> Result<Option<Summary>, ContainerError> {
     let view = if view.lost || view.removes_itself() { tidied(engine, id)? } else { Some(view) };
-    Ok(view.map(|view| summary(view, wanted, connections)))
+    Ok(view.map(|view| Summary { health, ..summary(view, wanted, connections) }))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
@@ -186,6 +193,7 @@ fn summary(view: View, wanted: Option<Wanted>, connections: &mut Connections<'_>
         ports: crate::network::settings::shown_ports(&ports),
         published: view.record.host_config.port_bindings.into_keys().collect(),
         exposed: view.record.config.exposed_ports.into_keys().collect(),
+        health: None,
         damaged: None,
     }
 }
@@ -211,6 +219,7 @@ fn damaged(id: ContainerId, error: &ContainerError) -> Summary {
         ports: String::new(),
         published: BTreeSet::new(),
         exposed: BTreeSet::new(),
+        health: None,
         damaged: Some(chain(error)),
     }
 }

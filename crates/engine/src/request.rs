@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use stockade_images::{Platform, Reference};
+use stockade_images::{HealthCheck, Platform, Reference};
 use stockade_monitor::restart::RestartPolicy;
 use stockade_policy::Options;
 use stockade_storage::volumes::VolumeName;
@@ -52,6 +52,8 @@ pub struct Request {
     pub remove: bool,
     /// `--restart`.
     pub restart: RestartPolicy,
+    /// `--health-cmd` and its like; `NONE` is `--no-healthcheck`.
+    pub health: Option<HealthCheck>,
     /// `--init`: a first process of ours that reaps zombies and forwards signals.
     pub init: bool,
     /// `--cgroup-parent`; otherwise `/stockade`.
@@ -98,6 +100,7 @@ impl Request {
             shown: Shown::Both,
             remove: false,
             restart: RestartPolicy::No,
+            health: None,
             init: false,
             cgroup_parent: None,
             logging: Logging::default(),

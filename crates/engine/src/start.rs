@@ -34,7 +34,7 @@ use crate::socket;
 use crate::userns::UsersError;
 use crate::volume_parts::VolumeStartError;
 use crate::walls::{self, WallsError, kind_word};
-use crate::{ContainerId, Engine, Logging, LoggingError, OwnVolumes, finish};
+use crate::{ContainerId, Engine, ExecError, Logging, LoggingError, OwnVolumes, finish, health};
 
 /// How long a monitor that has said that nothing runs may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,6 +61,9 @@ pub enum StartError {
     /// Its record names a log that is not supported.
     #[error(transparent)]
     Logging(#[from] LoggingError),
+    /// Its health check.
+    #[error("the health check of the container cannot be prepared")]
+    Health(#[from] ExecError),
     /// A container whose namespace is joined does not run.
     #[error("cannot share the {} namespace of container {}: it is {state}", kind_word(*kind), other.short())]
     Joined {
@@ -161,7 +164,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     engine.remove_leftovers(id)?;
     forget_the_last_run(&folder, &view)?;
     folder.0.forget_meddling().map_err(ContainerError::from)?;
-    folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view.record)?)?;
+    folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view)?)?;
     let listener = socket::listen(&folder.0).map_err(doing("open the container's socket"))?;
     let (ours, theirs) = pair().map_err(doing("make a pair of sockets"))?;
     folder.0.write_life(&starting)?;
@@ -239,7 +242,8 @@ fn forget_the_last_run(folder: &Locked, view: &View) -> Result<(), StartError> {
 }
 
 /// What the monitor is told.
-fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, LoggingError> {
+fn order(engine: &Engine, folder: &Locked, view: &View) -> Result<Order, StartError> {
+    let record = &view.record;
     let config = &record.config;
     Ok(Order {
         id: record.id.to_string(),
@@ -260,6 +264,7 @@ fn order(engine: &Engine, folder: &Locked, record: &Record) -> Result<Order, Log
             _ => finish::with_places(engine, &[ATTACH_COMMAND, record.id.as_str()]),
         },
         events: Some(engine.event_source(record)),
+        health: health::order(&folder.0, view)?,
     })
 }
 

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use stockade_storage::{Digest, DigestError};
 
 use crate::oci::document::nullable;
-use crate::{ImageConfig, Platform};
+use crate::{HealthCheck, ImageConfig, Platform};
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,9 @@ struct Wishes {
     labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable")]
     stop_signal: String,
+    healthcheck: Option<HealthCheck>,
+    #[serde(deserialize_with = "nullable")]
+    shell: Vec<String>,
 }
 
 /// The platform of this machine in OCI's words, which are Go's.
@@ -160,7 +163,14 @@ impl Wishes {
                 return Err(refused("Env", variable, "is not of the form NAME=value"));
             }
         }
-        let words = [("Env", &self.env), ("Entrypoint", &self.entrypoint), ("Cmd", &self.cmd)];
+        let test = self.healthcheck.as_ref().map(|check| check.test.clone()).unwrap_or_default();
+        let words = [
+            ("Env", &self.env),
+            ("Entrypoint", &self.entrypoint),
+            ("Cmd", &self.cmd),
+            ("Healthcheck", &test),
+            ("Shell", &self.shell),
+        ];
         let single = [("User", &self.user), ("StopSignal", &self.stop_signal), ("WorkingDir", &self.working_dir)];
         let all = words.iter().flat_map(|(property, values)| values.iter().map(move |value| (*property, value)));
         for (property, value) in all.chain(single) {
@@ -178,6 +188,8 @@ impl Wishes {
             user: self.user,
             labels: self.labels,
             stop_signal: self.stop_signal,
+            healthcheck: self.healthcheck,
+            shell: self.shell,
         })
     }
 }

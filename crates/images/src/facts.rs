@@ -80,7 +80,7 @@ pub struct Defaults {
     /// What a build on top of it begins with.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
-    /// The health check, which is never run.
+    /// The health check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Value>,
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use stockade_storage::Digest;
 
 use crate::Reference;
+use crate::oci::document::nullable;
 
 /// An image that was read, verified and unpacked.
 #[derive(Clone, Debug)]
@@ -52,4 +54,37 @@ pub struct ImageConfig {
     pub labels: BTreeMap<String, String>,
     /// The signal that asks the program to stop, by name or number; empty means SIGTERM.
     pub stop_signal: String,
+    /// The health check, if it names one.
+    pub healthcheck: Option<HealthCheck>,
+    /// What `CMD-SHELL` of a health check is given to; empty means `/bin/sh -c`.
+    pub shell: Vec<String>,
+}
+
+/// A health check in Docker's words. What is 0 or empty is left to whoever runs it; times are nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HealthCheck {
+    /// `NONE`, or `CMD` and a program with its arguments, or `CMD-SHELL` and a line.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub test: Vec<String>,
+    /// Between two checks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub interval: i64,
+    /// How long one may take.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout: i64,
+    /// How long failures do not count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_period: i64,
+    /// The interval in that time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_interval: i64,
+    /// How many failures make it unhealthy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }

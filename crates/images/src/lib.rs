@@ -41,7 +41,7 @@ pub use content::{
 pub use error::{ImageError, LoadError};
 pub use facts::{Defaults, Facts, Step};
 pub use host::HostError;
-pub use image::{Image, ImageConfig, ReadOnlyBind};
+pub use image::{HealthCheck, Image, ImageConfig, ReadOnlyBind};
 pub use load::{load, stored};
 pub use platform::{Platform, PlatformError};
 pub use push::{PushError, PushProgress, PushStep};

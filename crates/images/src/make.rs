@@ -160,7 +160,7 @@ impl History {
 }
 
 impl Draft {
-    /// The object `config`, with what `below` has and nobody here knows (health checks, shells).
+    /// The object `config`, with what `below` has and nobody here knows.
     fn to_value(&self, mut below: Value) -> Value {
         let config = &self.config;
         let set = |names: &std::collections::BTreeSet<String>| {
@@ -177,6 +177,8 @@ impl Draft {
             ("Labels", json!(config.labels)),
             ("StopSignal", json!(config.stop_signal)),
             ("OnBuild", json!(self.on_build)),
+            ("Healthcheck", json!(config.healthcheck)),
+            ("Shell", json!(config.shell)),
         ];
         if let Some(object) = below.as_object_mut() {
             for (key, value) in fields {
@@ -184,6 +186,7 @@ impl Draft {
                     Value::String(text) => text.is_empty(),
                     Value::Array(list) => list.is_empty(),
                     Value::Object(map) => map.is_empty(),
+                    Value::Null => true,
                     _ => false,
                 };
                 if empty { drop(object.remove(key)) } else { drop(object.insert(key.into(), value)) }

@@ -76,6 +76,7 @@ impl Monitor {
     /// Tells clients of the end that is none, and waits for the next start.
     pub(crate) fn wait_again(&mut self, wait: Duration) {
         self.execs.close();
+        self.end_checks();
         let code = self.past.as_ref().map(|past| past.code).unwrap_or_default();
         self.clients.publish(&Frame::Exited(code).encode());
         self.enter(Stage::Waiting, Some(wait));

@@ -159,6 +159,7 @@ impl Monitor {
         }
         self.control = None;
         self.execs.close();
+        self.end_checks();
         // Whoever has connected is told of the end like the others.
         if let Some(attach) = self.attach.take()
             && let Err(error) = self.clients.accept(&attach, Awaited::ForAWhile)

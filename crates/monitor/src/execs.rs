@@ -114,18 +114,22 @@ impl Execs {
         self.list.iter().filter_map(|one| one.process.as_ref()).any(Joined::is_joining)
     }
 
-    /// The child `pid` has ended; whether it is one of these.
-    pub(crate) fn ended(&mut self, from: (&Runtime, &Folder), pid: Pid, status: WaitStatus) -> bool {
+    /// The child `pid`, which may be none of these, has ended; which process that was, and its code, unless it was a runtime.
+    pub(crate) fn ended(&mut self, from: (&Runtime, &Folder), pid: Pid, status: WaitStatus) -> Option<(String, u8)> {
         let is_it = |one: &Exec| one.process.as_ref().and_then(Joined::child) == Some(pid);
-        let Some(at) = self.list.iter().position(is_it) else { return false };
-        let Some(one) = self.list.get_mut(at) else { return false };
-        let Some(news) = one.process.as_mut().map(|process| process.ended(from, status)) else { return false };
-        match news {
+        let at = self.list.iter().position(is_it)?;
+        let one = self.list.get_mut(at)?;
+        let process = one.process.as_mut()?;
+        let id = process.id.clone();
+        match process.ended(from, status) {
             News::Started(pid) => one.tell(&Report::Started { pid }),
             News::Failed(refusal) => self.list.swap_remove(at).tell_last(&failed(refusal)),
-            News::Exited(code) => self.list.swap_remove(at).tell_last(&Report::Exited { code }),
+            News::Exited(code) => {
+                self.list.swap_remove(at).tell_last(&Report::Exited { code });
+                return Some((id, code));
+            }
         }
-        true
+        None
     }
 
     fn accept(&mut self) -> io::Result<()> {

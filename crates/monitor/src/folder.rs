@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use stockade_monitor::health::{self, Health};
 use stockade_monitor::order::Order;
 use stockade_monitor::state::{Phase, State};
 use stockade_monitor::{ORDER, STATE};
@@ -116,6 +117,17 @@ impl Folder {
             if ended { Ok(rustix::fs::fsync(&self.fd)?) } else { Ok(()) }
         };
         write().map_err(|source| FolderError::Record { path: self.path(STATE), source })
+    }
+
+    /// Replaces what is known of the container's health.
+    ///
+    /// # Errors
+    /// As `write(2)` and `renameat(2)`; what was known before stays.
+    pub(crate) fn write_health(&self, health: &Health) -> io::Result<()> {
+        const DRAFT: &str = ".health.json.new";
+        let mut file = self.open_file(Path::new(DRAFT), OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+        file.write_all(&serde_json::to_vec(health)?)?;
+        Ok(rustix::fs::renameat(&self.fd, DRAFT, &self.fd, health::FILE)?)
     }
 
     /// Opens a regular file of mode 0600, relative to the folder, without following a link or waiting for anybody.

@@ -14,6 +14,8 @@ use crate::streams::Inner;
 /// The process.
 #[derive(Debug)]
 pub(crate) struct Joined {
+    /// Its id.
+    pub(crate) id: String,
     files: ExecFiles,
     stage: Stage,
 }
@@ -53,7 +55,7 @@ impl Joined {
     ) -> Result<Self, Refusal> {
         let files = ExecFiles { pid: format!("{FOLDER}/{id}{SUFFIX}"), log: format!("{FOLDER}/{id}.log") };
         let begun = runtime.exec(folder, &files, process, inner, console);
-        let mut joined = Self { files, stage: Stage::Over };
+        let mut joined = Self { id: id.to_owned(), files, stage: Stage::Over };
         match begun {
             Ok(pid) => joined.stage = Stage::Joining { runtime: pid },
             Err(refusal) => {

@@ -39,6 +39,7 @@ pub mod events;
 pub mod exec;
 pub mod frame;
 pub mod group;
+pub mod health;
 pub mod order;
 pub mod restart;
 pub mod state;

@@ -24,6 +24,7 @@ use stockade_monitor::state::{Phase, State};
 use crate::adopt::{self, Given};
 use crate::again::MAKING;
 use crate::birth::Birth;
+use crate::checks::Checks;
 use crate::clients::Clients;
 use crate::errors::Troubles;
 use crate::execs::Execs;
@@ -119,6 +120,7 @@ pub(crate) struct Monitor {
     pub(crate) input: Input,
     pub(crate) clients: Clients,
     pub(crate) execs: Execs,
+    pub(crate) checks: Checks,
     pub(crate) log: Log,
     pub(crate) troubles: Troubles,
     pub(crate) limits: Limits,
@@ -192,6 +194,7 @@ impl Monitor {
             outputs: Outputs::default(),
             clients: Clients::default(),
             execs: Execs::default(),
+            checks: Checks::default(),
             log: Log::default(),
             troubles: Troubles::default(),
             limits: Limits::default(),
@@ -263,6 +266,7 @@ impl Monitor {
         if let Err(error) = self.execs.listen(&self.folder) {
             self.troubles.note(&self.folder, &format!("nothing can be executed in the container: {error}"));
         }
+        self.begin_checks();
         let pid = self.first.as_ref().map_or(0, |first| first.pid.as_raw_nonzero().get());
         let recorded = self.record(Phase::Running { pid, started: rfc3339(self.started) });
         if let Err(refusal) = recorded {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Source;
+use crate::health::Check;
 use crate::restart::RestartPolicy;
 
 /// All that a monitor needs to know.
@@ -42,6 +43,9 @@ pub struct Order {
     /// The same between the runtime's `create` and `start`, with the host's id of the new first process as one more argument.
     #[serde(default)]
     pub on_restart: Vec<String>,
+    /// The health check, if there is one.
+    #[serde(default)]
+    pub health: Option<Check>,
 }
 
 /// What becomes of standard input.

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 use stockade_kernel::fdpass;
 use stockade_kernel::signal::by_number;
 use stockade_monitor::control::Command;
+use stockade_monitor::events::ContainerAction;
 use stockade_monitor::frame::{ERROR_OUTPUT, Frame, LONGEST, OUTPUT};
 use stockade_monitor::restart::Meddling;
 
@@ -38,6 +39,7 @@ enum Source {
     /// The kernel has killed for want of memory.
     Alarm,
     Exec(execs::Source),
+    Check,
 }
 
 /// The state of the loop itself.
@@ -76,10 +78,12 @@ impl Monitor {
                     Source::Alarm => self.hear_alarm(),
                     Source::Client(id) => self.attend(id, &mut turn.packet),
                     Source::Exec(source) => self.serve_exec(source),
+                    Source::Check => self.checks.read(),
                 }
             }
             self.clients.flush();
             self.drop_overdue();
+            self.tend_checks();
             if self.input.is_empty() {
                 self.clients.go_on();
             }
@@ -123,8 +127,12 @@ impl Monitor {
         for (source, fd, flags) in self.execs.sources() {
             add(Source::Exec(source), PollFd::from_borrowed_fd(fd, flags));
         }
+        if let Some(output) = self.checks.output() {
+            add(Source::Check, PollFd::new(output, PollFlags::IN));
+        }
         let overdue = if self.stage > Stage::Running { None } else { self.clients.overdue().1 };
-        let until = [self.deadline, turn.accept_again, overdue].into_iter().flatten().min();
+        let check = self.checks.next().filter(|_| self.stage == Stage::Running);
+        let until = [self.deadline, turn.accept_again, overdue, check].into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
         let ready = fds.iter().map(|fd| !fd.revents().is_empty());
@@ -152,8 +160,10 @@ impl Monitor {
                 first.ended = Some(ended(status));
             } else if let Some(worker) = self.worker.as_mut().filter(|worker| worker.pid == pid) {
                 worker.ended = Some(status);
+            } else if let Some((id, code)) = self.execs.ended((&self.runtime, &self.folder), pid, status) {
+                self.happened(&ContainerAction::ExecDie, &[("execID", id), ("exitCode", code.to_string())]);
             } else {
-                self.execs.ended((&self.runtime, &self.folder), pid, status);
+                self.check_ended(pid, status);
             }
         }
         Ok(())
@@ -162,7 +172,7 @@ impl Monitor {
     /// A child that has ended, waited for. While a runtime makes the container or brings a process in, what it leaves may have ended
     /// before its number is known: then only those are waited for that are known.
     fn ended_child(&self) -> io::Result<Option<(Pid, WaitStatus)>> {
-        if self.stage != Stage::Creating && !self.execs.is_joining() {
+        if self.stage != Stage::Creating && !self.execs.is_joining() && !self.checks.is_joining() {
             return match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
                 Err(Errno::CHILD) => Ok(None),
                 other => Ok(other?),
@@ -170,7 +180,7 @@ impl Monitor {
         }
         let first = self.first.as_ref().filter(|first| first.ended.is_none()).map(|first| first.pid);
         let worker = self.worker.as_ref().filter(|worker| worker.ended.is_none()).map(|worker| worker.pid);
-        for pid in first.into_iter().chain(worker).chain(self.execs.children()) {
+        for pid in first.into_iter().chain(worker).chain(self.execs.children()).chain(self.checks.child()) {
             match rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG)) {
                 Ok(None) | Err(Errno::CHILD) => {}
                 Ok(found) => return Ok(found),

@@ -41,6 +41,42 @@ fn a_whole_life_is_told_in_dockers_words() {
 }
 
 #[test]
+fn what_is_executed_paused_and_renamed_is_told() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let id = stockade.detached(&["--name", "old"], &["sleep", "1000"]);
+    stockade.ask(&["exec", &id, "sh", "-c", "exit 4"]).exits(4);
+    stockade.ask(&["pause", &id]).ok();
+    stockade.ask(&["unpause", &id]).ok();
+    stockade.ask(&["update", "--pids-limit", "50", &id]).ok();
+    stockade.ask(&["rename", "old", "new"]).ok();
+    stockade.ask(&["restart", "-t", "0", "new"]).ok();
+    let told = [
+        "create",
+        "start",
+        "exec_create: sh -c exit 4",
+        "exec_start: sh -c exit 4",
+        "exec_die",
+        "pause",
+        "unpause",
+        "update",
+        "rename",
+        "kill",
+        "die",
+        "stop",
+        "start",
+        "restart",
+    ];
+    // SIGKILL follows at once where the time is 0, unless it has ended by then.
+    let mut all = actions(&stockade, &id);
+    all.dedup();
+    assert_eq!(all, told);
+    let filter = ["events", "--since", "1h", "--until", "0s", "--filter", "event=die"];
+    let die = stockade.ask(&[&filter[..], &["--format", "{{.Actor.Attributes.name}}"]].concat()).ok();
+    assert_eq!(die.out(), "new", "the monitor tells the new name");
+}
+
+#[test]
 fn who_listens_is_told_at_once_and_ends_when_it_is_time() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();

@@ -13,6 +13,7 @@ mod crowd;
 mod events;
 mod exec;
 mod export;
+mod health;
 mod image_verbs;
 mod images;
 mod lifecycle;

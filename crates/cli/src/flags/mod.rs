@@ -3,6 +3,7 @@
 //! Each file is one group of flags as data: name, value, help and parser stand together. What they ask for together is an
 //! engine's [`stockade_engine::Request`], which [`request`] makes.
 
+mod health;
 mod limits;
 mod namespaces;
 mod networks;
@@ -11,6 +12,7 @@ mod request;
 mod storage;
 mod walls;
 
+pub(crate) use health::HealthFlags;
 pub(crate) use limits::{LimitFlags, cpu_list, memory_swap};
 pub(crate) use namespaces::NamespaceFlags;
 pub(crate) use networks::NetworkFlags;
@@ -24,6 +26,8 @@ pub(crate) use walls::WallFlags;
 pub(crate) struct CreateFlags {
     #[command(flatten)]
     pub(crate) process: ProcessFlags,
+    #[command(flatten)]
+    pub(crate) health: HealthFlags,
     #[command(flatten)]
     pub(crate) walls: WallFlags,
     #[command(flatten)]

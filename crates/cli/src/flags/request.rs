@@ -116,6 +116,7 @@ impl CreateFlags {
         let when = self.process.pull.unwrap_or_default();
         let telling = if self.process.quiet { Telling::Quiet } else { Telling::Progress };
         let mut request = process(self.process, image, command)?;
+        request.health = self.health.check()?;
         (request.binds, request.volumes) = (binds, volumes);
         request.volumes_from = volumes_from;
         request.cgroup_parent = cgroup_parent;
@@ -153,6 +154,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         remove: flags.rm,
         restart,
         init: flags.init,
+        health: None,
         cgroup_parent: None,
         logging: Logging::parse(&flags.log_driver.unwrap_or_default(), flags.log_opt.into_iter().collect())?,
         ending: Ending { signal: some(flags.stop_signal), timeout: flags.stop_timeout },

@@ -20,7 +20,7 @@ pub(crate) fn until(flag: &'static str, text: &str, now: Timestamp) -> Result<Ti
 }
 
 /// Go's durations: `1h30m`, `1.5h`, `-300ms`.
-fn duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use stockade_engine::inspect::MountPoint;
 use stockade_engine::volume::DRIVER;
-use stockade_engine::{Size, Sizes, State, Summary, Which};
+use stockade_engine::{HealthStatus, Size, Sizes, State, Summary, Which};
 use stockade_kernel::chain::chain;
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
@@ -173,7 +173,11 @@ pub(crate) fn status(one: &Summary, now: Timestamp) -> String {
     let age = |time: &Option<String>| time.as_deref().and_then(|time| ago::since(time, now)).unwrap_or_default();
     match one.state {
         _ if one.damaged.is_some() => "Dead".to_owned(),
-        State::Running => format!("Up {}", age(&one.started)),
+        State::Running => match one.health {
+            None => format!("Up {}", age(&one.started)),
+            Some(HealthStatus::Starting) => format!("Up {} (health: starting)", age(&one.started)),
+            Some(known) => format!("Up {} ({known})", age(&one.started)),
+        },
         State::Paused => format!("Up {} (Paused)", age(&one.started)),
         State::Restarting => {
             format!("Restarting ({}) {} ago", one.exit_code.unwrap_or_default(), age(&one.finished))
@@ -227,6 +231,7 @@ mod tests {
             exposed: ["80/tcp".to_owned(), "53/udp".to_owned()].into(),
             cause: None,
             labels: BTreeMap::from([("a".to_owned(), "b\u{1b}".to_owned())]),
+            health: None,
             damaged: None,
         }
     }

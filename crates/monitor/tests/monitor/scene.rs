@@ -42,6 +42,7 @@ impl Scene {
             log: Log::JsonFile(JsonFile::unlimited("log.json".into())),
             on_exit: Vec::new(),
             events: None,
+            health: None,
             restart: RestartPolicy::No,
             before_restart: Vec::new(),
             on_restart: Vec::new(),

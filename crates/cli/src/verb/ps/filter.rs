@@ -14,7 +14,7 @@ const FLAG: &str = "--filter";
 /// The states that Docker knows. Those that no container of ours is ever in find nothing.
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
-/// What Docker knows of health. Nothing is checked, so that no container has any but the last.
+/// What Docker knows of health; the last is that of a container without a check.
 const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 /// One `--filter`.
@@ -128,7 +128,7 @@ impl Condition {
                 .any(|network| network.name == *text || !text.is_empty() && network.id.starts_with(text.as_str())),
             Self::Publish(ports) => !ports.is_disjoint(&one.published),
             Self::Expose(ports) => !ports.is_disjoint(&one.exposed),
-            Self::Health(health) => health == "none",
+            Self::Health(health) => one.health.map_or_else(|| "none".to_owned(), |known| known.to_string()) == *health,
             Self::IsTask(task) => !task,
         }
     }
