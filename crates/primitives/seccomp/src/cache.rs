@@ -1,14 +1,16 @@
 //! Compiled filters, kept by the content of what they were compiled from.
 //!
-//! A file is `MAGIC`, the SHA-256 of the rest, and the rest as JSON. It is written beside and renamed, so that a reader never sees
+//! A file is `MAGIC`, the SHA-256 of the rest, and the rest: numbers in this machine's
+//! order, because reading them is part of every start. It is written beside and renamed, so that a reader never sees
 //! half of it. A file that is not what it says, or not the caller's own, is compiled anew and replaced.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_kernel::seccomp::Instruction;
 
@@ -21,7 +23,7 @@ use crate::resolve::Target;
 use crate::syscall::Syscall;
 
 /// Changes with the compiler, the tables and the form of a file.
-const MAGIC: &[u8] = b"stockade seccomp 2\n";
+const MAGIC: &[u8] = b"stockade seccomp 3\n";
 const DIGEST: usize = 32;
 /// More than the longest program and the longest path need.
 const GREATEST: u64 = 1 << 20;
@@ -90,14 +92,52 @@ impl Compiled {
     }
 }
 
-/// The file's JSON.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    flags: u8,
-    notifies: bool,
-    path: Option<PathBuf>,
-    metadata: Option<String>,
-    program: Vec<(u16, u8, u8, u32)>,
+/// The body of a file: the flags, whether a rule notifies, the listener's path and metadata, and the program.
+fn to_body(compiled: &Compiled) -> Vec<u8> {
+    let mut body = vec![compiled.flags.bits(), u8::from(compiled.notifies)];
+    let path = compiled.listener_path.as_ref().map(|path| path.as_os_str().as_bytes());
+    for text in [path, compiled.listener_metadata.as_ref().map(String::as_bytes)] {
+        let length = text.map_or(NOTHING, |text| u32::try_from(text.len()).unwrap_or(NOTHING));
+        body.extend(length.to_ne_bytes());
+        body.extend(text.filter(|_| length != NOTHING).unwrap_or_default());
+    }
+    for one in &compiled.program {
+        body.extend(one.code.to_ne_bytes());
+        body.extend([one.if_true, one.if_false]);
+        body.extend(one.constant.to_ne_bytes());
+    }
+    body
+}
+
+/// Stands for the length of a text that is not there.
+const NOTHING: u32 = u32::MAX;
+
+/// What a body says, if it says all of it and nothing else.
+fn from_body(body: &[u8]) -> Option<Compiled> {
+    let (&[flags, notifies], mut rest) = body.split_first_chunk()?;
+    let mut text = || {
+        let (length, after) = rest.split_first_chunk()?;
+        let length = Some(u32::from_ne_bytes(*length)).filter(|length| *length != NOTHING);
+        let (text, after) = after.split_at_checked(length.unwrap_or_default() as usize)?;
+        rest = after;
+        Some(length.map(|_| text))
+    };
+    let path = text()?;
+    let metadata = text()?.map(|text| String::from_utf8(text.to_vec())).transpose().ok()?;
+    let (instructions, []) = rest.as_chunks::<8>() else { return None };
+    let instruction = |&[a, b, if_true, if_false, c, d, e, f]: &[u8; 8]| Instruction {
+        code: u16::from_ne_bytes([a, b]),
+        if_true,
+        if_false,
+        constant: u32::from_ne_bytes([c, d, e, f]),
+    };
+    Some(Compiled {
+        program: instructions.iter().map(instruction).collect(),
+        flags: Flags::from_bits(flags)?,
+        notifies: [false, true].get(usize::from(notifies)).copied()?,
+        listener_path: path.map(|path| PathBuf::from(OsStr::from_bytes(path))),
+        listener_metadata: metadata,
+    })
 }
 
 /// The filter of `section`, OCI's `linux.seccomp`: from the folder `cache` if it is there, and kept there otherwise.
@@ -132,33 +172,18 @@ fn read(path: &Path) -> Option<Compiled> {
     if !own || status.len() > GREATEST {
         return None;
     }
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(status.len() as usize + 1);
     file.take(GREATEST).read_to_end(&mut text).ok()?;
     let rest = text.strip_prefix(MAGIC)?;
     let (digest, body) = rest.split_at_checked(DIGEST)?;
     if Sha256::digest(body).as_slice() != digest {
         return None;
     }
-    let kept: Kept = serde_json::from_slice(body).ok()?;
-    let instruction = |(code, if_true, if_false, constant)| Instruction { code, if_true, if_false, constant };
-    Some(Compiled {
-        program: kept.program.into_iter().map(instruction).collect(),
-        flags: Flags::from_bits(kept.flags)?,
-        notifies: kept.notifies,
-        listener_path: kept.path,
-        listener_metadata: kept.metadata,
-    })
+    from_body(body)
 }
 
 fn write(path: &Path, compiled: &Compiled) -> io::Result<()> {
-    let parts = |one: &Instruction| (one.code, one.if_true, one.if_false, one.constant);
-    let body = serde_json::to_vec(&Kept {
-        flags: compiled.flags.bits(),
-        notifies: compiled.notifies,
-        path: compiled.listener_path.clone(),
-        metadata: compiled.listener_metadata.clone(),
-        program: compiled.program.iter().map(parts).collect(),
-    })?;
+    let body = to_body(compiled);
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
     }

@@ -51,22 +51,49 @@ impl Support {
     /// # Errors
     /// As `seccomp(2)`, but not `EINVAL` and `ENOSYS`, by which a kernel says that it has no filters or does not tell.
     pub fn probe() -> io::Result<Self> {
+        let mut support = Self::probe_some(|_| true, Flags::all())?;
+        support.probe_listener()?;
+        Ok(support)
+    }
+
+    /// Asks only for what [`Support::suffices`] needs to know of `compiled`: a start makes fewer system calls.
+    ///
+    /// # Errors
+    /// As [`Support::probe`].
+    pub fn probe_for(compiled: &Compiled) -> io::Result<Self> {
+        let kind = |code: u32| code & 0xffff_0000;
+        let returned = compiled.program.iter().filter(|instruction| instruction.code == crate::compile::RETURN);
+        let codes: std::collections::BTreeSet<u32> = returned.map(|instruction| kind(instruction.constant)).collect();
+        let mut support = Self::probe_some(|action| codes.contains(&kind(action.code())), compiled.flags)?;
+        if compiled.notifies {
+            support.probe_listener()?;
+        }
+        Ok(support)
+    }
+
+    /// Asks for the actions that are `wanted`, and for each of `flags`.
+    fn probe_some(wanted: impl Fn(Action) -> bool, flags: Flags) -> io::Result<Self> {
         let mut support = Self { flags: Flags::empty(), ..Self::default() };
-        for action in ACTIONS {
+        for action in ACTIONS.into_iter().filter(|action| wanted(*action)) {
             if known(action_available(action.code()))? {
                 support.actions.push(action);
             }
         }
-        for flag in Flags::all().iter() {
+        for flag in flags.iter() {
             if known(flags_available(kernel_flags(flag, flag == Flags::WAIT_KILLABLE_RECV)))? {
                 support.flags |= flag;
             }
         }
+        Ok(support)
+    }
+
+    /// Asks for listeners.
+    fn probe_listener(&mut self) -> io::Result<()> {
         let listener = FilterFlags::NEW_LISTENER;
         let synchronised = listener | FilterFlags::THREAD_SYNC | FilterFlags::THREAD_SYNC_ESRCH;
-        support.listener = known(notification_sizes().map(|_| true))? && known(flags_available(listener))?;
-        support.listener_with_tsync = support.listener && known(flags_available(synchronised))?;
-        Ok(support)
+        self.listener = known(notification_sizes().map(|_| true))? && known(flags_available(listener))?;
+        self.listener_with_tsync = self.listener && known(flags_available(synchronised))?;
+        Ok(())
     }
 
     /// What of `compiled` this kernel can not do, if anything: it would refuse the filter, or, of an unknown action, kill.

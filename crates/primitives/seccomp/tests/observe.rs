@@ -137,6 +137,7 @@ fn the_kernel_does_what_it_says() {
         let section = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": names}).to_string();
         let compiled = compiled(&section);
         support.suffices(&compiled).unwrap();
+        Support::probe_for(&compiled).unwrap().suffices(&compiled).unwrap();
         // TSYNC would filter the other tests; a thread of a process of its own shows it above.
         if flag != Flags::TSYNC {
             let load = move || {
@@ -156,6 +157,10 @@ fn what_is_lacking_is_named() {
     let whole = Support::probe().unwrap();
     let compiled = compiled(notifying);
     whole.suffices(&compiled).unwrap();
+    let needed = Support::probe_for(&compiled).unwrap();
+    needed.suffices(&compiled).unwrap();
+    assert_eq!((needed.listener, needed.flags), (true, Flags::TSYNC | Flags::WAIT_KILLABLE_RECV));
+    assert_eq!(needed.actions, [Action::KillProcess, Action::Notify, Action::Allow]);
     let without = |change: &dyn Fn(&mut Support)| {
         let mut support = whole.clone();
         change(&mut support);

@@ -77,7 +77,7 @@ impl Filter {
     /// Finds the compiled form of `section` in the cache below `state`, or compiles it, and connects to its agent.
     pub(super) fn prepare(section: &RawValue, process: &ProcessPlan, state: &Path) -> Result<Self, FilterError> {
         let compiled = stockade_seccomp::load_or_compile(section.get().as_bytes(), Some(&state.join(".seccomp")))?;
-        Support::probe().map_err(FilterError::Support)?.suffices(&compiled)?;
+        Support::probe_for(&compiled).map_err(FilterError::Support)?.suffices(&compiled)?;
         let has = |sets: stockade_capabilities::Sets| sets.effective.contains(Capability::SYS_ADMIN);
         let holds_admin = !process.no_new_privileges && !process.capabilities.is_some_and(has);
         let way_out = "allow it, as every dynamically linked program needs it";

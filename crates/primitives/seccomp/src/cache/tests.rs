@@ -28,6 +28,27 @@ fn a_kept_filter_is_the_compiled_one() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// Whoever can write a digest can write any body: of those that say no filter, or more than one, none is taken.
+#[test]
+fn a_body_is_read_whole_or_not_at_all() {
+    let compiled = load_or_compile(SECTION, None).unwrap();
+    let without = load_or_compile(br#"{"defaultAction": "SCMP_ACT_ALLOW"}"#, None).unwrap();
+    assert_eq!((without.listener_path(), without.listener_metadata()), (None, None));
+    for filter in [&compiled, &without] {
+        assert_eq!(from_body(&to_body(filter)).as_ref(), Some(filter));
+    }
+    let whole = to_body(&compiled);
+    let texts = 2 + 4 + "/run/agent".len() + 4 + "m".len();
+    for length in (0..whole.len()).filter(|length| *length < texts || !(length - texts).is_multiple_of(8)) {
+        assert_eq!(from_body(&whole[..length]), None, "cut to {length}");
+    }
+    for (index, byte) in [(0, 0xff), (1, 2), (2, 0xff), (4, 1)] {
+        let mut wrong = whole.clone();
+        wrong[index] = byte;
+        assert_eq!(from_body(&wrong), None, "byte {index}");
+    }
+}
+
 #[test]
 fn a_damaged_or_foreign_file_is_compiled_anew() {
     let folder = folder("damaged");
