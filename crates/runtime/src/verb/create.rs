@@ -153,6 +153,7 @@ pub(super) struct Made {
     pub(super) entry: Entry,
     pub(super) launched: Launched,
     pub(super) poststart: Vec<stockade_spec::Hook>,
+    pub(super) poststop: Vec<stockade_spec::Hook>,
 }
 
 /// Gives the console of a payload that, as it is told, has a terminal or none.
@@ -203,8 +204,8 @@ pub(super) fn make(
     let draft = Draft { arguments, config: &config, annotations: spec.annotations, bundle, plan, payload, group, wait };
     match draft.build(&mut entry) {
         Ok(launched) => {
-            let poststart = spec.hooks.map(|hooks| hooks.poststart).unwrap_or_default();
-            Ok(Made { entry, launched, poststart })
+            let hooks = spec.hooks.unwrap_or_default();
+            Ok(Made { entry, launched, poststart: hooks.poststart, poststop: hooks.poststop })
         }
         Err(error) => Err(undo(context, entry, error)),
     }

@@ -7,7 +7,7 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Signal, pidfd_send_signal};
 use stockade_cgroups::{FileError, Group, KillError, RemoveError, Unused};
 use stockade_kernel::chain::chain;
-use stockade_spec::{ContainerStatus, Spec};
+use stockade_spec::{ContainerStatus, Hook, Spec};
 
 use super::Context;
 use crate::hook;
@@ -80,13 +80,28 @@ pub fn delete(context: &Context, id: &ContainerId, force: bool) -> Result<(), De
     Ok(remove_with_hooks(context, entry)?)
 }
 
+/// Removes the container of this process, by force: its hooks are known, and the kept configuration is not read again.
+///
+/// # Errors
+/// [`DeleteError`].
+pub(super) fn delete_own(context: &Context, id: &ContainerId, poststop: &[Hook]) -> Result<(), DeleteError> {
+    match context.store.find_damaged(id) {
+        Err(StoreError::Missing(_)) => Ok(()),
+        result => Ok(remove_and_run(context, result?, poststop)?),
+    }
+}
+
 /// Removes the container, and runs its `poststop` hooks, whose failures are warned of.
 pub(super) fn remove_with_hooks(context: &Context, entry: Entry) -> Result<(), LeftError> {
     let poststop = poststop(context, &entry);
+    remove_and_run(context, entry, &poststop)
+}
+
+fn remove_and_run(context: &Context, entry: Entry, poststop: &[Hook]) -> Result<(), LeftError> {
     let record = entry.record().cloned();
     remove(entry)?;
     if let Some(record) = record {
-        for failure in hook::run_all(&poststop, &record.state(ContainerStatus::Stopped)) {
+        for failure in hook::run_all(poststop, &record.state(ContainerStatus::Stopped)) {
             context.log.warn(&chain(&failure));
         }
     }
@@ -94,7 +109,7 @@ pub(super) fn remove_with_hooks(context: &Context, entry: Entry) -> Result<(), L
 }
 
 /// The hooks of the kept configuration. If it is gone or damaged there are none to run, which is said.
-fn poststop(context: &Context, entry: &Entry) -> Vec<stockade_spec::Hook> {
+fn poststop(context: &Context, entry: &Entry) -> Vec<Hook> {
     let config = match entry.config() {
         Ok(config) => config,
         // `create` was killed before it kept the configuration: it ran no hook either.

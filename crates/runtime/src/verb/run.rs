@@ -66,7 +66,7 @@ pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, R
     if let Then::Wait { subreaper: true, .. } = then {
         Foreground::reap_orphans().map_err(RunError::Foreground)?;
     }
-    let Made { entry, launched, poststart } = make(context, arguments, &mut give_console, Wait::ForWord)?;
+    let Made { entry, launched, poststart, poststop } = make(context, arguments, &mut give_console, Wait::ForWord)?;
     let (pid, pidfd) = match launched.start() {
         Ok(started) => started,
         Err(error) => return Err(undo(context, entry, error.into()).into()),
@@ -81,7 +81,7 @@ pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, R
     let terminal = receiver.as_ref().map(receive).transpose().map_err(RunError::Foreground)?;
     let code = foreground.wait(pid, &pidfd, terminal).map_err(RunError::Wait)?;
     if !keep {
-        delete::delete(context, &id, true)?;
+        delete::delete_own(context, &id, &poststop)?;
     }
     Ok(code)
 }
