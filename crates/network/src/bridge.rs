@@ -8,7 +8,7 @@ use crate::KernelError;
 use crate::model::{Mac, Network};
 use crate::{link, settings};
 
-/// Makes the bridge, or repairs what is missing of it: addresses, up, settings. Several can do so at once.
+/// Makes the bridge, or repairs what is missing of it: hardware address, MTU, addresses, up, settings. Several can do so at once.
 ///
 /// # Errors
 /// [`KernelError::NoBridge`] if another interface has its name.
@@ -25,6 +25,7 @@ pub fn ensure(network: &Network) -> Result<u32, KernelError> {
     if found.kind != "bridge" {
         return Err(KernelError::NoBridge(name.clone()));
     }
+    link::correct(&mut socket, name, &found, hardware(network)?, network.mtu)?;
     settings::ipv6(name.as_str(), network.ipv6)?;
     for subnet in &network.subnets {
         if let Some(gateway) = subnet.gateway {

@@ -7,6 +7,7 @@ use stockade_kernel::netlink;
 use stockade_kernel::netlink::socket::Socket;
 
 use crate::KernelError;
+use crate::link::PortFlag;
 use crate::model::{BridgeOptions, Driver, Endpoint, Family, Isolation, MacvlanMode, Network};
 use crate::{bridge, link, settings};
 
@@ -50,7 +51,11 @@ fn join(socket: &mut Socket, options: &BridgeOptions, endpoint: &Endpoint) -> Re
     let found = link::get(socket, name)?.ok_or_else(|| KernelError::Missing(name.clone()))?;
     settings::ipv6(name.as_str(), false)?;
     if options.isolation == Isolation::Isolated {
-        link::isolate(socket, name, found.index)?;
+        link::set_port(socket, name, found.index, PortFlag::Isolated)?;
+    }
+    if !endpoint.ports.is_empty() {
+        // With bridge-nf-call-iptables on, what a container sends to a port of its own goes back by the bridge, not by way of the host.
+        link::set_port(socket, name, found.index, PortFlag::Hairpin)?;
     }
     link::set_up(socket, name, found.index)
 }

@@ -4,7 +4,7 @@
 //!
 //! - **raw**: nothing is for 127.0.0.0/8 that does not come from the loopback, or the ports that are published there would be led to for
 //!   neighbours, too; what comes from a network's bridge has an address of that network, and nothing comes from a port of a bridge by itself; what
-//!   comes from elsewhere is for a container's address only if it was sent by the host, as a port that is published.
+//!   comes from elsewhere is for a container's address only if it was sent by the host, as a port that is published (but where it is not masqueraded).
 //! - **in**: of the host's services a container reaches none but by ports that are published (unless `host-access`); it is answered, and can be
 //!   told of errors.
 //! - **through**: into a network goes what belongs to a connection, what a published port led there, and, on one bridge, what its containers say
@@ -159,6 +159,10 @@ fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
             }
             spoofed.push(nft::drop_it());
             rules.push(spoofed.concat());
+            if !bridge.options.masquerade && !bridge.network.internal {
+                // What answers a container comes to its own address; whether it does is known once connections are.
+                continue;
+            }
             let elsewhere = nft::from(Is::Other, &bridge.network.interface);
             let gateway = bridge.network.subnets.iter().find(|subnet| subnet.subnet == range);
             let mut direct = vec![elsewhere, not_loopback(), version, nft::destination(Is::Equal, range)];
@@ -253,7 +257,12 @@ fn lead(port: &PublishedPort, address: Option<IpAddr>) -> Option<Rule> {
 
 fn leave(bridge: &Bridge<'_>) -> Vec<Rule> {
     // A container that reaches itself or a sibling by the host's address is answered by way of the host, and so is the host's loopback.
-    let mut rules = vec![[bridge.from(), bridge.to(), nft::published(), nft::masquerade()].concat()];
+    // By its source: with bridge-nf-call-iptables on, and on older kernels, nothing is known here of the interface that it came by.
+    let mut rules = Vec::new();
+    for range in bridge.ranges() {
+        let own = [bridge.to(), nft::version(range.addr()), nft::source(Is::Equal, range), nft::published()];
+        rules.push([own.concat(), nft::masquerade()].concat());
+    }
     let loopback = IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
     if let Ok(loopback) = loopback {
         let own = [bridge.to(), nft::version(loopback.addr()), nft::source(Is::Equal, loopback), nft::published()];

@@ -42,6 +42,7 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_MACVLAN_MODE: u16 = 1;
+const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 /// `IFA_F_NODAD`: the address can be used at once; nobody else has it, as the network's records say.
 const IFA_F_NODAD: u8 = 2;
@@ -57,6 +58,9 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     /// `bridge`, `veth` and so on; empty for hardware.
     pub(crate) kind: String,
+    /// Its hardware address, if it has one of six bytes.
+    pub(crate) mac: Option<[u8; 6]>,
+    pub(crate) mtu: Option<u32>,
 }
 
 /// A `struct ifinfomsg`.
@@ -82,7 +86,9 @@ pub(crate) fn get(socket: &mut Socket, name: &InterfaceName) -> Result<Option<Li
             None => None,
         };
         let kind = kind.map(|kind| String::from_utf8_lossy(kind.strip_suffix(&[0]).unwrap_or(kind)).into_owned());
-        Some(Link { index: number(body, 4)?, kind: kind.unwrap_or_default() })
+        let mac = find(body.get(16..)?, IFLA_ADDRESS).ok()?.and_then(|mac| mac.try_into().ok());
+        let mtu = find(body.get(16..)?, IFLA_MTU).ok()?.and_then(|mtu| number(mtu, 0));
+        Some(Link { index: number(body, 4)?, kind: kind.unwrap_or_default(), mac, mtu })
     };
     let link = objects.iter().find(|(kind, _)| *kind == RTM_NEWLINK).and_then(|(_, body)| parse(body));
     link.map(Some).ok_or(KernelError::Answer("an interface"))
@@ -162,14 +168,50 @@ pub(crate) fn add_macvlan(
     Ok(socket.ask(request, || format!("make the macvlan interface {name} of the container")).map(drop)?)
 }
 
-/// Keeps the port of a bridge from reaching other ports that are kept so (Linux 4.18).
-pub(crate) fn isolate(socket: &mut Socket, name: &InterfaceName, index: u32) -> Result<(), KernelError> {
+/// Gives an interface that is there the hardware address and the MTU that it is to have, if it has others.
+pub(crate) fn correct(
+    socket: &mut Socket,
+    name: &InterfaceName,
+    found: &Link,
+    mac: Mac,
+    size: Option<u32>,
+) -> Result<(), KernelError> {
+    let size = size.filter(|size| found.mtu != Some(*size));
+    let other = found.mac != Some(mac.octets());
+    if !other && size.is_none() {
+        return Ok(());
+    }
+    let request = mtu(Builder::new(RTM_NEWLINK, ACKNOWLEDGED, &body(found.index, 0)), size);
+    let request = if other { request.attribute(IFLA_ADDRESS, &mac.octets()) } else { request };
+    Ok(socket.ask(request, || format!("correct the interface {name}")).map(drop)?)
+}
+
+/// What a bridge does with one of its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortFlag {
+    /// It does not reach other ports that are so (Linux 4.18).
+    Isolated,
+    /// What comes from it can go back to it.
+    Hairpin,
+}
+
+/// Sets a flag of the port of a bridge.
+pub(crate) fn set_port(
+    socket: &mut Socket,
+    name: &InterfaceName,
+    index: u32,
+    flag: PortFlag,
+) -> Result<(), KernelError> {
     let mut port = body(index, 0);
     // AF_BRIDGE.
     port[0] = 7;
-    let inner = Attributes::new().attribute(IFLA_BRPORT_ISOLATED, &[1]);
+    let number = match flag {
+        PortFlag::Isolated => IFLA_BRPORT_ISOLATED,
+        PortFlag::Hairpin => IFLA_BRPORT_MODE,
+    };
+    let inner = Attributes::new().attribute(number, &[1]);
     let request = Builder::new(RTM_SETLINK, ACKNOWLEDGED, &port).nested(IFLA_PROTINFO, &inner);
-    Ok(socket.ask(request, || format!("isolate the port {name}")).map(drop)?)
+    Ok(socket.ask(request, || format!("set up the port {name} of the bridge")).map(drop)?)
 }
 
 /// Sets the interface up.

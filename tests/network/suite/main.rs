@@ -8,5 +8,6 @@ mod frames;
 mod lists;
 mod names;
 mod place;
+mod ports;
 mod reach;
 mod verbs;
