@@ -34,7 +34,7 @@ pub(crate) fn name(command: Command) -> Command {
 fn named(argument: Arg) -> Arg {
     let values: Vec<&str> = argument.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
     let names: fn(&Engine) -> Vec<String> = match values.first() {
-        Some(&"CONTAINER" | &"CONTAINER|PID") => containers,
+        Some(&"CONTAINER" | &"CONTAINER|PID" | &"CONTAINER|PID|FILE") => containers,
         Some(&"IMAGE") => images,
         Some(&"VOLUME") => volumes,
         Some(&"NAME|ID") => all,

@@ -136,6 +136,9 @@ pub(crate) fn covers(point: &[u8], path: &[u8]) -> bool {
 /// The reason in words.
 pub(crate) fn told<T>(result: io::Result<T>) -> Read<T> {
     result.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::TIMEDOUT) => {
+            "the process does not stop: it is paused, or waits for what cannot be interrupted".to_owned()
+        }
         Some(Errno::ACCESS | Errno::PERM) => "the kernel tells it to root only, who may trace the process".to_owned(),
         _ => error.to_string(),
     })

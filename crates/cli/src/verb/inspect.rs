@@ -2,15 +2,18 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stockade_engine::name::InvalidName;
 use stockade_engine::network::{self, list::NetworkInspection};
 use stockade_engine::volume::{self, VolumeInspection};
 use stockade_engine::{Engine, FindError, ImageInspection, Inspection, Sizes};
 use stockade_kernel::chain::chain;
+use stockade_lens::Report;
 
 use crate::exit::{FAILED, Failure, NO_TEMPLATE, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
+use crate::verb::audit;
 
 /// Print all that is known of one or more containers, images, networks or volumes
 #[derive(Debug, Args)]
@@ -24,6 +27,9 @@ pub(crate) struct Inspect {
     /// Tell how much disk containers take, too
     #[arg(long, short)]
     size: bool,
+    /// Add an audit of each container that runs, as Walls: what is in force, read back from the kernel
+    #[arg(long)]
+    walls: bool,
     /// Names, ids, or beginnings of ids
     #[arg(required = true, value_name = "NAME|ID")]
     names: Vec<String>,
@@ -49,6 +55,9 @@ pub(crate) struct InspectContainer {
     /// Tell how much disk they take, too
     #[arg(long, short)]
     size: bool,
+    /// Add an audit of each that runs, as Walls: what is in force, read back from the kernel
+    #[arg(long)]
+    walls: bool,
     /// Names, ids, or beginnings of ids
     #[arg(required = true, value_name = "CONTAINER")]
     names: Vec<String>,
@@ -78,19 +87,22 @@ impl Kind {
     }
 }
 
-/// Whether it is told how much disk containers take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Measured {
-    /// It is not.
-    No,
-    /// It is.
-    Yes,
+/// What is told of containers besides, because it takes longer or has them stand still for an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Besides {
+    /// How much disk they take.
+    size: bool,
+    /// What walls they have.
+    walls: bool,
 }
 
-impl Measured {
-    fn of(flag: bool) -> Self {
-        if flag { Self::Yes } else { Self::No }
-    }
+/// A container with its walls.
+#[derive(Serialize)]
+struct Walled {
+    #[serde(flatten)]
+    found: Inspection,
+    #[serde(rename = "Walls")]
+    walls: Report,
 }
 
 /// All that is known of one.
@@ -98,6 +110,7 @@ impl Measured {
 #[serde(untagged)]
 enum Inspected {
     Container(Box<Inspection>),
+    Walled(Box<Walled>),
     Image(Box<ImageInspection>),
     Volume(VolumeInspection),
     Network(Box<NetworkInspection>),
@@ -109,7 +122,8 @@ impl Inspect {
         if let Some(kind) = self.r#type.filter(|kind| self.size && *kind != Kind::Container) {
             say::warning(&format!("--size ignored for {}", kind.word()));
         }
-        print_containers(global, self.format.as_deref(), self.r#type, Measured::of(self.size), &self.names)
+        let besides = Besides { size: self.size, walls: self.walls };
+        print_containers(global, self.format.as_deref(), self.r#type, besides, &self.names)
     }
 }
 
@@ -123,8 +137,8 @@ impl InspectImage {
 impl InspectContainer {
     /// Prints an array, or each by the template.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
-        let kind = Some(Kind::Container);
-        print_containers(global, self.format.as_deref(), kind, Measured::of(self.size), &self.names)
+        let besides = Besides { size: self.size, walls: self.walls };
+        print_containers(global, self.format.as_deref(), Some(Kind::Container), besides, &self.names)
     }
 }
 
@@ -133,7 +147,7 @@ impl InspectContainer {
 /// # Errors
 /// A template that is none, or output that cannot be written.
 pub(crate) fn print(global: &Global, asked: Option<&str>, kind: Option<Kind>, names: &[String]) -> Result<u8, Failure> {
-    print_containers(global, asked, kind, Measured::No, names)
+    print_containers(global, asked, kind, Besides::default(), names)
 }
 
 /// The same, where containers may be among what is named.
@@ -141,17 +155,18 @@ fn print_containers(
     global: &Global,
     asked: Option<&str>,
     kind: Option<Kind>,
-    measured: Measured,
+    besides: Besides,
     names: &[String],
 ) -> Result<u8, Failure> {
     let format = asked.filter(|format| !matches!(*format, "" | "json"));
     let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(NO_TEMPLATE, &error))?;
     let engine = global.engine()?;
-    let mut sizes = (measured == Measured::Yes).then(|| Sizes::new(&engine));
+    let mut sizes = besides.size.then(|| Sizes::new(&engine));
     let mut found = Vec::new();
     let mut code = SUCCESS;
     for name in names {
-        match inspected(&engine, name, kind, sizes.as_mut()) {
+        let one = inspected(&engine, name, kind, sizes.as_mut());
+        match one.and_then(|one| if besides.walls { walled(&engine, one) } else { Ok(one) }) {
             Ok(one) => found.push(one),
             Err(text) => {
                 say::error(&text);
@@ -171,6 +186,19 @@ fn print_containers(
         }
     }
     Ok(code)
+}
+
+/// The same with its walls, if it is a container that runs.
+fn walled(engine: &Engine, one: Inspected) -> Result<Inspected, String> {
+    match one {
+        Inspected::Container(found) if found.state.pid != 0 => {
+            let id = found.id.clone().try_into().map_err(|error: InvalidName| chain(&error))?;
+            let target = audit::container(engine, &id)?;
+            let walls = stockade_lens::audit(&target).map_err(|error| chain(&error))?;
+            Ok(Inspected::Walled(Box::new(Walled { found: *found, walls })))
+        }
+        other => Ok(other),
+    }
 }
 
 /// The one that `name` means, or why there is none.

@@ -1,6 +1,7 @@
 //! `ps`: the containers in short.
 
 mod filter;
+mod walls;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,9 @@ pub(crate) struct Ps {
     /// Show what each wrote to the disk, and that with its image
     #[arg(long, short)]
     size: bool,
+    /// Show what walls each that runs has, read back from the kernel, instead of the usual columns
+    #[arg(long)]
+    walls: bool,
     /// Show only some: name=TEXT (^ and $ stand for its ends), id=BEGINNING, status=STATUS, exited=CODE, label=KEY[=VALUE],
     /// ancestor=IMAGE, before=CONTAINER, since=CONTAINER, volume=NAME|PATH, network=NETWORK, publish=PORT[/PROTOCOL], expose=PORT,
     /// health=HEALTH, is-task=BOOL
@@ -63,7 +67,11 @@ pub(crate) struct Ps {
 impl Ps {
     /// Prints the list.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        if self.walls && (self.quiet || self.size) {
+            return Err(Failure::new(REFUSED, "--walls has columns of its own: leave --quiet and --size out"));
+        }
         let columns = match (self.quiet, self.size) {
+            _ if self.walls => Columns::Usual(walls::USUAL),
             (true, _) => Columns::Quiet("{{.ID}}"),
             (false, true) => Columns::Usual(WITH_SIZE),
             (false, false) => Columns::Usual(USUAL),
@@ -81,6 +89,9 @@ impl Ps {
         let filters = filters.resolve(&engine, &found).map_err(|error| Failure::failed(&error))?;
         let shown = found.iter().filter(|one| all || one.state.is_up());
         let shown: Vec<&Summary> = shown.filter(|one| filters.take(one)).take(newest.unwrap_or(usize::MAX)).collect();
+        if self.walls {
+            return walls::show(&engine, &look, &shown, self.no_trunc);
+        }
         let now = Timestamp::now();
         let mut sizes = sized.then(|| Sizes::new(&engine));
         let rows = shown.iter().map(|one| row(one, self.no_trunc, size_of(one, sizes.as_mut()), now));

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use super::Instruction;
 
@@ -26,14 +27,7 @@ impl Tracee {
         request(libc::PTRACE_SEIZE, pid, 0)?;
         let mut tracee = Self { pid, signal: 0 };
         request(libc::PTRACE_INTERRUPT, pid, 0)?;
-        let mut status = 0;
-        // SAFETY: `status` is live; waiting changes no memory of ours but this.
-        while unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } < 0 {
-            let error = io::Error::last_os_error();
-            if error.raw_os_error() != Some(libc::EINTR) {
-                return Err(error);
-            }
-        }
+        let status = stopped(pid)?;
         if !libc::WIFSTOPPED(status) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
@@ -59,9 +53,35 @@ impl Tracee {
     }
 }
 
+/// How long a thread may take to stop: it does at once, unless it is frozen (cgroup v1) or in the middle of what cannot be interrupted.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked at meanwhile.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Waits until `pid` stops or ends; its status.
+fn stopped(pid: i32) -> io::Result<libc::c_int> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is live; waiting changes no memory of ours but this.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+            0 if Instant::now() >= deadline => return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
+            0 => std::thread::sleep(PAUSE),
+            answer if answer > 0 => return Ok(status),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.raw_os_error() != Some(libc::EINTR) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
 impl Drop for Tracee {
     fn drop(&mut self) {
-        // It fails only if the process is gone, and then there is nothing to let go.
+        // It fails if the process is gone, and then there is nothing to let go; and if it has not stopped, and then it goes on by
+        // itself as soon as this process ends.
         drop(request(libc::PTRACE_DETACH, self.pid, self.signal as usize));
     }
 }
@@ -70,7 +90,8 @@ impl Drop for Tracee {
 ///
 /// # Errors
 /// `EACCES` without CAP_SYS_ADMIN or if the caller is itself filtered; `EINVAL` if the thread is not in filter mode, or
-/// the kernel lacks CONFIG_CHECKPOINT_RESTORE; `EMEDIUMTYPE` for a filter that is not classic BPF; `EPERM` or `ESRCH` as
+/// the kernel lacks CONFIG_CHECKPOINT_RESTORE; `ETIMEDOUT` if the thread does not stop within a second, as one that is frozen by
+/// cgroup v1; `EMEDIUMTYPE` for a filter that is not classic BPF; `EPERM` or `ESRCH` as
 /// `ptrace(2)`. The thread runs on in every case.
 pub fn attached_filters(pid: i32) -> io::Result<AttachedFilters> {
     let tracee = Tracee::seize(pid)?;

@@ -21,10 +21,26 @@ pub(super) fn look(scene: &Scene<'_>, sheet: &mut Sheet) {
             Ok(found) if words(&found) == wanted => {
                 sheet.holds(name, Some(wanted.clone()), wanted);
             }
+            Ok(found) if is_part(name, &words(&found), &wanted) => {
+                sheet.holds(name, Some(wanted), words(&found));
+            }
             Ok(found) => {
                 sheet.weaker(name, wanted, words(&found)).exposing([exposure::CHANGED_SYSCTL]);
             }
         }
+    }
+}
+
+/// Whether a range of groups is a part of the one that was asked for: then less is allowed.
+fn is_part(name: &str, found: &str, wanted: &str) -> bool {
+    let range = |text: &str| {
+        let (first, last) = text.split_once(' ')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+    };
+    let is_range = place(name).is_some_and(|(path, ..)| path == GROUPS);
+    match (range(found), range(wanted)) {
+        (Some(found), Some(wanted)) => is_range && wanted.0 <= found.0 && found.1 <= wanted.1,
+        _ => false,
     }
 }
 
@@ -101,6 +117,8 @@ mod tests {
         assert_eq!(path("kernel.shmmax").map(|found| found.1), Some(Namespaces::IPC));
         assert_eq!(path("kernel.core_pattern"), None);
         assert_eq!(path("net/../kernel"), None);
+        let groups = |found, wanted| is_part("net.ipv4.ping_group_range", found, wanted);
+        assert!(groups("0 9", "0 99") && !groups("0 99", "0 9") && !is_part("net.ipv4.tcp_rmem", "0 9", "0 99"));
         assert_eq!(words(" 0\t2147483647\n"), "0 2147483647");
     }
 }
