@@ -15,6 +15,7 @@ use stockade_storage::volumes::VolumeError;
 
 use crate::files::{self, FileError};
 use crate::freezer;
+use crate::happened::note;
 use crate::lifecycle::Refused;
 use crate::record::{Life, Record, VERSION, Versioned, now};
 use crate::runtime::RuntimeError;
@@ -286,7 +287,8 @@ impl Folder {
         if text.is_none_or(|text| text.iter().all(|byte| *byte == 0)) { Ok(None) } else { self.read(name) }
     }
 
-    /// Tells the monitor, and whoever brings containers back after a reboot, what somebody does to the container.
+    /// Tells the monitor, and whoever brings containers back after a reboot, what somebody does to the container. That the latter cannot be
+    /// told is a warning ([`crate::happened::untold`]).
     pub(crate) fn meddle(&self, meddling: Meddling) -> Result<(), FileError> {
         let (mark, signal) = match meddling {
             Meddling::None => return Ok(()),
@@ -299,10 +301,16 @@ impl Folder {
                 Err(errno) => return Err(FileError::at("tell the monitor of", &self.path)(errno)),
             }
         }
+        // A full disk does not keep anybody from stopping or removing what fills it.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(&self.fd, mark, flags, Mode::RUSR | Mode::WUSR);
-        made.map_err(FileError::at("make", self.path.join(mark)))?;
-        rustix::fs::fsync(&self.fd).map_err(FileError::at("write through", &self.path))
+        if let Err(errno) = made.and_then(|_file| rustix::fs::fsync(&self.fd)) {
+            note(format!(
+                "cannot make {}, so that system resume may start it: {errno}",
+                self.path.join(mark).display()
+            ));
+        }
+        Ok(())
     }
 
     /// What somebody has done to the container since it was started.
