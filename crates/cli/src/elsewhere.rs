@@ -73,7 +73,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("manifest", IMAGES),
     ("node", CLUSTER_COMMAND),
     ("plugin", "there are no plugins"),
-    ("prune", "remove containers by rm"),
+    ("prune", "use system prune, or container prune and its like"),
     ("search", PULL),
     ("secret", CLUSTER_COMMAND),
     ("service", CLUSTER_COMMAND),

@@ -5,7 +5,7 @@
 //! | 0 | it worked; for `run` and `start --attach`, the container's program said so |
 //! | 1 | a command failed, or one of the containers that it named |
 //! | 3 | `audit` found a wall that is weaker than asked, or a profile that is not met; `diff-walls` found the second weaker |
-//! | 64 | `inspect --format` was given something that is no template |
+//! | 64 | `--format` of `inspect`, `info` or `version` was given something that is no template |
 //! | 125 | a command line that is wrong, or a container that was not made or not started |
 //! | 126 | the container's program cannot be executed |
 //! | 127 | the container's program was not found |
@@ -26,7 +26,7 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// A wall is weaker than asked.
 pub(crate) const WEAKER: u8 = 3;
-/// A template of `inspect` that is none.
+/// A template of `inspect`, `info` or `version` that is none.
 pub(crate) const NO_TEMPLATE: u8 = 64;
 /// A wrong command line, or no container.
 pub(crate) const REFUSED: u8 = 125;

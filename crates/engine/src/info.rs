@@ -119,7 +119,7 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
         data: places.data.clone(),
         exec: places.exec.clone(),
         data_filesystem: filesystem(&places.data)?,
-        storage: "overlayfs".into(),
+        storage: crate::inspect::DRIVER.into(),
         running,
         paused,
         stopped: containers.len() - running - paused,

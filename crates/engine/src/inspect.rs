@@ -1,11 +1,13 @@
 //! `inspect`: all that is known of a container, in the shape that Docker gives it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stockade_images::HealthCheck;
 use stockade_monitor::health::Health;
 use stockade_monitor::restart::RestartPolicy;
+use stockade_storage::ContainerRoot;
 
 use crate::container::{ContainerError, View};
 use crate::files::FileError;
@@ -45,6 +47,15 @@ pub struct Inspection {
     /// The processes that `exec` runs in it; Docker has `null` for none.
     #[serde(rename = "ExecIDs")]
     pub exec_ids: Option<Vec<String>>,
+    /// What it runs on.
+    #[serde(default)]
+    pub platform: String,
+    /// How its root is made.
+    #[serde(default)]
+    pub driver: String,
+    /// Of what its root is made.
+    #[serde(default)]
+    pub graph_driver: GraphDriver,
     /// The bytes that the disk holds for what it wrote, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_rw: Option<u64>,
@@ -62,6 +73,30 @@ pub struct Inspection {
     pub network_settings: crate::network::settings::NetworkSettings,
     /// What confines it, and what does not.
     pub stockade: Confinement,
+}
+
+/// `GraphDriver`. The root itself is mounted where the host does not see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GraphDriver {
+    /// How the root is made.
+    pub name: String,
+    /// Its folders on the host: `LowerDir`, topmost first, `UpperDir` and `WorkDir`.
+    pub data: BTreeMap<String, String>,
+}
+
+impl GraphDriver {
+    fn of(folder: &Path, lowers: &[PathBuf]) -> Self {
+        let root = ContainerRoot::at(folder);
+        let lowers: Vec<String> = lowers.iter().map(|path| path.display().to_string()).collect();
+        let data = [
+            ("LowerDir", lowers.join(":")),
+            ("UpperDir", root.upper.display().to_string()),
+            ("WorkDir", root.work.display().to_string()),
+        ];
+        let data = data.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        Self { name: DRIVER.to_owned(), data }
+    }
 }
 
 /// `State`.
@@ -393,6 +428,9 @@ pub enum InspectError {
     Network(#[from] crate::network::NetworksError),
 }
 
+/// How roots of containers are made.
+pub(crate) const DRIVER: &str = "overlayfs";
+
 /// Docker's time for what has not happened.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
@@ -421,7 +459,8 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
     let troubles = engine.folder(id)?.troubles()?;
     let health = crate::health::found(&engine.folder(id)?, &view)?;
     let state = InspectedState { health, ..state(&view) };
-    let network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
+    let mut network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
+    network_settings.add_fixed(&view.record.host_config.network_mode);
     let cause = view.life.end.as_ref().and_then(|end| end.cause.clone()).filter(|_| view.life.state == State::Exited);
     let exec_ids = exec_ids(engine, id, &view)?;
     let record = view.record;
@@ -436,7 +475,7 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         path: command.next().unwrap_or_default(),
         args: command.collect(),
         state,
-        image: record.image.id.unwrap_or(record.image.reference),
+        image: record.image.id.clone().unwrap_or_else(|| record.image.reference.clone()),
         name: format!("/{}", record.name),
         restart_count: view.restarts,
         log_path,
@@ -445,6 +484,9 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         hosts_path: path("hosts"),
         app_armor_profile: if profile == "unconfined" { String::new() } else { profile },
         exec_ids,
+        platform: std::env::consts::OS.to_owned(),
+        driver: DRIVER.to_owned(),
+        graph_driver: GraphDriver::of(&folder, &record.image.lowers),
         size_rw: None,
         size_root_fs: None,
         host_config: record.host_config,

@@ -72,6 +72,17 @@ fn mounts_and_sizes_are_told() {
     assert!(
         plain.json()[0].get("SizeRw").is_none() && plain.json()[0]["Mounts"][0]["Name"] == "a-volume-with-a-long-name"
     );
+    let found = &plain.json()[0];
+    assert_eq!((&found["Platform"], &found["Driver"]), (&"linux".into(), &found["GraphDriver"]["Name"]));
+    let networks = found["NetworkSettings"]["Networks"].as_object().unwrap();
+    assert_eq!(networks.keys().collect::<Vec<_>>(), ["none"], "{networks:?}");
+    assert_eq!(
+        stockade.ask(&["network", "inspect", "-f", "{{.Id}}", "none"]).ok().out(),
+        networks["none"]["NetworkID"]
+    );
+    // What the container wrote, as the host finds it.
+    let upper = found["GraphDriver"]["Data"]["UpperDir"].as_str().unwrap();
+    assert_eq!(std::fs::metadata(format!("{upper}/file")).unwrap().len(), 3_000_000);
     let said = stockade.ask(&["inspect", "-s", "--type", "volume", "a-volume-with-a-long-name"]).ok();
     assert!(said.stderr.contains("WARNING: --size ignored for volume"), "{said:?}");
     let table = stockade.ask(&["ps", "-s"]).ok();

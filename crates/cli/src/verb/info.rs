@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use stockade_engine::Info as Machine;
 use stockade_engine::images::registry::RegistryOptions;
 
-use crate::exit::{Failure, REFUSED, SUCCESS};
+use crate::exit::{Failure, NO_TEMPLATE, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::size;
@@ -37,7 +37,7 @@ impl Info {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let format = self.format.as_deref().filter(|format| !format.is_empty());
         let template = format.filter(|format| *format != "json").map(Template::parse);
-        let template = template.transpose().map_err(|error| Failure::of(REFUSED, &error))?;
+        let template = template.transpose().map_err(|error| Failure::of(NO_TEMPLATE, &error))?;
         let machine = stockade_engine::info(&global.engine()?).map_err(|error| Failure::failed(&error))?;
         let registries = global.registry_options()?;
         match (format, template) {
@@ -48,7 +48,7 @@ impl Info {
             (Some(_), None) => say::line(&fields(&machine, &registries).to_string())?,
             (Some(_), Some(template)) => {
                 let filled = template.fill(&Filling::of(fields(&machine, &registries)));
-                say::line(&filled.map_err(|error| Failure::of(REFUSED, &error))?)?;
+                say::line(&filled.map_err(|error| Failure::failed(&error))?)?;
             }
         }
         Ok(SUCCESS)

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use stockade_engine::Info;
 
-use crate::exit::{Failure, REFUSED, SUCCESS};
+use crate::exit::{Failure, NO_TEMPLATE, SUCCESS};
 use crate::global::Global;
 use crate::say;
 use crate::show::template::{Filling, Template};
@@ -27,7 +27,7 @@ impl Version {
     /// Prints it. Who cannot use the engine is told the version of the command line, and why there is no more.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let format = self.format.as_deref().filter(|format| !format.is_empty() && *format != "json");
-        let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(REFUSED, &error))?;
+        let template = format.map(Template::parse).transpose().map_err(|error| Failure::of(NO_TEMPLATE, &error))?;
         let text = self.format.as_deref().is_none_or(str::is_empty);
         if text {
             client().iter().try_for_each(|line| say::line(line))?;
@@ -38,7 +38,7 @@ impl Version {
             None => say::line(&fields(&info).to_string())?,
             Some(template) => {
                 let filled = template.fill(&Filling::of(fields(&info)));
-                say::line(&filled.map_err(|error| Failure::of(REFUSED, &error))?)?;
+                say::line(&filled.map_err(|error| Failure::failed(&error))?)?;
             }
         }
         Ok(SUCCESS)

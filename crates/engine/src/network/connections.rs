@@ -78,7 +78,7 @@ impl<'engine> Connections<'engine> {
 }
 
 /// The networks that are not written down with a container; one that is in another's namespace is on none of its own.
-fn fixed(mode: &str) -> Vec<Connection> {
+pub(super) fn fixed(mode: &str) -> Vec<Connection> {
     let known = [(HOST, HOST_ID), (NONE, NONE_ID)].into_iter().filter(|(name, _)| *name == mode);
     known.map(|(name, id)| Connection { name: name.to_owned(), id: id.to_owned() }).collect()
 }

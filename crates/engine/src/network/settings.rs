@@ -137,6 +137,16 @@ impl Engine {
     }
 }
 
+impl NetworkSettings {
+    /// Adds the network that is not written down with the container, because there is nothing to have of it.
+    pub(crate) fn add_fixed(&mut self, mode: &str) {
+        if self.networks.is_empty() {
+            let one = |id| EndpointSettings { network_id: id, ..EndpointSettings::default() };
+            self.networks.extend(super::connections::fixed(mode).into_iter().map(|found| (found.name, one(found.id))));
+        }
+    }
+}
+
 fn lease(store: &Networks, folder: &Folder, place: &Place) -> Result<Option<Lease>, NetworksError> {
     Ok(store.endpoint(&place.network, folder.id.as_str())?)
 }

@@ -19,8 +19,10 @@ use super::rotation::Place;
 use crate::folder::Folder;
 use crate::streams::Stream;
 
-/// How much text is collected for one `write(2)`.
-const ENOUGH: usize = 32 << 10;
+/// How much text is collected for one `write(2)`: what one read of lines of the usual length becomes.
+const ENOUGH: usize = 96 << 10;
+/// How much memory is kept for it.
+const KEPT: usize = 128 << 10;
 
 /// A file that is written.
 #[derive(Debug)]
@@ -155,7 +157,7 @@ impl JsonLog {
         // Most of the time it is the same memory again; after much at once it is given back.
         self.text = all;
         self.text.clear();
-        self.text.shrink_to(2 * ENOUGH);
+        self.text.shrink_to(KEPT);
         result
     }
 
@@ -247,6 +249,10 @@ fn attributes<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
 
 /// Appends the inside of a JSON string.
 fn escape(text: &mut Vec<u8>, log: &[u8]) {
+    // Nearly everything is UTF-8, which is seen faster as a whole.
+    if let Ok(valid) = std::str::from_utf8(log) {
+        return escape_valid(text, valid);
+    }
     for chunk in log.utf8_chunks() {
         escape_valid(text, chunk.valid());
         for _ in chunk.invalid() {
@@ -266,11 +272,20 @@ const MAY_ESCAPE: [bool; 256] = {
     table
 };
 
+/// How far it is to the first byte that may begin a character that is escaped.
+fn ahead(bytes: &[u8]) -> Option<usize> {
+    // Eight at a time, without a decision for each.
+    let (blocks, _) = bytes.as_chunks::<8>();
+    let plain = |block: &&[u8; 8]| !block.iter().fold(false, |found, byte| found | MAY_ESCAPE[usize::from(*byte)]);
+    let start = blocks.iter().take_while(plain).count() * 8;
+    bytes[start..].iter().position(|byte| MAY_ESCAPE[usize::from(*byte)]).map(|ahead| start + ahead)
+}
+
 fn escape_valid(text: &mut Vec<u8>, valid: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = valid.as_bytes();
     let (mut copied, mut at) = (0, 0);
-    while let Some(ahead) = bytes[at..].iter().position(|byte| MAY_ESCAPE[usize::from(*byte)]) {
+    while let Some(ahead) = ahead(&bytes[at..]) {
         at += ahead;
         let (length, code) = match &bytes[at..] {
             [0xe2, 0x80, last @ (0xa8 | 0xa9), ..] => (3, 0x2028 + usize::from(*last - 0xa8)),
