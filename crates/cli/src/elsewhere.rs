@@ -101,9 +101,12 @@ pub(crate) fn flag(path: &str, name: &str) -> Option<&'static str> {
     OTHER_FLAGS.iter().find(of).map(|(_, _, advice)| *advice)
 }
 
-/// What to do instead of Docker's command `name`, if it is one.
-pub(crate) fn command(name: &str) -> Option<&'static str> {
-    find(COMMANDS, name)
+/// What to do instead of Docker's command `name` of the command at `path`, if it is one.
+pub(crate) fn command(path: &str, name: &str) -> Option<&'static str> {
+    match (path, name) {
+        ("stockade volume", "update") => Some("it is for volumes of a cluster, which there are none of"),
+        _ => find(COMMANDS, name),
+    }
 }
 
 fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {

@@ -222,7 +222,7 @@ impl<T: Args> Args for Flags<T> {
 }
 
 /// The commands; of each that is not given the name only.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     pflag::impose(Line::command())
 }
 

@@ -125,7 +125,7 @@ fn unknown_flag(flag: &str, path: &str, suggested: &str) -> String {
 }
 
 fn unknown_command(name: &str, path: &str, suggested: &str) -> String {
-    if let Some(advice) = elsewhere::command(name) {
+    if let Some(advice) = elsewhere::command(path, name) {
         return format!("there is no command {name:?}: {advice}");
     }
     match suggested {

@@ -19,7 +19,7 @@ impl Man {
     /// Writes the pages. The engine is not needed.
     pub(crate) fn run(self) -> Result<u8, Failure> {
         // The generated command `help` would have a page for each page.
-        let command = line::whole().disable_help_subcommand(true);
+        let command = line::command().disable_help_subcommand(true);
         let written = clap_mangen::generate_to(command, &self.folder);
         written.map_err(|error| {
             let folder = self.folder.display();
