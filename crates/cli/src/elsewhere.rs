@@ -79,7 +79,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("service", CLUSTER_COMMAND),
     ("stack", CLUSTER_COMMAND),
     ("swarm", CLUSTER_COMMAND),
-    ("top", LATER),
     ("trust", "signatures are not looked at; compare the digest that pull prints"),
 ];
 
@@ -87,7 +86,6 @@ const CLUSTER_COMMAND: &str = "there are no clusters; start each container by ru
 const BUILD: &str = "images are built by other tools, such as buildah";
 const IMAGES: &str =
     "images are named where they are: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, host";
-const LATER: &str = "it is not supported yet";
 const PULL: &str =
     "registries are not searched; look for the image on the web page of its registry, and pull it by its name";
 

@@ -31,6 +31,12 @@ impl FileError {
         let path = path.as_ref().to_owned();
         move |source| Self { action, path, source: source.into() }
     }
+
+    /// Whether there is no room for it, or the disk is read-only.
+    pub(crate) fn is_no_room(&self) -> bool {
+        let errno = Errno::from_io_error(&self.source);
+        errno.is_some_and(|errno| [Errno::NOSPC, Errno::DQUOT, Errno::ROFS].contains(&errno))
+    }
 }
 
 /// Opens a folder for what is in it; a link as last name is refused.

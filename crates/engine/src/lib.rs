@@ -83,6 +83,7 @@ pub mod stop;
 mod subids;
 #[cfg(test)]
 mod tests;
+pub mod top;
 pub mod update;
 mod userns;
 pub mod volume;

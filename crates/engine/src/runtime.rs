@@ -15,6 +15,9 @@ use crate::{ContainerId, Engine};
 /// How long the runtime may take for what an engine asks of a container that exists. It waits ten seconds itself for what it kills.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// How many characters of what a runtime complains about are told.
+const LONGEST_COMPLAINT: usize = 2000;
+
 /// What the runtime's environment is: nothing of the caller's.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -96,14 +99,31 @@ impl Engine {
         order.filter(there).map_or_else(|| self.runtime_command(), |order| order.runtime)
     }
 
-    /// Runs the container's runtime and waits for its end.
-    pub(crate) fn call_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<(), RuntimeError> {
+    /// What the container's runtime says about it.
+    pub(crate) fn ask_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<String, RuntimeError> {
+        let (path, mut command) = self.runtime_call(id, arguments);
+        let output = command.output().map_err(|source| RuntimeError::Execute { path, source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let message = String::from_utf8_lossy(&output.stderr).trim().chars().take(LONGEST_COMPLAINT).collect();
+        Err(RuntimeError::Failed { status: output.status, message })
+    }
+
+    /// The container's runtime with these arguments, an environment that has `PATH` only, and no input.
+    fn runtime_call(&self, id: &ContainerId, arguments: &[&str]) -> (PathBuf, Command) {
         let mut words = self.runtime_of(id).into_iter();
         let path = words.next().map_or_else(|| self.runtime(), PathBuf::from);
         let (name, value) = PATH.split_once('=').unwrap_or_default();
         let mut command = Command::new(&path);
-        command.args(words).args(arguments).env_clear().env(name, value).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(words).args(arguments).env_clear().env(name, value).current_dir("/").stdin(Stdio::null());
+        (path, command)
+    }
+
+    /// Runs the container's runtime and waits for its end.
+    pub(crate) fn call_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<(), RuntimeError> {
+        let (path, mut command) = self.runtime_call(id, arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let execute = |source| RuntimeError::Execute { path: path.clone(), source };
         let mut child = command.spawn().map_err(execute)?;
         if !ends(&child).map_err(execute)? {
@@ -115,7 +135,7 @@ impl Engine {
         if status.success() {
             return Ok(());
         }
-        let message: String = said(child.stderr.as_ref()).trim().chars().take(2000).collect();
+        let message: String = said(child.stderr.as_ref()).trim().chars().take(LONGEST_COMPLAINT).collect();
         Err(RuntimeError::Failed { status, message })
     }
 }

@@ -51,11 +51,19 @@ pub(crate) fn wait_until(
     let folder = engine.folder(id)?;
     let path = folder.path.join(WAITERS);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&folder.fd, WAITERS, flags, Mode::RUSR | Mode::WUSR);
-    let file = file.map_err(FileError::at("open", &path))?;
+    let file = match rustix::fs::openat(&folder.fd, WAITERS, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(FileError::at("open", &path))
+    {
+        Ok(file) => Some(file),
+        // Whoever waits on a full disk may find no code where the container removes itself.
+        Err(error) if error.is_no_room() => None,
+        Err(error) => return Err(error.into()),
+    };
     // Held until the code is read: whoever removes a container that removes itself waits a moment for it.
-    let share = || rustix::fs::flock(&file, FlockOperation::LockShared);
-    rustix::io::retry_on_intr(share).map_err(FileError::at("lock", &path))?;
+    if let Some(file) = &file {
+        let share = || rustix::fs::flock(file, FlockOperation::LockShared);
+        rustix::io::retry_on_intr(share).map_err(FileError::at("lock", &path))?;
+    }
     if !folder.wait_for_monitor(deadline)? {
         return Ok(None);
     }

@@ -139,6 +139,19 @@ impl Networks {
         Ok(networks)
     }
 
+    /// The same, but nothing is made where there never was a network.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn existing(data: &Path, exec: &Path) -> Result<Option<Self>, StoreError> {
+        let path = data.join("networks");
+        match path.symlink_metadata() {
+            Ok(_) => Self::open(data, exec).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::at("read", &path)(error)),
+        }
+    }
+
     /// Removes what killed processes left.
     fn clear(&self, unfinished: &Path) -> Result<(), StoreError> {
         let mut names = std::fs::read_dir(unfinished).map_err(StoreError::at("read", unfinished))?.peekable();

@@ -174,3 +174,22 @@ fn a_container_costs_a_list_few_system_calls() {
         .ok()
         .either_way();
 }
+
+#[test]
+fn processes_are_those_of_the_container_only() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    drop(stockade.detached(&["--name", "web"], &["sh", "-c", "sleep 1234 & wait"]));
+    eventually("both", Duration::from_secs(20), || stockade.ask(&["top", "web"]).ok().out().lines().count() == 3);
+    let listed = stockade.ask(&["container", "top", "web"]).ok();
+    let lines: Vec<&str> = listed.out().lines().collect();
+    assert!(lines[0].starts_with("UID") && lines.iter().any(|line| line.ends_with("sleep 1234")), "{lines:?}");
+    let pid = stockade.pid("web").to_string();
+    let narrow = stockade.ask(&["top", "web", "-o", "pid,comm"]).ok();
+    assert!(narrow.out().lines().any(|line| line.split_whitespace().eq([pid.as_str(), "sh"])), "{narrow:?}");
+    stockade.ask(&["top", "web", "-o", "comm"]).exits(1).refuses(&["PID"]);
+    stockade.ask(&["top", "web", "--no-such"]).exits(1).refuses(&["ps"]);
+    stockade.ask(&["top", "nobody"]).exits(1).refuses(&["no such container: nobody"]);
+    stockade.ask(&["kill", "web"]).ok();
+    stockade.ask(&["top", "web"]).exits(1).refuses(&["is not running"]);
+}

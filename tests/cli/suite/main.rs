@@ -27,6 +27,7 @@ mod process;
 mod pull;
 mod pulls;
 mod push;
+mod recovery;
 mod refusals;
 mod registry;
 mod restarts;

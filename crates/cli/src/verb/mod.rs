@@ -39,6 +39,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod system;
+pub(crate) mod top;
 pub(crate) mod ui;
 pub(crate) mod unpause;
 pub(crate) mod update;

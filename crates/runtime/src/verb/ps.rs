@@ -49,7 +49,14 @@ pub fn processes(context: &Context, id: &ContainerId) -> Result<Vec<i32>, PsErro
 pub fn table(pids: &[i32], options: &[String]) -> Result<String, PsError> {
     let default = ["-ef".to_owned()];
     let options = if options.is_empty() { &default } else { options };
-    let output = Command::new("ps").args(options).output().map_err(PsError::Run)?;
+    let ps = |more: &[String]| Command::new("ps").args(options).args(more).output().map_err(PsError::Run);
+    // Only these are asked for, as Docker does it: many options show the caller's own processes otherwise. Some options cannot go
+    // with that.
+    let only_ours = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+    let output = match ps(&[format!("-q{only_ours}")])? {
+        refused if !refused.status.success() => ps(&[])?,
+        output => output,
+    };
     if !output.status.success() {
         return Err(PsError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
