@@ -89,8 +89,13 @@ fn in_a_container_it_is_the_first_process_and_reaps_orphans() {
 #[test]
 fn in_a_container_a_signal_without_a_handler_ends_the_program() {
     requires!(root, stake, busybox_image, cgroup_v1);
-    let mut live = with_init("exec sleep 300", false).run();
-    live.attach().send(&Frame::Signal(15));
+    let mut live = with_init("echo ready; exec sleep 300", false).launch();
+    live.created();
+    let client = live.attach();
+    live.start();
+    // Before the init has its handlers the kernel keeps the signal from the first process of the namespace (pid_namespaces(7)).
+    client.until("ready");
+    client.send(&Frame::Signal(15));
     assert_eq!(live.exited(), 143);
 }
 
