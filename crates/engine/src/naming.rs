@@ -87,6 +87,25 @@ impl Engine {
     /// Gives `name` to the container `id`, which may be unfinished still.
     pub(crate) fn take_name(&self, name: &ContainerName, id: &ContainerId) -> Result<(), Taken> {
         let folder = self.lock_names()?;
+        self.link(&folder, name, id)
+    }
+
+    /// Gives the container `new` instead of `old`; `write` makes its record say so. All under one lock: between the link and the record
+    /// another would find the link to be nobody's. Whatever `write` says is returned; if that is an error it is called `old` still.
+    pub(crate) fn change_name<T, E>(
+        &self,
+        [old, new]: [&ContainerName; 2],
+        id: &ContainerId,
+        write: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, Taken> {
+        let folder = self.lock_names()?;
+        self.link(&folder, new, id)?;
+        let written = write();
+        self.unlink(&folder, if written.is_ok() { old } else { new }, id)?;
+        Ok(written)
+    }
+
+    fn link(&self, folder: &OwnedFd, name: &ContainerName, id: &ContainerId) -> Result<(), Taken> {
         let path = self.names().join(name.as_str());
         if let Some(text) = link_text(&path).map_err(FileError::at("read the link", &path))? {
             if let Ok(owner) = ContainerId::try_from(text)
@@ -95,22 +114,26 @@ impl Engine {
             {
                 return Err(Taken::By(owner));
             }
-            let gone = rustix::fs::unlinkat(&folder, name.as_str(), AtFlags::empty());
+            let gone = rustix::fs::unlinkat(folder, name.as_str(), AtFlags::empty());
             gone.map_err(FileError::at("remove the link", &path))?;
         }
-        let made = rustix::fs::symlinkat(id.as_str(), &folder, name.as_str());
+        let made = rustix::fs::symlinkat(id.as_str(), folder, name.as_str());
         Ok(made.map_err(FileError::at("make the link", &path))?)
     }
 
     /// Takes the name from the container, if it has it.
     pub(crate) fn drop_name(&self, name: &ContainerName, id: &ContainerId) -> Result<(), FileError> {
         let folder = self.lock_names()?;
+        self.unlink(&folder, name, id)
+    }
+
+    fn unlink(&self, folder: &OwnedFd, name: &ContainerName, id: &ContainerId) -> Result<(), FileError> {
         let path = self.names().join(name.as_str());
         let owner = link_text(&path).map_err(FileError::at("read the link", &path))?;
         if owner.as_deref() != Some(id.as_str()) {
             return Ok(());
         }
-        match rustix::fs::unlinkat(&folder, name.as_str(), AtFlags::empty()) {
+        match rustix::fs::unlinkat(folder, name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(FileError::at("remove the link", path)(errno)),
         }
@@ -188,6 +211,29 @@ mod tests {
         let below = |name: &str| place.join(name);
         Engine::open(Places { data: below("data"), exec: below("exec"), programs: place.into(), runtime: None })
             .unwrap()
+    }
+
+    #[test]
+    fn who_wants_a_name_that_is_being_given_waits_and_finds_it_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let engine = engine(place.path());
+        let (one, two) = (ContainerId::random().unwrap(), ContainerId::random().unwrap());
+        let [old, new]: [ContainerName; 2] = ["old", "new"].map(|name| name.parse().unwrap());
+        let folder = engine.containers().join(one.as_str());
+        files::make_folder(&folder).unwrap();
+        let record = |name: &ContainerName| std::fs::write(folder.join(RECORD), format!(r#"{{"name": "{name}"}}"#));
+        record(&old).unwrap();
+        engine.take_name(&old, &one).unwrap();
+        std::thread::scope(|scope| {
+            let change = engine.change_name([&old, &new], &one, || {
+                let other = scope.spawn(|| engine.take_name(&new, &two));
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                record(&new).map(|()| other)
+            });
+            let Ok(Ok(other)) = change else { panic!("it is not called new") };
+            assert!(matches!(other.join().unwrap(), Err(Taken::By(by)) if by == one));
+        });
+        assert_eq!((engine.named(&new).unwrap(), engine.named(&old).unwrap()), (Some(one), None));
     }
 
     #[test]

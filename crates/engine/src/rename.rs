@@ -45,18 +45,12 @@ pub fn rename(engine: &Engine, id: &ContainerId, name: &ContainerName) -> Result
     if old == *name {
         return Err(RenameError::Same(old));
     }
-    match engine.take_name(name, id) {
-        Ok(()) => {}
+    let record = Record { name: name.clone(), ..view.record };
+    match engine.change_name([&old, name], id, || folder.0.write(RECORD, &record)) {
+        Ok(written) => written?,
         Err(Taken::By(by)) => return Err(RenameError::Taken { name: name.clone(), by }),
         Err(Taken::File(error)) => return Err(ContainerError::from(error).into()),
     }
-    let record = Record { name: name.clone(), ..view.record };
-    if let Err(error) = folder.0.write(RECORD, &record) {
-        // The link is wrong; if it stays it is nobody's.
-        engine.drop_name(name, id).map_err(ContainerError::from)?;
-        return Err(error.into());
-    }
-    engine.drop_name(&old, id).map_err(ContainerError::from)?;
     if let Some(order) = folder.0.read::<Order>(ORDER)? {
         // Its monitor tells of its end by the new name.
         folder.0.write(ORDER, &Order { events: Some(engine.event_source(&record)), ..order })?;
