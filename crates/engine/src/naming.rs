@@ -179,7 +179,8 @@ impl Engine {
 
     /// Whether there is a container with this id, be it unfinished.
     pub(crate) fn exists(&self, id: &ContainerId) -> bool {
-        [self.containers(), self.unfinished()].iter().any(|place| place.join(id.as_str()).exists())
+        // In this order: one that is being finished goes from the first to the second, and must not be missed in both.
+        [self.unfinished(), self.containers()].iter().any(|place| place.join(id.as_str()).exists())
     }
 
     fn lock_names(&self) -> Result<OwnedFd, FileError> {

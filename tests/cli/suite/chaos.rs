@@ -41,7 +41,7 @@ fn seed() -> u64 {
 
 fn seconds() -> Duration {
     let given = std::env::var("STOCKADE_CHAOS_SECONDS").ok();
-    Duration::from_secs(given.map_or(20, |seconds| seconds.parse().expect("STOCKADE_CHAOS_SECONDS is a number")))
+    Duration::from_secs(given.map_or(6, |seconds| seconds.parse().expect("STOCKADE_CHAOS_SECONDS is a number")))
 }
 
 /// Begins a random command.
