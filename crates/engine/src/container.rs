@@ -45,6 +45,16 @@ const DYING: Duration = Duration::from_secs(2);
 /// How often a lock is tried that cannot be waited for without a limit.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Nothing can be done to it that needs its processes.
+#[derive(Debug, thiserror::Error)]
+#[error("container {} is not running: it is {state}", id.short())]
+pub struct NotRunning {
+    /// The container.
+    pub id: ContainerId,
+    /// Its state.
+    pub state: State,
+}
+
 /// Why a container's folder cannot be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {

@@ -19,7 +19,7 @@ use stockade_policy::caps::CapSet;
 use stockade_policy::{Options, capability_sets};
 use stockade_spec::{Capabilities, ConsoleSize, Process};
 
-use crate::container::{CONFIG, ContainerError, Folder, View};
+use crate::container::{CONFIG, ContainerError, Folder, NotRunning, View};
 use crate::exec_session::{self, ExecSession, Leaving};
 use crate::happened::about;
 use crate::identity::look_up;
@@ -77,13 +77,8 @@ pub enum ExecError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// It does not run.
-    #[error("container {} is not running: it is {state}", id.short())]
-    NotRunning {
-        /// The container.
-        id: ContainerId,
-        /// Its state.
-        state: State,
-    },
+    #[error(transparent)]
+    NotRunning(#[from] NotRunning),
     /// It stands still.
     #[error("container {} is paused: unpause it before exec", .0.short())]
     Paused(ContainerId),
@@ -137,9 +132,7 @@ impl ExecError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Container(_) | Self::NotRunning { .. } | Self::Paused(_) | Self::Restarting(_) | Self::Payload(_) => {
-                1
-            }
+            Self::Container(_) | Self::NotRunning(_) | Self::Paused(_) | Self::Restarting(_) | Self::Payload(_) => 1,
             Self::Failed { code, .. } => *code,
             _ => 126,
         }
@@ -163,7 +156,7 @@ pub fn exec(engine: &Engine, id: &ContainerId, request: &ExecRequest) -> Result<
         State::Running => {}
         State::Paused => return Err(ExecError::Paused(id.clone())),
         State::Restarting => return Err(ExecError::Restarting(id.clone())),
-        state => return Err(ExecError::NotRunning { id: id.clone(), state }),
+        state => return Err(NotRunning { id: id.clone(), state }.into()),
     }
     let folder = engine.folder(id)?;
     let process = plan(&folder, &view, request)?;

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use stockade_monitor::events::ContainerAction;
 use stockade_monitor::restart::Meddling;
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, NotRunning};
 use crate::happened::about;
 use crate::lifecycle::State;
 use crate::runtime::RuntimeError;
@@ -23,13 +23,8 @@ pub enum KillError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// It does not run.
-    #[error("container {} is not running: it is {state}", id.short())]
-    NotRunning {
-        /// The container.
-        id: ContainerId,
-        /// Its state.
-        state: State,
-    },
+    #[error(transparent)]
+    NotRunning(#[from] NotRunning),
     /// The runtime did not send it.
     #[error("cannot signal container {}", id.short())]
     Runtime {
@@ -85,7 +80,7 @@ pub(crate) fn send(
 ) -> Result<(), KillError> {
     let view = engine.view(id)?;
     let state = view.life.state;
-    let not_running = |state| KillError::NotRunning { id: id.clone(), state };
+    let not_running = |state| KillError::from(NotRunning { id: id.clone(), state });
     if !state.is_up() {
         return Err(not_running(state));
     }

@@ -4,7 +4,7 @@
 
 use stockade_monitor::events::ContainerAction;
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, NotRunning};
 use crate::runtime::RuntimeError;
 use crate::{ContainerId, Engine, State};
 
@@ -15,13 +15,8 @@ pub enum PauseError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// It does not run.
-    #[error("container {} is not running: it is {state}", id.short())]
-    NotRunning {
-        /// The container.
-        id: ContainerId,
-        /// Its state.
-        state: State,
-    },
+    #[error(transparent)]
+    NotRunning(#[from] NotRunning),
     /// It stands still.
     #[error("container {} is already paused", .0.short())]
     Already(ContainerId),
@@ -62,14 +57,14 @@ pub fn pause(engine: &Engine, id: &ContainerId) -> Result<(), PauseError> {
         State::Running => {}
         State::Paused => return Err(PauseError::Already(id.clone())),
         State::Restarting => return Err(PauseError::Restarting(id.clone())),
-        state => return Err(PauseError::NotRunning { id: id.clone(), state }),
+        state => return Err(NotRunning { id: id.clone(), state }.into()),
     }
     let failed = |source| PauseError::Runtime { verb: "pause", id: id.clone(), source };
     engine.call_runtime(id, &["pause", id.as_str()]).map_err(failed)?;
     match folder.0.view()?.life.state {
         State::Paused => {}
         // It has ended meanwhile, or was killed.
-        state if state != State::Running => return Err(PauseError::NotRunning { id: id.clone(), state }),
+        state if state != State::Running => return Err(NotRunning { id: id.clone(), state }.into()),
         _ => return Err(PauseError::Without { verb: "pause", id: id.clone() }),
     }
     engine.happened_to(&view.record, &ContainerAction::Pause);

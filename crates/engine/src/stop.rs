@@ -111,7 +111,7 @@ fn ask(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillErro
 fn sent(outcome: Result<(), KillError>) -> Result<bool, KillError> {
     match outcome {
         Ok(()) => Ok(true),
-        Err(KillError::NotRunning { .. } | KillError::Container(ContainerError::Missing(_))) => Ok(false),
+        Err(KillError::NotRunning(_) | KillError::Container(ContainerError::Missing(_))) => Ok(false),
         Err(error) => Err(error),
     }
 }

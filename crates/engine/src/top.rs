@@ -1,8 +1,8 @@
 //! `top`: the processes of a container, as `ps(1)` of the host shows them.
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, NotRunning};
 use crate::runtime::RuntimeError;
-use crate::{ContainerId, Engine, State};
+use crate::{ContainerId, Engine};
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -11,13 +11,8 @@ pub enum TopError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// It does not run.
-    #[error("container {} is not running: it is {state}", id.short())]
-    NotRunning {
-        /// The container.
-        id: ContainerId,
-        /// Its state.
-        state: State,
-    },
+    #[error(transparent)]
+    NotRunning(#[from] NotRunning),
     /// The runtime, or `ps`, whose options they are.
     #[error("cannot list the processes of container {}", id.short())]
     Runtime {
@@ -36,7 +31,7 @@ pub enum TopError {
 pub fn top(engine: &Engine, id: &ContainerId, options: &[String]) -> Result<String, TopError> {
     let state = engine.view(id)?.life.state;
     if !state.is_up() {
-        return Err(TopError::NotRunning { id: id.clone(), state });
+        return Err(NotRunning { id: id.clone(), state }.into());
     }
     let words: Vec<&str> = ["ps", id.as_str()].into_iter().chain(options.iter().map(String::as_str)).collect();
     engine.ask_runtime(id, &words).map_err(|source| TopError::Runtime { id: id.clone(), source })
