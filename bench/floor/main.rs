@@ -97,17 +97,22 @@ fn run(
                 root::enter(rootfs, hierarchies, group)?;
                 walls::confine(&filter)
             };
-            let failed = confine().err().unwrap_or_else(|| {
-                let error = execute(&path, &arguments, &environment).err();
-                Failed("execute", error.unwrap_or_else(|| std::io::Error::other("it came back")))
-            });
-            eprintln!("{failed}");
-            exit_now(125)
+            become_program(confine(), &path, &arguments, &environment)
         }
     };
     let status = waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED).map_err(to("wait"))?;
     made.remove(group)?;
     Ok(status.and_then(|status| status.exit_status()).map_or(125, |code| code as u8))
+}
+
+/// Executes the program in a process that was confined, and says why if there is none.
+fn become_program(confined: Result<(), Failed>, path: &CString, arguments: &Strings, environment: &Strings) -> ! {
+    let failed = confined.err().unwrap_or_else(|| {
+        let error = execute(path, arguments, environment).err();
+        Failed("execute", error.unwrap_or_else(|| std::io::Error::other("it came back")))
+    });
+    eprintln!("{failed}");
+    exit_now(125)
 }
 
 /// One more process in the container of the process `pid`.
@@ -128,12 +133,8 @@ fn join(
     let pidfd = match clone3(&request).map_err(to("make a process"))? {
         Forked::Parent { pidfd, .. } => pidfd,
         Forked::Child => {
-            let failed = there.join().and_then(|()| walls::confine(&filter)).err().unwrap_or_else(|| {
-                let error = execute(&path, &arguments, &environment).err();
-                Failed("execute", error.unwrap_or_else(|| std::io::Error::other("it came back")))
-            });
-            eprintln!("{failed}");
-            exit_now(125)
+            let confined = there.join().and_then(|()| walls::confine(&filter));
+            become_program(confined, &path, &arguments, &environment)
         }
     };
     let status = waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED).map_err(to("wait"))?;
