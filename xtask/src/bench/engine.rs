@@ -181,7 +181,13 @@ fn contenders(place: &Path) -> Result<Vec<Contender>, String> {
     let needed = |name: &str| programs::on_path(name).ok_or_else(|| format!("there is no {name} here: install it"));
     let (podman, runtime): (PathBuf, PathBuf) = (needed("podman")?, needed("runc")?);
     let folder = |name: &str| place.join("podman").join(name).display().to_string();
+    // Podman's own defaults are more than a process without CAP_SYS_RESOURCE may give.
+    let configuration = place.join("containers.conf");
+    let limits = "[containers]\ndefault_ulimits = [\"nofile=512:1024\", \"nproc=512:1024\"]\n";
+    std::fs::write(&configuration, limits).map_err(|error| format!("{}: {error}", configuration.display()))?;
     let words = vec![
+        "env".to_owned(),
+        format!("CONTAINERS_CONF={}", configuration.display()),
         podman.display().to_string(),
         format!("--runtime={}", runtime.display()),
         format!("--root={}", folder("root")),

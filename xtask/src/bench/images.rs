@@ -115,7 +115,10 @@ impl Contender {
         // umoci unpacks into a folder that is not there.
         remove(&store.join("bundle"))?;
         // Who writes through to the disk is not to pay for what others have left to be written.
-        run_program("sync", &[])?;
+        let synced = Command::new("sync").status().map_err(|error| format!("sync: {error}"))?;
+        if !synced.success() {
+            return Err(format!("sync: {synced}"));
+        }
         let mut most = 0;
         let start = Instant::now();
         for call in &self.calls {
