@@ -1,9 +1,9 @@
 //! The test images: made once from what Debian ships.
 //!
 //! `target/images/busybox/rootfs` is a root file system around Debian's static busybox, `target/images/debian/rootfs` the
-//! smallest Debian with a few tools; beside it, where skopeo and umoci are, the same as an OCI layout (`oci`), OCI archives
+//! smallest Debian with a few tools; beside them, where skopeo and umoci are, the same as an OCI layout (`oci`), OCI archives
 //! with gzip (`oci.tar`) and zstd (`oci-zstd.tar`), and Docker archives of the old (`docker.tar`) and the new form
-//! (`docker-layout.tar`). Images that are made by a rule (`layers`, `files`, `large`) are layouts only, and made when a bench asks
+//! (`docker-layout.tar`). `nginx` is that Debian with Debian's nginx, a root file system only. Images that are made by a rule (`layers`, `files`, `large`) are layouts only, and made when a bench asks
 //! for them.
 
 mod debian;
@@ -24,12 +24,22 @@ pub(crate) use generated::make as make_generated;
 /// Changes when a recipe does, so that images of an older one are made anew.
 const RECIPE: &str = "2";
 
-/// An image: its name, the search path in it, and what makes its `rootfs`.
-type Image = (&'static str, &'static str, fn(&Path) -> Result<(), String>);
+/// The forms that an image is made in.
+#[derive(Clone, Copy)]
+enum Forms {
+    /// `rootfs` only.
+    Folder,
+    /// That, and packed in every form, with this search path.
+    Packed(&'static str),
+}
 
-const IMAGES: [Image; 2] = [
-    ("busybox", "/bin:/usr/bin", busybox),
-    ("debian", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", debian::make),
+/// An image: its name, its forms, and what makes its `rootfs`.
+type Image = (&'static str, Forms, fn(&Path) -> Result<(), String>);
+
+const IMAGES: [Image; 3] = [
+    ("busybox", Forms::Packed("/bin:/usr/bin"), busybox),
+    ("debian", Forms::Packed("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), debian::make),
+    ("nginx", Forms::Folder, debian::make_nginx),
 ];
 
 /// Makes what is missing or was made by an older recipe. An image that cannot be made does not keep the others away.
@@ -39,8 +49,8 @@ const IMAGES: [Image; 2] = [
 pub(crate) fn make() -> Result<(), String> {
     let images = folder(&metadata()?, "target_directory")?.join("images");
     let mut failures = Vec::new();
-    for (name, path, recipe) in IMAGES {
-        if let Err(error) = one(&images.join(name), name, path, recipe) {
+    for (name, forms, recipe) in IMAGES {
+        if let Err(error) = one(&images.join(name), name, forms, recipe) {
             failures.push(format!("the {name} image: {error}"));
         }
     }
@@ -48,7 +58,7 @@ pub(crate) fn make() -> Result<(), String> {
 }
 
 /// Makes the image beside its place and renames it when it is whole: a folder with the right name is an image.
-fn one(image: &Path, name: &str, path: &str, recipe: fn(&Path) -> Result<(), String>) -> Result<(), String> {
+fn one(image: &Path, name: &str, forms: Forms, recipe: fn(&Path) -> Result<(), String>) -> Result<(), String> {
     if std::fs::read_to_string(image.join("recipe")).is_ok_and(|made| made == RECIPE) {
         return Ok(());
     }
@@ -61,7 +71,9 @@ fn one(image: &Path, name: &str, path: &str, recipe: fn(&Path) -> Result<(), Str
     }
     create_dir_all(&new).map_err(say)?;
     recipe(&new)?;
-    pack::pack(&new, name, path)?;
+    if let Forms::Packed(path) = forms {
+        pack::pack(&new, name, path)?;
+    }
     std::fs::write(new.join("recipe"), RECIPE).map_err(say)?;
     std::fs::rename(&new, image).map_err(say)
 }

@@ -11,6 +11,9 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Where the host is seen from outside, and the neighbour from the host.
 pub(crate) const HOST: &str = "192.0.2.1";
 pub(crate) const OUTSIDE: &str = "192.0.2.2";
+/// The same of IPv6.
+pub(crate) const HOST_SIX: &str = "2001:db8::1";
+pub(crate) const OUTSIDE_SIX: &str = "2001:db8::2";
 
 /// Both namespaces and the engine's folders. Dropping it removes containers, processes and namespaces.
 pub(crate) struct Place {
@@ -37,7 +40,7 @@ impl Place {
         ip(&["-n", host, "link", "add", "up0", "type", "veth", "peer", "name", "up0", "netns", outside])
             .ok()
             .either_way();
-        for (namespace, address, six) in [(host, HOST, "2001:db8::1"), (outside, OUTSIDE, "2001:db8::2")] {
+        for (namespace, address, six) in [(host, HOST, HOST_SIX), (outside, OUTSIDE, OUTSIDE_SIX)] {
             ip(&["-n", namespace, "addr", "add", &format!("{address}/24"), "dev", "up0"]).ok().either_way();
             ip(&["-n", namespace, "addr", "add", &format!("{six}/64"), "dev", "up0", "nodad"]).ok().either_way();
             ip(&["-n", namespace, "link", "set", "up0", "up"]).ok().either_way();

@@ -42,6 +42,7 @@ pub const NEEDS: &[Need] = &[
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "debian_image", advertised: debian_image, works: debian_image },
+    Need { name: "nginx_image", advertised: nginx_image, works: nginx_image },
     Need {
         name: "cni_plugins",
         advertised: || exists("/usr/lib/cni/bridge"),
@@ -83,6 +84,7 @@ pub const NEEDS: &[Need] = &[
     program!("lsns", &["--version"]),
     program!("newuidmap", &[]),
     program!("nft", &["--version"]),
+    program!("nginx", &["-v"]),
     program!("nsenter", &["--version"]),
     program!("openssl", &["version"]),
     program!("podman", &["--version"]),
@@ -150,6 +152,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
             .all(|name| programs.join(name).is_file()),
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         "debian_image" => images.join("debian/rootfs").is_dir(),
+        "nginx_image" => images.join("nginx/rootfs/usr/sbin/nginx").is_file(),
         _ => (need.advertised)(),
     });
     here.map(|need| need.name).collect()
@@ -218,6 +221,10 @@ fn apparmor_works() -> bool {
 
 fn busybox_image() -> bool {
     crate::programs::image("busybox").is_dir()
+}
+
+fn nginx_image() -> bool {
+    crate::programs::image("nginx").join("usr/sbin/nginx").is_file()
 }
 
 fn debian_image() -> bool {

@@ -11,19 +11,33 @@ use crate::command::run;
 const SUITE: &str = "bookworm";
 /// What is added to the smallest set of packages.
 const PACKAGES: &str = "--include=libcap2-bin,util-linux,procps";
+/// The same for a server of web pages.
+const NGINX: &str = "--include=nginx-light";
 
 /// Makes `rootfs` below `image` from the mirror that apt is configured to use.
 ///
 /// # Errors
 /// If debootstrap or a mirror of the release is missing, or it fails.
 pub(super) fn make(image: &Path) -> Result<(), String> {
+    bootstrap(image, PACKAGES)
+}
+
+/// The same with nginx.
+///
+/// # Errors
+/// As [`make`].
+pub(super) fn make_nginx(image: &Path) -> Result<(), String> {
+    bootstrap(image, NGINX)
+}
+
+fn bootstrap(image: &Path, packages: &str) -> Result<(), String> {
     if on_path("debootstrap").is_none() {
         return Err("debootstrap is not installed".to_owned());
     }
     let rootfs = image.join("rootfs");
     let target = rootfs.display().to_string();
     let mirror = mirror()?;
-    let mut arguments = vec!["--variant=minbase", PACKAGES];
+    let mut arguments = vec!["--variant=minbase", packages];
     if mirror.trusted {
         arguments.push("--no-check-gpg");
     }
