@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use stockade_policy::apparmor::{Load, LoadError, Plan, Support, load};
 use stockade_policy::namespaces::{IpcMode, Mode, NetworkMode, UserMode};
-use stockade_policy::{Kernel, Machine, Notice, Options, PolicyError, Posture, Resolved, Seccomp, SeccompError};
+use stockade_policy::{Kernel, Machine, Notice, Options, PolicyError, Posture, Resolved, SeccompError};
 use stockade_spec::NamespaceType;
 
 use crate::engine::FindError;
@@ -131,12 +131,7 @@ impl Walls {
 
     /// The filter's origin, in a word.
     pub(crate) fn seccomp_word(&self) -> String {
-        match &self.posture.seccomp {
-            Seccomp::Builtin => "builtin".to_owned(),
-            Seccomp::Unconfined => "unconfined".to_owned(),
-            Seccomp::File(path) => path.display().to_string(),
-            Seccomp::Inline(_) => "inline".to_owned(),
-        }
+        self.posture.seccomp.to_string()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use stockade_apparmor::PlanError;
 use stockade_capabilities::{CapSet, UnknownCapability};
+use stockade_seccomp::ChangesError;
 
 /// Options that are malformed, contradict each other, or cannot be met.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,14 @@ pub enum PolicyError {
         value: String,
         /// What it should be.
         reason: &'static str,
+    },
+    /// Changes of the system call filter.
+    #[error("invalid --security-opt {option:?}")]
+    Calls {
+        /// What was given.
+        option: String,
+        /// What is wrong.
+        source: ChangesError,
     },
     /// Options that exclude each other.
     #[error("conflicting options: {first} and {second}")]

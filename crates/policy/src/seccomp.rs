@@ -9,12 +9,15 @@ use serde_json::value::RawValue;
 use stockade_capabilities::CapSet;
 use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::model::{Action, Filter};
-use stockade_seccomp::{CompileError, Compiled, Profile, Target};
+use stockade_seccomp::{Changes, CompileError, Compiled, Profile, ProfileError, Target};
 
 use crate::security::Seccomp;
 
 /// The most bytes of a profile: sixty times Docker's own.
 pub const LARGEST_PROFILE: u64 = 1 << 20;
+
+/// Where profiles are that are named: `NAME.json`.
+pub const FOLDER: &str = "/etc/stockade/seccomp";
 
 /// The kernel that a filter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub enum Origin {
     File(PathBuf),
     /// In the option itself.
     Inline,
+    /// In Stockade, and then changed.
+    Changed(Changes),
 }
 
 impl fmt::Display for Origin {
@@ -51,6 +56,7 @@ impl fmt::Display for Origin {
             Self::Builtin => out.write_str("built in"),
             Self::File(path) => write!(out, "{}", path.display()),
             Self::Inline => out.write_str("given in place"),
+            Self::Changed(changes) => write!(out, "default{changes}"),
         }
     }
 }
@@ -66,6 +72,22 @@ pub enum SeccompError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A name that means nothing.
+    #[error("there is no seccomp profile {name}: neither {} nor a file {name} in the working folder", path.display())]
+    Missing {
+        /// The name.
+        name: String,
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A name that means two files.
+    #[error("the seccomp profile {name} is {} and a file in the working folder: write ./{name} for that, or the other path", path.display())]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// The one in the folder.
+        path: PathBuf,
     },
     /// It is a folder, a device, a pipe.
     #[error("the seccomp profile {} is not a regular file", .0.display())]
@@ -98,6 +120,29 @@ pub enum SeccompError {
 }
 
 impl Seccomp {
+    /// The profile with where it was; `None` for [`Seccomp::Unconfined`]. Reads the file, if it is one; a relative path is of the working
+    /// folder, and names are looked for in `folder` ([`FOLDER`]) and there.
+    ///
+    /// # Errors
+    /// [`SeccompError`] for a file that cannot be read, and a name that means none or two.
+    pub fn profile(&self, folder: &Path) -> Result<Option<(Origin, Result<Profile, ProfileError>)>, SeccompError> {
+        let of_file =
+            |path: &Path| Ok::<_, SeccompError>((Origin::File(path.to_owned()), Profile::parse(&read(path)?)));
+        Ok(Some(match self {
+            Self::Unconfined => return Ok(None),
+            Self::Builtin => (Origin::Builtin, Profile::builtin()),
+            Self::Changed(changes) => {
+                (Origin::Changed(changes.clone()), Profile::builtin().and_then(|profile| profile.changed(changes)))
+            }
+            Self::File(path) => of_file(path)?,
+            Self::Named(name) => of_file(&named(folder, name)?)?,
+            Self::Inline(text) if text.len() as u64 > LARGEST_PROFILE => {
+                return Err(SeccompError::TooLarge(Origin::Inline));
+            }
+            Self::Inline(text) => (Origin::Inline, Profile::parse(text.as_bytes())),
+        }))
+    }
+
     /// OCI's `linux.seccomp` for a container with the `bounding` set of capabilities on `kernel`; `None` for
     /// [`Seccomp::Unconfined`]. Reads the file of [`Seccomp::File`]; a relative path is of the working folder.
     ///
@@ -106,15 +151,7 @@ impl Seccomp {
     /// # Errors
     /// [`SeccompError`].
     pub fn resolve(&self, bounding: CapSet, kernel: Kernel) -> Result<Option<Box<RawValue>>, SeccompError> {
-        let (origin, profile) = match self {
-            Self::Unconfined => return Ok(None),
-            Self::Builtin => (Origin::Builtin, Profile::builtin()),
-            Self::File(path) => (Origin::File(path.clone()), Profile::parse(&read(path)?)),
-            Self::Inline(text) if text.len() as u64 > LARGEST_PROFILE => {
-                return Err(SeccompError::TooLarge(Origin::Inline));
-            }
-            Self::Inline(text) => (Origin::Inline, Profile::parse(text.as_bytes())),
-        };
+        let Some((origin, profile)) = self.profile(Path::new(FOLDER))? else { return Ok(None) };
         let names: Vec<String> = bounding.iter().map(|capability| capability.to_string()).collect();
         let capabilities: Vec<&str> = names.iter().map(String::as_str).collect();
         let target = Target { architecture: kernel.architecture, kernel: kernel.version, capabilities: &capabilities };
@@ -125,6 +162,19 @@ impl Seccomp {
             },
             Err(source) => Err(SeccompError::Profile { origin, source }),
         }
+    }
+}
+
+/// Which file a name means.
+fn named(folder: &Path, name: &str) -> Result<PathBuf, SeccompError> {
+    let path = folder.join(name).with_extension("json");
+    let here = PathBuf::from(name);
+    let there = |path: &Path| path.try_exists().map_err(|source| SeccompError::Read { path: path.to_owned(), source });
+    match (there(&path)?, there(&here)?) {
+        (true, false) => Ok(path),
+        (false, true) => Ok(here),
+        (true, true) => Err(SeccompError::Ambiguous { name: name.to_owned(), path }),
+        (false, false) => Err(SeccompError::Missing { name: name.to_owned(), path }),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `--security-opt`: Docker's grammar.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use stockade_apparmor::Selection;
+use stockade_seccomp::Changes;
 
 use crate::error::{PolicyError, invalid};
 use crate::posture::Notice;
@@ -20,6 +22,24 @@ pub enum Seccomp {
     File(PathBuf),
     /// A profile given in place, as the API sends it.
     Inline(String),
+    /// A profile of the folder of profiles ([`crate::seccomp::FOLDER`]), or, as with Docker, a file of the working folder.
+    Named(String),
+    /// Stockade's own profile, with calls added and taken away.
+    Changed(Changes),
+}
+
+impl fmt::Display for Seccomp {
+    /// As in `seccomp=`, but for one in place.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin => out.write_str("builtin"),
+            Self::Unconfined => out.write_str("unconfined"),
+            Self::File(path) => write!(out, "{}", path.display()),
+            Self::Inline(_) => out.write_str("inline"),
+            Self::Named(name) => out.write_str(name),
+            Self::Changed(changes) => write!(out, "default{changes}"),
+        }
+    }
 }
 
 /// What the `--security-opt` flags say.
@@ -96,14 +116,24 @@ impl SecurityOptions {
     }
 }
 
-/// The value of `seccomp=`.
+/// The value of `seccomp=`. What has a slash or a dot in it is a path, as with Docker; any other word is a profile's name, and behind
+/// `default` or `builtin` come `+CALL` and `-CALL`.
 fn seccomp(option: &str, value: &str) -> Result<Seccomp, PolicyError> {
     match value {
-        "" => Err(invalid(FLAG, option, "needs builtin, unconfined or a file")),
-        "builtin" => Ok(Seccomp::Builtin),
-        "unconfined" => Ok(Seccomp::Unconfined),
-        json if json.trim_start().starts_with('{') => Ok(Seccomp::Inline(json.to_owned())),
-        path => Ok(Seccomp::File(path.into())),
+        "" => return Err(invalid(FLAG, option, "needs builtin, unconfined, a name, or a file")),
+        "unconfined" => return Ok(Seccomp::Unconfined),
+        json if json.trim_start().starts_with('{') => return Ok(Seccomp::Inline(json.to_owned())),
+        path if path.contains(['/', '.']) => return Ok(Seccomp::File(path.into())),
+        _ => {}
+    }
+    let own = ["default", "builtin"].into_iter().find_map(|own| value.strip_prefix(own));
+    match own {
+        Some("") => Ok(Seccomp::Builtin),
+        Some(changes) if changes.starts_with(['+', '-']) => match changes.parse() {
+            Ok(changes) => Ok(Seccomp::Changed(changes)),
+            Err(source) => Err(PolicyError::Calls { option: option.to_owned(), source }),
+        },
+        _ => Ok(Seccomp::Named(value.to_owned())),
     }
 }
 

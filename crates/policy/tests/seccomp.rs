@@ -76,6 +76,39 @@ fn only_unconfined_is_without_a_filter() {
 }
 
 #[test]
+fn what_is_changed_is_our_own_but_for_that() {
+    let changed = |text: &str| resolve(&Seccomp::Changed(text.parse().unwrap())).unwrap().unwrap();
+    let section = changed("+io_uring_setup-ptrace+clone3");
+    assert_eq!(answer(&section, "io_uring_setup"), Action::Allow);
+    assert_eq!(answer(&section, "clone3"), Action::Allow);
+    assert_eq!(answer(&section, "ptrace"), Action::Errno(1));
+    assert_eq!(answer(&section, "mount"), Action::Errno(1));
+    // Others keep their answers, to the last call.
+    let own = resolve(&Seccomp::Builtin).unwrap().unwrap();
+    let differing: Vec<&str> = Syscall::all()
+        .filter(|call| {
+            call.number(Arch::X86_64).is_some() && answer(&own, call.name()) != answer(&section, call.name())
+        })
+        .map(Syscall::name)
+        .collect();
+    assert_eq!(differing, ["clone3", "io_uring_setup", "ptrace"]);
+}
+
+#[test]
+fn a_name_means_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("web.json"), r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#).unwrap();
+    let named = |name: &str| Seccomp::Named(name.to_owned()).profile(folder.path());
+    assert!(named("web").unwrap().unwrap().1.is_ok());
+    let missing = named("wbe").unwrap_err();
+    assert!(matches!(&missing, SeccompError::Missing { name, .. } if name == "wbe"), "{missing}");
+    // The tests run in the package's folder, which has a folder of this name.
+    std::fs::write(folder.path().join("src.json"), "{}").unwrap();
+    assert!(matches!(named("src"), Err(SeccompError::Ambiguous { .. })));
+    assert!(matches!(named("tests"), Err(SeccompError::NotAFile(_))));
+}
+
+#[test]
 fn files_and_inline_profiles_say_the_same() {
     let text =
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"chmod","action":"SCMP_ACT_ERRNO","args":[]}]}"#;

@@ -67,6 +67,18 @@ fn security_options() {
     assert_eq!(parsed.notices.len(), 1, "the form with a colon is deprecated");
     assert!(!parse(&["no-new-privileges:false"]).unwrap().no_new_privileges);
     assert_eq!(parse(&["seccomp=/p.json"]).unwrap().seccomp, Some(Seccomp::File("/p.json".into())));
+    for own in ["seccomp=default", "seccomp=builtin"] {
+        assert_eq!(parse(&[own]).unwrap().seccomp, Some(Seccomp::Builtin));
+    }
+    let changed = parse(&["seccomp=default+io_uring_setup-ptrace"]).unwrap().seccomp.unwrap();
+    assert_eq!(changed, Seccomp::Changed("+io_uring_setup-ptrace".parse().unwrap()));
+    assert_eq!(changed.to_string(), "default+io_uring_setup-ptrace");
+    for name in ["web", "default_web", "my-web", "unconfined-ptrace"] {
+        assert_eq!(parse(&[&format!("seccomp={name}")]).unwrap().seccomp, Some(Seccomp::Named(name.to_owned())));
+    }
+    for wrong in ["seccomp=default+", "seccomp=default+ptrac", "seccomp=builtin-ptrace+ptrace", "seccomp="] {
+        assert!(parse(&[wrong]).is_err(), "{wrong}");
+    }
     assert_eq!(parse(&["seccomp={}"]).unwrap().seccomp, Some(Seccomp::Inline("{}".into())));
     assert!(parse(&["writable-cgroups=true"]).unwrap().writable_cgroups);
     assert!(parse(&["label=disable"]).is_ok());

@@ -18,7 +18,7 @@ pub(crate) struct WallFlags {
     /// Give all capabilities and devices, and no system call filter: as good as root on this machine
     #[arg(long)]
     pub(crate) privileged: bool,
-    /// seccomp=FILE|builtin|unconfined, apparmor=PROFILE|unconfined, no-new-privileges[=BOOL],
+    /// seccomp=FILE|NAME|default[+CALL-CALL...]|unconfined, apparmor=PROFILE|unconfined, no-new-privileges[=BOOL],
     /// systempaths=unconfined, writable-cgroups[=BOOL], label=disable
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) security_opt: Vec<String>,

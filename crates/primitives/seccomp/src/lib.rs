@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Profile::parse`], [`Profile::builtin`] | Docker's or Podman's format | a profile, its conditions still open |
 //! | [`Profile::parse_oci`] | OCI's `linux.seccomp` | the same, with nothing open |
+//! | [`Profile::changed`] | `+CALL-CALL` | a profile with calls added and taken away |
 //! | [`Profile::resolve`] | capabilities, kernel, architecture | a [`model::Filter`]: rules, and a default |
 //! | [`model::Filter::to_oci`] | | OCI's `linux.seccomp`, for any runtime |
 //! | [`compile::compile`], [`load_or_compile`] | | a program of classic BPF, one search tree per architecture |
@@ -68,6 +69,7 @@
 pub mod apply;
 pub mod architecture;
 mod cache;
+mod changes;
 pub mod compile;
 pub mod decide;
 mod errno;
@@ -85,5 +87,6 @@ pub mod syscall;
 
 pub use apply::apply;
 pub use cache::{CompileError, Compiled, load_or_compile};
+pub use changes::{Change, Changes, ChangesError};
 pub use profile::{Profile, ProfileError};
 pub use resolve::Target;

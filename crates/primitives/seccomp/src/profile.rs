@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::model::Action;
+use crate::syscall::Syscall;
+
 /// The text of [`Profile::builtin`].
 const BUILTIN: &[u8] = include_bytes!("../profiles/default.json");
 
@@ -83,6 +86,27 @@ pub(crate) struct Entry {
     comment: Option<String>,
     pub(crate) includes: Option<Constraint>,
     pub(crate) excludes: Option<Constraint>,
+    /// Whether all of its calls were given to other entries (`changes`).
+    #[serde(skip)]
+    pub(crate) vacant: bool,
+}
+
+impl Entry {
+    /// An entry for one call, for everybody.
+    pub(crate) fn of(call: Syscall, action: Action) -> Self {
+        Self {
+            name: None,
+            names: Some(vec![call.name().to_owned()]),
+            action: action.oci_name().to_owned(),
+            errno_ret: action.datum().map(u32::from),
+            errno: None,
+            args: None,
+            comment: None,
+            includes: None,
+            excludes: None,
+            vacant: false,
+        }
+    }
 }
 
 /// A condition on an argument.

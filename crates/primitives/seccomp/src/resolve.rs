@@ -42,7 +42,8 @@ impl Profile {
         let datum = Datum { number: self.default_errno_ret, name: self.default_errno.as_deref() };
         let default = action(&self.default_action, datum, ["defaultAction", "defaultErrnoRet", "defaultErrno"])?;
         let mut rules = Vec::new();
-        for (index, entry) in self.syscalls.iter().flatten().enumerate() {
+        let entries = self.syscalls.iter().flatten().enumerate();
+        for (index, entry) in entries.filter(|(_, entry)| !entry.vacant) {
             let path = format!("syscalls[{index}]");
             let [action_path, number_path, name_path] =
                 ["action", "errnoRet", "errno"].map(|key| format!("{path}.{key}"));
