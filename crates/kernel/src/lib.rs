@@ -20,6 +20,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod perf;
 pub mod procfs;
 pub mod random;
 pub mod resolve;

@@ -1,0 +1,101 @@
+//! The memory into which the kernel writes records, and from which they are taken.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// How many bytes of records there is room for: a power of two of pages.
+const ROOM: usize = 256 << 10;
+/// Where the first page (`struct perf_event_mmap_page`) has `data_head` and `data_tail`.
+const HEAD: usize = 1024;
+const TAIL: usize = 1032;
+/// `struct perf_event_header`: type, misc, size.
+const HEADER: usize = 8;
+
+/// One event's memory, into which others of the same processor write too.
+#[derive(Debug)]
+pub(super) struct Ring {
+    event: OwnedFd,
+    base: NonNull<u8>,
+    /// Of the first page, which no records are in.
+    page: usize,
+}
+
+// SAFETY: the memory belongs to this value alone, which nobody but its owner reads, and the kernel's side does not know of threads.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    /// Maps the memory of `event`.
+    ///
+    /// # Errors
+    /// As `mmap(2)`: `EPERM` above the limit of locked memory.
+    pub(super) fn map(event: OwnedFd) -> io::Result<Self> {
+        // SAFETY: this has no effect.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: no address is asked for, so that nothing that is mapped is replaced; the memory is unmapped when this value goes.
+        let base =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), page + ROOM, protection, MapFlags::SHARED, &event, 0) }?;
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { event, base, page })
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    /// A counter of the first page.
+    fn counter(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: the offset is within the mapping.
+        let counter = unsafe { self.base.add(offset) }.cast::<AtomicU64>();
+        // SAFETY: the first page is mapped as long as `self` lives and has an aligned counter there, which the kernel changes as a whole.
+        unsafe { counter.as_ref() }
+    }
+
+    /// Gives the type and the body of every record that is there to `each`, and their room back to the kernel.
+    ///
+    /// # Errors
+    /// The first of `each`, and `EBADMSG` for a length that makes no sense; all that was there is gone then.
+    pub(super) fn take(&mut self, mut each: impl FnMut(u32, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        // What the kernel wrote before it wrote the head is seen after it (perf_output_put_handle).
+        let head = self.counter(HEAD).load(Ordering::Acquire);
+        let tail = self.counter(TAIL).load(Ordering::Relaxed);
+        let length = usize::try_from(head.wrapping_sub(tail)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(ROOM)];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            let offset = (tail as usize).wrapping_add(place) & (ROOM - 1);
+            // SAFETY: the offset is within the mapping: the records' room is behind the first page.
+            let from = unsafe { self.base.add(self.page + offset) };
+            // SAFETY: it is mapped as long as `self` lives, and the kernel does not write between tail and head.
+            *byte = unsafe { from.read() };
+        }
+        // Nothing of it is read after this.
+        self.counter(TAIL).store(head, Ordering::Release);
+        let mut rest = bytes.as_slice();
+        while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
+            let [a, b, c, d, _, _, e, f] = *header;
+            let size = usize::from(u16::from_ne_bytes([e, f]));
+            let record = rest.get(HEADER..size).ok_or(Errno::BADMSG)?;
+            each(u32::from_ne_bytes([a, b, c, d]), record)?;
+            rest = &rest[size..];
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Errno::BADMSG.into()) }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and no reference into it outlives it.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.page + ROOM) };
+        debug_assert!(unmapped.is_ok(), "a mapping of our own is there to be unmapped");
+    }
+}
