@@ -119,27 +119,39 @@ pub enum SeccompError {
     Json(#[from] serde_json::Error),
 }
 
+/// A profile with where it was.
+#[derive(Debug)]
+pub struct Found {
+    /// Where.
+    pub origin: Origin,
+    /// The profile, or what is wrong with what was there.
+    pub profile: Result<Profile, ProfileError>,
+}
+
 impl Seccomp {
     /// The profile with where it was; `None` for [`Seccomp::Unconfined`]. Reads the file, if it is one; a relative path is of the working
     /// folder, and names are looked for in `folder` ([`FOLDER`]) and there.
     ///
     /// # Errors
     /// [`SeccompError`] for a file that cannot be read, and a name that means none or two.
-    pub fn profile(&self, folder: &Path) -> Result<Option<(Origin, Result<Profile, ProfileError>)>, SeccompError> {
-        let of_file =
-            |path: &Path| Ok::<_, SeccompError>((Origin::File(path.to_owned()), Profile::parse(&read(path)?)));
+    pub fn profile(&self, folder: &Path) -> Result<Option<Found>, SeccompError> {
+        let of_file = |path: &Path| {
+            let profile = Profile::parse(&read(path)?);
+            Ok::<_, SeccompError>(Found { origin: Origin::File(path.to_owned()), profile })
+        };
         Ok(Some(match self {
             Self::Unconfined => return Ok(None),
-            Self::Builtin => (Origin::Builtin, Profile::builtin()),
+            Self::Builtin => Found { origin: Origin::Builtin, profile: Profile::builtin() },
             Self::Changed(changes) => {
-                (Origin::Changed(changes.clone()), Profile::builtin().and_then(|profile| profile.changed(changes)))
+                let profile = Profile::builtin().and_then(|profile| profile.changed(changes));
+                Found { origin: Origin::Changed(changes.clone()), profile }
             }
             Self::File(path) => of_file(path)?,
             Self::Named(name) => of_file(&named(folder, name)?)?,
             Self::Inline(text) if text.len() as u64 > LARGEST_PROFILE => {
                 return Err(SeccompError::TooLarge(Origin::Inline));
             }
-            Self::Inline(text) => (Origin::Inline, Profile::parse(text.as_bytes())),
+            Self::Inline(text) => Found { origin: Origin::Inline, profile: Profile::parse(text.as_bytes()) },
         }))
     }
 
@@ -151,7 +163,7 @@ impl Seccomp {
     /// # Errors
     /// [`SeccompError`].
     pub fn resolve(&self, bounding: CapSet, kernel: Kernel) -> Result<Option<Box<RawValue>>, SeccompError> {
-        let Some((origin, profile)) = self.profile(Path::new(FOLDER))? else { return Ok(None) };
+        let Some(Found { origin, profile }) = self.profile(Path::new(FOLDER))? else { return Ok(None) };
         let names: Vec<String> = bounding.iter().map(|capability| capability.to_string()).collect();
         let capabilities: Vec<&str> = names.iter().map(String::as_str).collect();
         let target = Target { architecture: kernel.architecture, kernel: kernel.version, capabilities: &capabilities };

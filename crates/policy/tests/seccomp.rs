@@ -99,7 +99,7 @@ fn a_name_means_one_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("web.json"), r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#).unwrap();
     let named = |name: &str| Seccomp::Named(name.to_owned()).profile(folder.path());
-    assert!(named("web").unwrap().unwrap().1.is_ok());
+    assert!(named("web").unwrap().unwrap().profile.is_ok());
     let missing = named("wbe").unwrap_err();
     assert!(matches!(&missing, SeccompError::Missing { name, .. } if name == "wbe"), "{missing}");
     // The tests run in the package's folder, which has a folder of this name.

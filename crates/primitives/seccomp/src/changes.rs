@@ -17,7 +17,9 @@ pub enum Change {
 }
 
 impl Change {
-    fn call(self) -> Syscall {
+    /// The call.
+    #[must_use]
+    pub fn call(self) -> Syscall {
         match self {
             Self::Allow(call) | Self::Deny(call) => call,
         }
@@ -27,6 +29,25 @@ impl Change {
 /// One or more changes, no call twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes(Vec<Change>);
+
+impl Changes {
+    /// These, of which the first counts where a call is in several; `None` if there are none.
+    #[must_use]
+    pub fn of(changes: impl IntoIterator<Item = Change>) -> Option<Self> {
+        let mut kept: Vec<Change> = Vec::new();
+        for change in changes {
+            if !kept.iter().any(|other| other.call() == change.call()) {
+                kept.push(change);
+            }
+        }
+        Some(Self(kept)).filter(|changes| !changes.0.is_empty())
+    }
+
+    /// Each.
+    pub fn iter(&self) -> impl Iterator<Item = Change> {
+        self.0.iter().copied()
+    }
+}
 
 /// A text that says no changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
