@@ -193,8 +193,8 @@ mod tests {
 
     /// `None` where the kernel does not let this process watch.
     fn watch(filter: &str) -> Option<Watch> {
-        match Tracepoint::find("raw_syscalls", "sys_exit") {
-            Ok(point) => Some(Watch::new(&[(&point, filter)]).unwrap()),
+        match Tracepoint::find("raw_syscalls", "sys_exit").and_then(|point| Watch::new(&[(&point, filter)])) {
+            Ok(watch) => Some(watch),
             Err(error) => {
                 eprintln!("skipped: {error}");
                 None
