@@ -38,6 +38,8 @@ pub(crate) fn with_places(engine: &Engine, command: &[&str]) -> Vec<String> {
 /// See [`RemoveError`].
 pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
     match engine.folder(id).and_then(|folder| folder.lock()) {
+        // Who restarts it has its addresses and ports kept.
+        Ok(folder) if !folder.0.try_share(RESTARTING)? => return Ok(()),
         // What it has of networks is given back first: others may wait for it.
         Ok(folder) => engine.release_networks_of(&folder)?,
         Err(ContainerError::Missing(_)) => return Ok(()),

@@ -5,6 +5,7 @@ use stockade_monitor::events::ContainerAction;
 
 use crate::container::{ContainerError, RESTARTING};
 use crate::files::FileError;
+use crate::network::NetworksError;
 use crate::start::StartError;
 use crate::stop::{Stop, StopError};
 use crate::{ContainerId, Engine};
@@ -21,9 +22,13 @@ pub enum RestartError {
     /// It was stopped and did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The same, and what it had of networks could not be given back.
+    #[error(transparent)]
+    Network(#[from] NetworksError),
 }
 
-/// Stops the container, if it runs, and starts it. One that removes itself when it ends does not do so in between.
+/// Stops the container, if it runs, and starts it. One that removes itself when it ends does not do so in between, and what it has of networks,
+/// addresses and ports, stays its own.
 ///
 /// # Errors
 /// See [`RestartError`].
@@ -36,7 +41,11 @@ pub fn restart(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), Resta
     let lock = || rustix::fs::flock(&file, FlockOperation::LockExclusive);
     rustix::io::retry_on_intr(lock).map_err(FileError::at("lock", &path)).map_err(ContainerError::from)?;
     crate::stop(engine, id, how)?;
-    crate::start(engine, id)?;
+    if let Err(error) = crate::start(engine, id) {
+        // What its monitor has left to it.
+        engine.release_networks_of(&engine.folder(id)?.lock()?)?;
+        return Err(error.into());
+    }
     if let Ok(view) = engine.view(id) {
         engine.happened_to(&view.record, &ContainerAction::Restart);
     }

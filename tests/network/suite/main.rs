@@ -5,6 +5,7 @@
 mod attacks;
 mod defaults;
 mod frames;
+mod lasting;
 mod lists;
 mod matrix;
 mod names;

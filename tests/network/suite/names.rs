@@ -5,7 +5,7 @@ use stockade_testkit::requires;
 use crate::place::{OUTSIDE, Place};
 
 /// What the C library finds.
-fn find(name: &str) -> String {
+pub(crate) fn find(name: &str) -> String {
     format!("getent ahostsv4 {name} | cut -d' ' -f1 | sort -u | paste -sd' '")
 }
 

@@ -23,7 +23,7 @@ fn datagram(call: stockade_testkit::call::Call, address: &str) -> String {
 }
 
 /// The script of a server of pages that say a word at these ports.
-fn pages(ports: &[u16], word: &str) -> String {
+pub(crate) fn pages(ports: &[u16], word: &str) -> String {
     let one = |port: &u16| {
         format!(
             "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => {port}, Listen => 9) or die; \

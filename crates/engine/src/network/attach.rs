@@ -101,11 +101,13 @@ impl Engine {
             return Ok(Vec::new());
         }
         let own = folder.id.as_str();
-        let mut taken = Vec::new();
+        let (mut taken, mut before) = (Vec::new(), Vec::new());
         for other in store.list()? {
             for lease in store.endpoints(&other.id)? {
                 let container = lease.endpoint.container;
-                if container != own && !lease.endpoint.ports.is_empty() && self.is_alive(&container) {
+                if container == own {
+                    before.extend(lease.endpoint.ports);
+                } else if !lease.endpoint.ports.is_empty() && self.is_alive(&container) {
                     taken.extend(lease.endpoint.ports.into_iter().map(|port| (port, container.clone())));
                 }
             }
@@ -115,7 +117,7 @@ impl Engine {
             Driver::Macvlan { .. } => None,
         };
         let name = |container: &str| self.name_of(container).unwrap_or_else(|_unread| container.to_owned());
-        ports::choose(&wanted.ports, host, &taken, name)
+        ports::choose(&wanted.ports, host, &before, &taken, name)
     }
 
     /// What the container wants of one network.

@@ -57,13 +57,15 @@ fn conflict(one: &PublishedPort, host: Option<IpAddr>, port: u16, protocol: Prot
     one.host_port == port && one.protocol == protocol && meet && same
 }
 
-/// Chooses a port for each request. `host` is the address that those have which ask for none.
+/// Chooses a port for each request: the one that was had `before`, if it can be had, and otherwise the first. `host` is the address that those have
+/// which ask for none.
 ///
 /// # Errors
 /// The first that cannot be had.
 pub(crate) fn choose(
     requests: &[PortRequest],
     host: Option<IpAddr>,
+    before: &[PublishedPort],
     taken: &[Taken],
     name: impl Fn(&str) -> String,
 ) -> Result<Vec<PublishedPort>, NetworksError> {
@@ -76,7 +78,12 @@ pub(crate) fn choose(
         };
         let mut found = None;
         let mut refusal = None;
-        for port in first..=last {
+        let had = before.iter().filter(|one| {
+            let same =
+                (one.host, one.container_port, one.protocol) == (address, request.container_port, request.protocol);
+            same && (first..=last).contains(&one.host_port)
+        });
+        for port in had.map(|one| one.host_port).chain(first..=last) {
             let is_it = |one: &PublishedPort| conflict(one, address, port, request.protocol);
             if let Some((_, container)) = taken.iter().find(|(one, _)| is_it(one)) {
                 refusal = Some(PortError::Container { host: address, port, container: name(container) });
@@ -126,6 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_had_before_is_had_again_if_nobody_else_has_it() {
+        let host: Option<IpAddr> = Some("127.0.0.1".parse().unwrap());
+        let drawn = |container_port| PortRequest { host, host_ports: None, container_port, protocol: Protocol::Tcp };
+        let (first, last) = ports::ephemeral().unwrap();
+        let free = (first..=last).rev().filter(|port| ports::is_free(host, *port, Protocol::Tcp).unwrap());
+        let free: Vec<u16> = free.take(2).collect();
+        let had =
+            |host_port, container_port| PublishedPort { host, host_port, container_port, protocol: Protocol::Tcp };
+        let before = [had(free[0], 80), had(free[1], 80), had(1, 81)];
+        let got = |taken: &[Taken]| {
+            let got = choose(&[drawn(80), drawn(80), drawn(81)], None, &before, taken, str::to_owned).unwrap();
+            got.into_iter().map(|port| port.host_port).collect::<Vec<_>>()
+        };
+        assert_eq!(got(&[])[..2], free[..]);
+        assert_ne!(got(&[])[2], 1, "not of the range that is asked for");
+        let taken = got(&[(had(free[0], 90), "web".to_owned())]);
+        assert_eq!(taken[0], free[1]);
+        assert!(!taken.contains(&free[0]));
+    }
+
+    #[test]
     fn what_is_taken_is_told_and_ranges_go_on() {
         let request = |first, last| PortRequest {
             host: Some("127.0.0.1".parse().unwrap()),
@@ -135,7 +163,7 @@ mod tests {
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let used = listener.local_addr().unwrap().port();
-        let choose = |requests: &[PortRequest], taken: &[Taken]| choose(requests, None, taken, str::to_owned);
+        let choose = |requests: &[PortRequest], taken: &[Taken]| choose(requests, None, &[], taken, str::to_owned);
         let said = choose(&[request(used, used)], &[]).unwrap_err().to_string();
         assert!(said.contains("a program of the host"), "{said}");
         drop(listener);
