@@ -1,15 +1,22 @@
 //! What `inspect` will tell of a container, written down when it is made. Pure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use stockade_images::Image;
 use stockade_policy::defaults::DEFAULT_SHM_SIZE;
+use stockade_policy::devices::DeviceFlag;
+use stockade_policy::limits::Tmpfs;
 use stockade_policy::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMode, UtsMode};
+use stockade_policy::resources::Cpus;
+use stockade_spec::{DeviceRule, DeviceType};
 
 use crate::Engine;
 use crate::Request;
-use crate::inspect::{Config, Confinement, HostConfig, InspectedUlimit, Nothing};
+use crate::inspect::{
+    Config, Confinement, DeviceMapping, DeviceRate, DeviceWeight, HostConfig, InspectedUlimit, Nothing,
+};
 use crate::network::ask::{Attach, PortRequest};
 use crate::network::settings::PortBinding;
 use crate::process::Payload;
@@ -32,6 +39,7 @@ fn userns_word(mode: &UserMode) -> String {
 /// `HostConfig`.
 pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> HostConfig {
     let (options, posture) = (&walls.options, &walls.posture);
+    let limits = &options.resources;
     let memory = posture.resources.memory.clone().unwrap_or_default();
     let cpu = posture.resources.cpu.clone().unwrap_or_default();
     let paths = |paths: &[std::path::PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
@@ -43,6 +51,7 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
             .map(crate::request::Bind::text)
             .chain(request.volumes.iter().filter_map(crate::request::VolumeMount::text))
             .collect(),
+        container_id_file: request.id_file.clone().unwrap_or_default(),
         log_config: request.logging.config(),
         network_mode: request.network.attachments.first().map_or_else(|| network_word(&options.network), network_name),
         port_bindings: port_bindings(&request.network.ports),
@@ -80,16 +89,63 @@ pub(crate) fn host_config(engine: &Engine, request: &Request, walls: &Walls) -> 
         memory: memory.limit.unwrap_or_default(),
         memory_swap: memory.swap.unwrap_or_default(),
         memory_reservation: memory.reservation.unwrap_or_default(),
-        cpu_period: cpu.period.unwrap_or_default(),
-        cpu_quota: cpu.quota.unwrap_or_default(),
+        memory_swappiness: memory.swappiness,
+        oom_kill_disable: limits.oom_kill_disable,
+        tmpfs: options.tmpfs.iter().map(tmpfs).collect(),
+        devices: options.devices.iter().map(device).collect(),
+        device_cgroup_rules: options.device_rules.iter().map(device_rule).collect(),
+        nano_cpus: limits.cpus.map(Cpus::nano).unwrap_or_default(),
+        cpu_period: limits.cpu_period.unwrap_or_default(),
+        cpu_quota: limits.cpu_quota.unwrap_or_default(),
         cpuset_cpus: cpu.cpus,
         cpuset_mems: cpu.mems,
         blkio_weight: posture.resources.block_io.as_ref().and_then(|io| io.weight).unwrap_or_default(),
+        blkio_weight_device: limits.blkio_weight_device.iter().map(|limit| weight(limit.parts())).collect(),
+        blkio_device_read_bps: limits.device_read_bps.iter().map(|limit| rate(limit.parts())).collect(),
+        blkio_device_write_bps: limits.device_write_bps.iter().map(|limit| rate(limit.parts())).collect(),
+        blkio_device_read_iops: limits.device_read_iops.iter().map(|limit| rate(limit.parts())).collect(),
+        blkio_device_write_iops: limits.device_write_iops.iter().map(|limit| rate(limit.parts())).collect(),
         pids_limit: posture.resources.pids.as_ref().and_then(|pids| pids.limit).unwrap_or_default(),
         ulimits: posture.rlimits.iter().map(ulimit).collect(),
         masked_paths: paths(&posture.masked_paths),
         readonly_paths: paths(&posture.readonly_paths),
+        ..HostConfig::default()
     }
+}
+
+/// What is not the usual of a tmpfs.
+fn tmpfs(Tmpfs(mount): &Tmpfs) -> (String, String) {
+    let usual = ["noexec", "nosuid", "nodev"];
+    let given: Vec<&str> = mount.options.iter().map(String::as_str).filter(|word| !usual.contains(word)).collect();
+    (mount.destination.display().to_string(), given.join(","))
+}
+
+fn device(flag: &DeviceFlag) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: flag.host.display().to_string(),
+        path_in_container: flag.container.display().to_string(),
+        cgroup_permissions: flag.access.clone(),
+    }
+}
+
+/// As `--device-cgroup-rule` has it.
+fn device_rule(rule: &DeviceRule) -> String {
+    let kind = match rule.kind {
+        Some(DeviceType::Block) => 'b',
+        Some(DeviceType::Character) => 'c',
+        _ => 'a',
+    };
+    let number = |number: Option<i64>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    let access = rule.access.as_deref().unwrap_or("rwm");
+    format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
+}
+
+fn weight((path, weight): (&Path, u16)) -> DeviceWeight {
+    DeviceWeight { path: path.display().to_string(), weight }
+}
+
+fn rate((path, rate): (&Path, u64)) -> DeviceRate {
+    DeviceRate { path: path.display().to_string(), rate }
 }
 
 fn network_word(mode: &NetworkMode) -> String {
@@ -196,6 +252,7 @@ pub(crate) fn config(request: &Request, image: &Image, payload: &Payload, parts:
         exposed_ports: exposed_ports(request, image),
         working_dir: payload.cwd.clone(),
         entrypoint: payload.entrypoint.clone(),
+        on_build: None,
         labels,
         stop_signal: request.ending.signal.clone().unwrap_or_else(|| image.config.stop_signal.clone()),
         stop_timeout: request.ending.timeout,

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stockade_images::HealthCheck;
 use stockade_monitor::health::Health;
-use stockade_monitor::restart::RestartPolicy;
 use stockade_storage::ContainerRoot;
 
 use crate::container::{ContainerError, View};
 use crate::files::FileError;
+pub use crate::host_config::{
+    DeviceMapping, DeviceRate, DeviceWeight, HostConfig, InspectedRestart, InspectedUlimit, LogConfig,
+};
 use crate::{ContainerId, Engine, State};
 use stockade_monitor::cause::Cause;
 
@@ -44,6 +46,12 @@ pub struct Inspection {
     pub hosts_path: String,
     /// The AppArmor profile; empty if there is none.
     pub app_armor_profile: String,
+    /// Of SELinux: there is none.
+    #[serde(skip_deserializing)]
+    pub mount_label: &'static str,
+    /// The same.
+    #[serde(skip_deserializing)]
+    pub process_label: &'static str,
     /// The processes that `exec` runs in it; Docker has `null` for none.
     #[serde(rename = "ExecIDs")]
     pub exec_ids: Option<Vec<String>>,
@@ -131,172 +139,6 @@ pub struct InspectedState {
     pub health: Option<Health>,
 }
 
-/// `HostConfig`, as far as it is supported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct HostConfig {
-    /// `SOURCE:TARGET:OPTIONS` of each bind.
-    pub binds: Vec<String>,
-    /// How it is kept.
-    pub log_config: LogConfig,
-    /// `--network`.
-    pub network_mode: String,
-    /// `--publish`, by ports of the container.
-    #[serde(default)]
-    pub port_bindings: BTreeMap<String, Vec<crate::network::settings::PortBinding>>,
-    /// `--publish-all`.
-    #[serde(default)]
-    pub publish_all_ports: bool,
-    /// `--dns`.
-    #[serde(default)]
-    pub dns: Vec<String>,
-    /// `--dns-option`.
-    #[serde(default)]
-    pub dns_options: Vec<String>,
-    /// `--dns-search`.
-    #[serde(default)]
-    pub dns_search: Vec<String>,
-    /// `--add-host`, `NAME:ADDRESS` each.
-    #[serde(default)]
-    pub extra_hosts: Vec<String>,
-    /// `--rm`.
-    pub auto_remove: bool,
-    /// `--restart`.
-    #[serde(default)]
-    pub restart_policy: InspectedRestart,
-    /// `--cap-add`.
-    pub cap_add: Vec<String>,
-    /// `--cap-drop`.
-    pub cap_drop: Vec<String>,
-    /// `--group-add`.
-    pub group_add: Vec<String>,
-    /// `--ipc`.
-    pub ipc_mode: String,
-    /// `--pid`.
-    pub pid_mode: String,
-    /// `--uts`.
-    #[serde(rename = "UTSMode")]
-    pub uts_mode: String,
-    /// `--userns`.
-    pub userns_mode: String,
-    /// `--cgroupns`.
-    pub cgroupns_mode: String,
-    /// `--cgroup-parent`.
-    pub cgroup_parent: String,
-    /// `--oom-score-adj`.
-    pub oom_score_adj: i32,
-    /// `--privileged`.
-    pub privileged: bool,
-    /// `--read-only`.
-    pub readonly_rootfs: bool,
-    /// `--security-opt`, in the spelling with `=`.
-    pub security_opt: Vec<String>,
-    /// `--shm-size`, bytes.
-    pub shm_size: u64,
-    /// `--sysctl`.
-    pub sysctls: BTreeMap<String, String>,
-    /// The OCI runtime.
-    pub runtime: String,
-    /// `--init`.
-    pub init: bool,
-    /// `--annotation`.
-    #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
-    /// `--volumes-from`.
-    #[serde(default)]
-    pub volumes_from: Vec<String>,
-    /// `--cpu-shares`; 0 if unset.
-    pub cpu_shares: u64,
-    /// `--memory`, bytes; 0 if unset.
-    pub memory: i64,
-    /// `--memory-swap`, bytes; 0 if unset, -1 for no limit.
-    pub memory_swap: i64,
-    /// `--memory-reservation`, bytes; 0 if unset.
-    pub memory_reservation: i64,
-    /// `--cpu-period`, or that of `--cpus`, microseconds; 0 if unset.
-    pub cpu_period: u64,
-    /// `--cpu-quota`, or that of `--cpus`, microseconds; 0 if unset.
-    pub cpu_quota: i64,
-    /// `--cpuset-cpus`.
-    pub cpuset_cpus: String,
-    /// `--cpuset-mems`.
-    pub cpuset_mems: String,
-    /// `--blkio-weight`; 0 if unset.
-    #[serde(default)]
-    pub blkio_weight: u16,
-    /// `--pids-limit`; 0 if unset, -1 for no limit.
-    pub pids_limit: i64,
-    /// `--ulimit`.
-    pub ulimits: Vec<InspectedUlimit>,
-    /// Paths that the container does not see.
-    pub masked_paths: Vec<String>,
-    /// Paths that the container cannot write.
-    pub readonly_paths: Vec<String>,
-}
-
-/// `RestartPolicy`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct InspectedRestart {
-    /// `no`, `on-failure`, `always` or `unless-stopped`.
-    pub name: String,
-    /// How many times at most after a failure; 0 is no limit.
-    pub maximum_retry_count: u32,
-}
-
-impl Default for InspectedRestart {
-    fn default() -> Self {
-        RestartPolicy::No.into()
-    }
-}
-
-impl From<RestartPolicy> for InspectedRestart {
-    fn from(policy: RestartPolicy) -> Self {
-        let (name, maximum_retry_count) = match policy {
-            RestartPolicy::No => ("no", 0),
-            RestartPolicy::OnFailure { most } => ("on-failure", most),
-            RestartPolicy::Always => ("always", 0),
-            RestartPolicy::UnlessStopped => ("unless-stopped", 0),
-        };
-        Self { name: name.into(), maximum_retry_count }
-    }
-}
-
-impl InspectedRestart {
-    /// What it says. Only what [`From`] writes is ever read.
-    pub(crate) fn policy(&self) -> RestartPolicy {
-        match self.name.as_str() {
-            "on-failure" => RestartPolicy::OnFailure { most: self.maximum_retry_count },
-            "always" => RestartPolicy::Always,
-            "unless-stopped" => RestartPolicy::UnlessStopped,
-            _ => RestartPolicy::No,
-        }
-    }
-}
-
-/// `LogConfig`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct LogConfig {
-    /// The driver's name.
-    #[serde(rename = "Type")]
-    pub kind: String,
-    /// Its options.
-    pub config: BTreeMap<String, String>,
-}
-
-/// One of `Ulimits`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct InspectedUlimit {
-    /// As `--ulimit` spells it.
-    pub name: String,
-    /// What may be raised to.
-    pub hard: i64,
-    /// What is in force; -1 is no limit.
-    pub soft: i64,
-}
-
 /// `Config`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -336,6 +178,9 @@ pub struct Config {
     pub working_dir: String,
     /// The entrypoint.
     pub entrypoint: Vec<String>,
+    /// What a build on top of the image does first: nothing of a container's.
+    #[serde(skip_deserializing)]
+    pub on_build: Option<Nothing>,
     /// The image's labels and `--label`.
     pub labels: BTreeMap<String, String>,
     /// What `stop` sends first.
@@ -482,6 +327,8 @@ pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectE
         resolv_conf_path: path("resolv.conf"),
         hostname_path: path("hostname"),
         hosts_path: path("hosts"),
+        mount_label: "",
+        process_label: "",
         app_armor_profile: if profile == "unconfined" { String::new() } else { profile },
         exec_ids,
         platform: std::env::consts::OS.to_owned(),

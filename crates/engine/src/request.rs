@@ -24,6 +24,8 @@ pub struct Request {
     pub entrypoint: Option<Vec<String>>,
     /// `--name`; otherwise one is made up.
     pub name: Option<ContainerName>,
+    /// `--cidfile`, which the caller writes; `inspect` tells it.
+    pub id_file: Option<String>,
     /// `--env`, in their order, `NAME=value` each; a name alone was looked up by the command line or left out.
     pub env: Vec<String>,
     /// `--workdir`, absolute.
@@ -86,6 +88,7 @@ impl Request {
             command: Vec::new(),
             entrypoint: None,
             name: None,
+            id_file: None,
             env: Vec::new(),
             working_dir: None,
             user: None,

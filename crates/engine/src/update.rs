@@ -54,6 +54,16 @@ pub enum UpdateError {
          --memory-swap, too"
     )]
     AboveSwap,
+    /// Two ways to say how much of the processors it may use.
+    #[error(
+        "conflicting options: {first} cannot be updated because {second} has already been set; make the container anew, or use {second}"
+    )]
+    Conflict {
+        /// What was given.
+        first: &'static str,
+        /// What holds.
+        second: &'static str,
+    },
     /// `--rm` and a restart policy.
     #[error("restart policy cannot be updated because --rm is set for container {}", .0.short())]
     RemovesItself(ContainerId),
@@ -113,6 +123,10 @@ pub fn update(engine: &Engine, id: &ContainerId, update: &Update) -> Result<(), 
     }
     let mut record = view.record;
     tell(&mut record.host_config, &wanted);
+    if let Some(cpus) = update.resources.cpus {
+        record.host_config.nano_cpus = cpus.nano();
+        (record.host_config.cpu_period, record.host_config.cpu_quota) = (0, 0);
+    }
     if let Some(restart) = update.restart {
         record.host_config.restart_policy = restart.into();
     }
@@ -156,6 +170,13 @@ fn write(folder: &Locked, spec: &Spec, record: &Record, restart: Option<RestartP
 
 /// The limits in OCI's words. Those of memory are looked at together with what holds already.
 fn wanted(given: &ResourceOptions, now: &HostConfig) -> Result<Resources, UpdateError> {
+    let conflict = |first, second| Err(UpdateError::Conflict { first, second });
+    match (now.nano_cpus != 0, now.cpu_period != 0 || now.cpu_quota != 0) {
+        (true, _) if given.cpu_period.is_some() => return conflict("--cpu-period", "--cpus"),
+        (true, _) if given.cpu_quota.is_some() => return conflict("--cpu-quota", "--cpus"),
+        (_, true) if given.cpus.is_some() => return conflict("--cpus", "--cpu-period or --cpu-quota"),
+        _ => {}
+    }
     let mut options = given.clone();
     let set = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit != 0);
     if options.memory.is_none() && (options.memory_swap.is_some() || options.memory_reservation.is_some()) {

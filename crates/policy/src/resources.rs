@@ -1,6 +1,6 @@
 //! Limits: Docker's flags, their rules, and OCI's words.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use stockade_spec::{BlockIo, Cpu, Memory, Pids, Resources, ThrottleDevice, WeightDevice};
@@ -80,6 +80,12 @@ impl FromStr for Cpus {
 }
 
 impl Cpus {
+    /// Thousand millionths of a processor.
+    #[must_use]
+    pub const fn nano(self) -> u64 {
+        self.0
+    }
+
     /// Microseconds in a period of [`PERIOD`].
     const fn quota(self) -> i64 {
         (self.0 * PERIOD / 1_000_000_000) as i64
@@ -131,6 +137,30 @@ pub struct ByteRate(PathBuf, u64);
 /// `--device-read-iops PATH:RATE` and its like: operations per second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRate(PathBuf, u64);
+
+impl DeviceWeight {
+    /// The device file on the host, and its weight.
+    #[must_use]
+    pub fn parts(&self) -> (&Path, u16) {
+        (&self.0, self.1)
+    }
+}
+
+impl ByteRate {
+    /// The device file on the host, and bytes per second.
+    #[must_use]
+    pub fn parts(&self) -> (&Path, u64) {
+        (&self.0, self.1)
+    }
+}
+
+impl OperationRate {
+    /// The device file on the host, and operations per second.
+    #[must_use]
+    pub fn parts(&self) -> (&Path, u64) {
+        (&self.0, self.1)
+    }
+}
 
 /// Splits `PATH:RATE` at the last colon; the path must be a device's.
 fn rate<'a>(flag: &'static str, value: &'a str) -> Result<(PathBuf, &'a str), PolicyError> {

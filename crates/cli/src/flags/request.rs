@@ -139,6 +139,7 @@ fn process(flags: ProcessFlags, image: Reference, command: Vec<String>) -> Resul
         command,
         entrypoint: flags.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] }),
         name: flags.name.and_then(|name| name.0),
+        id_file: flags.cidfile.map(|path| path.display().to_string()),
         env: variables(&flags.env_file, &flags.env, |name| std::env::var_os(name))?,
         working_dir: flags.workdir,
         user: some(flags.user),

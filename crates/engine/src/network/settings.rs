@@ -15,6 +15,9 @@ use crate::container::Folder;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkSettings {
+    /// Which network namespace it has: the container's id; empty unless it runs.
+    #[serde(rename = "SandboxID")]
+    pub sandbox_id: String,
     /// Where the network namespace is; empty unless it runs.
     pub sandbox_key: String,
     /// The ports of the container, such as `80/tcp`, and the host's that lead to each; null where none does.
@@ -30,6 +33,15 @@ pub struct NetworkSettings {
     /// The same.
     #[serde(rename = "IPPrefixLen")]
     pub ip_prefix_len: u8,
+    /// The same.
+    #[serde(rename = "IPv6Gateway")]
+    pub ipv6_gateway: String,
+    /// The same.
+    #[serde(rename = "GlobalIPv6Address")]
+    pub global_ipv6_address: String,
+    /// The same.
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    pub global_ipv6_prefix_len: u8,
     /// The same.
     pub mac_address: String,
     /// By name.
@@ -111,6 +123,7 @@ impl Engine {
         let Some(wanted) = folder.read::<Wanted>(FILE)? else { return Ok(NetworkSettings::default()) };
         let store = self.networks()?;
         let mut settings = NetworkSettings {
+            sandbox_id: running.map(|_| folder.id.to_string()).unwrap_or_default(),
             sandbox_key: running.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
             ..NetworkSettings::default()
         };
@@ -129,6 +142,9 @@ impl Engine {
                 settings.gateway.clone_from(&one.gateway);
                 settings.ip_address.clone_from(&one.ip_address);
                 settings.ip_prefix_len = one.ip_prefix_len;
+                settings.ipv6_gateway.clone_from(&one.ipv6_gateway);
+                settings.global_ipv6_address.clone_from(&one.global_ipv6_address);
+                settings.global_ipv6_prefix_len = one.global_ipv6_prefix_len;
                 settings.mac_address.clone_from(&one.mac_address);
             }
             settings.networks.insert(place.name.to_string(), one);
