@@ -18,7 +18,7 @@ use crate::freezer;
 use crate::happened::note;
 use crate::lifecycle::Refused;
 use crate::record::{Life, Record, VERSION, Versioned, now};
-use crate::runtime::RuntimeError;
+use crate::runtime::{PATIENCE, RuntimeError};
 use crate::{ContainerId, Engine, State};
 
 /// The record's file.
@@ -99,11 +99,13 @@ pub enum ContainerError {
         /// How.
         source: Refused,
     },
-    /// The runtime could not remove what a dead monitor left.
-    #[error("cannot remove what is left of container {}", id.short())]
+    /// The runtime could not remove what a dead monitor left. Its first process was killed.
+    #[error("cannot remove what is left of container {}, in {} and its control group", id.short(), state.display())]
     Leftovers {
         /// The container.
         id: ContainerId,
+        /// The runtime's folder of it.
+        state: PathBuf,
         /// What the runtime said.
         source: RuntimeError,
     },
@@ -147,28 +149,50 @@ impl Engine {
         }
     }
 
-    /// What the container is; if its monitor was killed, what was left of it is removed first and its end written down.
+    /// What the container is; if its monitor was killed, what was left of it is removed first and its end written down. Whom or what that
+    /// takes long is left to whoever comes next.
     pub(crate) fn view(&self, id: &ContainerId) -> Result<View, ContainerError> {
+        self.view_by(id, Instant::now() + COURTESY)
+    }
+
+    /// The same until `deadline`.
+    pub(crate) fn view_by(&self, id: &ContainerId, deadline: Instant) -> Result<View, ContainerError> {
         let folder = self.folder(id)?;
         let view = folder.view()?;
         if !view.lost {
             return Ok(view);
         }
-        match folder.lock_within(COURTESY)? {
-            Some(folder) => self.settle(&folder),
-            // Somebody is at it and takes long. What will be written down is known.
-            None => lost(view, id),
+        // What will be written down is known.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(folder) = folder.lock_within(left)? else { return lost(view, id) };
+        if self.hangs_by(&folder.0, deadline)? { lost(view, id) } else { self.settle(&folder) }
+    }
+
+    /// Removes what the runtime still has of a container whose monitor is dead; whether that takes longer than until `deadline`, which is a
+    /// warning.
+    pub(crate) fn hangs_by(&self, folder: &Folder, deadline: Instant) -> Result<bool, ContainerError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(true);
+        }
+        folder.wait_for_the_dying()?;
+        match self.remove_leftovers_within(folder, left) {
+            Err(ContainerError::Leftovers { source: error @ RuntimeError::Hangs { .. }, .. }) => {
+                note(format!("what is left of container {} is still there: {error}", folder.id.short()));
+                Ok(true)
+            }
+            removed => removed.map(|()| false),
         }
     }
 
-    /// The same for a folder that is locked already.
+    /// The same for a folder that is locked already, by whoever cannot go on without.
     pub(crate) fn settle(&self, folder: &Locked) -> Result<View, ContainerError> {
         let folder = &folder.0;
         let mut view = folder.view()?;
         if view.lost {
             // What it started ends with it, and not before it has ended altogether.
             folder.wait_for_the_dying()?;
-            self.remove_leftovers(&folder.id)?;
+            self.remove_leftovers(folder)?;
             self.give_back_networks(&folder.id)?;
             view = lost(view, &folder.id)?;
             match folder.write_life(&view.life) {
@@ -186,13 +210,22 @@ impl Engine {
         released.map_err(|source| ContainerError::Networks { id: id.clone(), source: Box::new(source) })
     }
 
-    /// Removes what the runtime still has of a container whose monitor is dead.
-    pub(crate) fn remove_leftovers(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        if !self.runtime_root().join(id.as_str()).exists() {
+    /// Removes what the runtime still has of a container whose monitor is dead. What runs of it is ended in any case.
+    pub(crate) fn remove_leftovers(&self, folder: &Folder) -> Result<(), ContainerError> {
+        self.remove_leftovers_within(folder, PATIENCE)
+    }
+
+    fn remove_leftovers_within(&self, folder: &Folder, patience: Duration) -> Result<(), ContainerError> {
+        let id = &folder.id;
+        let state = self.runtime_root().join(id.as_str());
+        if !state.exists() {
             return Ok(());
         }
-        let removed = self.call_runtime(id, &["delete", "--force", id.as_str()]);
-        removed.map_err(|source| ContainerError::Leftovers { id: id.clone(), source })
+        let Err(source) = self.call_runtime_within(id, &["delete", "--force", id.as_str()], patience) else {
+            return Ok(());
+        };
+        folder.kill_first()?;
+        Err(ContainerError::Leftovers { id: id.clone(), state, source })
     }
 }
 
@@ -264,6 +297,19 @@ impl Folder {
             life = if frozen { life.paused().map_err(nonsense)? } else { life };
         }
         Ok(View { record, life, pid, monitor, restarts, lost })
+    }
+
+    /// Where it is in its life once nobody starts it any more, at `deadline` at the latest. One that is being started, or waits to be, is given up
+    /// by its monitor, which was told so ([`Self::meddle`]), unless it runs before its monitor hears of it. `None` if that cannot be read.
+    pub(crate) fn begun(&self, deadline: Instant) -> Result<Option<State>, ContainerError> {
+        loop {
+            let state = self.view().ok().map(|view| view.life.state);
+            let goes_on = matches!(state, Some(State::Starting | State::Restarting));
+            if !goes_on || !self.monitor_lives()? || Instant::now() >= deadline {
+                return Ok(state);
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The same for who lists many: where what is written down says that it has no monitor, neither its lock nor its word is asked for.

@@ -51,7 +51,7 @@ pub fn parse_signal(text: &str) -> Result<Signal, UnknownSignal> {
 /// Sends the signal to the container's first process. After SIGKILL its end is waited for, at most ten seconds.
 ///
 /// As in Docker, a signal that may end the container (SIGKILL, its stop signal, or any if it has no stop signal) makes it be started
-/// again no more, and makes a paused one go on; one that waits for its restart gets no signal and stays ended.
+/// again no more, and makes a paused one go on; one that waits for its restart gets no signal and stays ended, and one that is being started is given up.
 ///
 /// # Errors
 /// See [`KillError`].
@@ -59,7 +59,11 @@ pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), Kil
     let view = engine.view(id)?;
     let stop_signal = view.record.config.stop_signal.as_str();
     let ends = signal == Signal::KILL || stop_signal.is_empty() || parse_signal(stop_signal) == Ok(signal);
-    send(engine, id, signal, if ends { Meddling::Stopped } else { Meddling::Signalled }, "kill")?;
+    if ends {
+        stop_by(engine, id, signal, "kill")?;
+    } else {
+        send(engine, id, signal, Meddling::Signalled, "kill")?;
+    }
     if signal == Signal::KILL {
         match wait_until(engine, id, Some(Instant::now() + PATIENCE)) {
             // That it removes itself is an end too.
@@ -70,26 +74,42 @@ pub fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), Kil
     Ok(())
 }
 
-/// Sends it for the command `by` and does not wait; who starts the container again heeds `meddling`.
+/// Sends it for the command `by`, so that the container ends. One that is being started, or started again, is given up by its monitor; where it is
+/// past what that can stop it is signalled once it runs.
+pub(crate) fn stop_by(engine: &Engine, id: &ContainerId, signal: Signal, by: &str) -> Result<(), KillError> {
+    if !matches!(send(engine, id, signal, Meddling::Stopped, by)?, State::Starting | State::Restarting) {
+        return Ok(());
+    }
+    let begun = engine.folder(id).and_then(|folder| folder.begun(Instant::now() + PATIENCE));
+    match begun {
+        Ok(Some(State::Running)) => send(engine, id, signal, Meddling::Stopped, by).map(drop),
+        // One that removes itself is gone with its start.
+        Ok(_) | Err(ContainerError::Missing(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends it for the command `by` and does not wait; who starts the container, or starts it again, heeds `meddling`. The state that it was found in:
+/// one that is about to run gets no signal, and is no error where it is to be stopped, or is started again.
 pub(crate) fn send(
     engine: &Engine,
     id: &ContainerId,
     signal: Signal,
     meddling: Meddling,
     by: &str,
-) -> Result<(), KillError> {
+) -> Result<State, KillError> {
     let view = engine.view(id)?;
     let state = view.life.state;
     let not_running = |state| KillError::from(NotRunning { id: id.clone(), state });
-    if !state.is_up() {
+    if !state.is_up() && (state, meddling) != (State::Starting, Meddling::Stopped) {
         return Err(not_running(state));
     }
     engine.folder(id)?.meddle(meddling).map_err(ContainerError::from)?;
     engine.asks(id, signal, by);
     // Before it is sent: what dies of it must not be told of first.
     engine.happened(about(&view.record, &ContainerAction::Kill).with("signal", signal.as_raw().to_string()));
-    if state == State::Restarting {
-        return Ok(());
+    if matches!(state, State::Starting | State::Restarting) {
+        return Ok(state);
     }
     let sent = engine.call_runtime(id, &["kill", id.as_str(), &signal.as_raw().to_string()]);
     let failed = |source| KillError::Runtime { id: id.clone(), source };
@@ -106,5 +126,5 @@ pub(crate) fn send(
             _ => Ok(()),
         })?;
     }
-    Ok(())
+    Ok(state)
 }

@@ -10,6 +10,7 @@
 
 pub mod attach;
 mod binds;
+mod bounded;
 pub mod cause;
 pub mod check;
 pub mod commit;
@@ -31,11 +32,13 @@ pub mod exec_session;
 pub mod export;
 pub mod files;
 pub mod finish;
+mod first;
 mod freezer;
 pub mod garbage;
 pub mod happened;
 mod health;
 pub mod history;
+mod host_config;
 mod identity;
 mod idmap;
 pub mod image;

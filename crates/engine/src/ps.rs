@@ -1,6 +1,7 @@
 //! `ps`: the containers in short.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::container::{ContainerError, RESTARTING, View};
 use crate::files::FileError;
@@ -14,6 +15,9 @@ use stockade_monitor::health::Status;
 
 /// From how many containers on another thread is worth its while.
 const MANY: usize = 64;
+
+/// How long those that lost their monitor, or were to remove themselves, keep the others from being listed.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// A container in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +88,10 @@ pub struct ListError(#[from] FileError);
 pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     let mut connections = Connections::new(engine);
     let mut all = Vec::new();
-    for (id, found) in look_at_all(engine, engine.ids()?) {
-        match found.and_then(|found| one(engine, &id, found, &mut connections)) {
+    let looked = look_at_all(engine, engine.ids()?);
+    let deadline = Instant::now() + SETTLING;
+    for (id, found) in looked {
+        match found.and_then(|found| one(engine, &id, found, &mut connections, deadline)) {
             Ok(Some(summary)) => all.push(summary),
             Ok(None) | Err(ContainerError::Missing(_)) => {}
             Err(error) => all.push(damaged(id, &error)),
@@ -147,20 +153,24 @@ fn one(
     id: &ContainerId,
     Found { view, wanted, health }: Found,
     connections: &mut Connections<'_>,
+    deadline: Instant,
 ) -> Result<Option<Summary>, ContainerError> {
-    let view = if view.lost || view.removes_itself() { tidied(engine, id)? } else { Some(view) };
+    let view = if view.lost || view.removes_itself() { tidied(engine, id, deadline)? } else { Some(view) };
     Ok(view.map(|view| Summary { health, ..summary(view, wanted, connections) }))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
-fn tidied(engine: &Engine, id: &ContainerId) -> Result<Option<View>, ContainerError> {
-    let view = engine.view(id)?;
+fn tidied(engine: &Engine, id: &ContainerId, deadline: Instant) -> Result<Option<View>, ContainerError> {
+    let view = engine.view_by(id, deadline)?;
     // While its monitor lives it has that errand itself.
     if !view.removes_itself() || view.monitor.is_some() {
         return Ok(Some(view));
     }
     let Some(folder) = engine.folder(id)?.try_lock()? else { return Ok(Some(view)) };
     if !folder.0.try_share(RESTARTING)? {
+        return Ok(Some(view));
+    }
+    if engine.hangs_by(&folder.0, deadline)? {
         return Ok(Some(view));
     }
     engine.discard(&folder, Some(&view.record), OwnVolumes::Keep)?;

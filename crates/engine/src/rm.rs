@@ -19,8 +19,10 @@ use crate::record::Record;
 use crate::volume_mounts::{OWN, PARTS};
 use crate::{ContainerId, Engine};
 
-/// How long a killed container, and then its monitor, may take to end.
+/// How long a container's runtime may take to kill it, and its monitor to end once it was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the monitor of a killed container may take to end by itself: longer than it waits for a runtime that hangs.
+const ENDING: Duration = Duration::from_secs(30);
 /// How long those may take that wait for the exit code of a container that removes itself.
 const COURTESY: Duration = Duration::from_secs(2);
 
@@ -60,7 +62,7 @@ pub enum RemoveError {
         state: State,
     },
     /// It was killed and does not end.
-    #[error("container {} was killed and has not ended after {} seconds", id.short(), PATIENCE.as_secs())]
+    #[error("container {} was killed and has not ended", id.short())]
     DoesNotEnd {
         /// The container.
         id: ContainerId,
@@ -88,7 +90,9 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force, own: OwnVolumes) 
     if force == Force::Kill {
         end(engine, id)?;
     }
-    let folder = engine.folder(id)?.lock()?;
+    let folder = engine.folder(id)?;
+    refuse_what_runs(&folder)?;
+    let folder = folder.lock()?;
     let view = match engine.settle(&folder) {
         Ok(view) => view,
         // Whoever forces it wants it gone, whatever its files say.
@@ -111,6 +115,16 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force, own: OwnVolumes) 
     Ok(engine.discard(&folder, Some(&view.record), own)?)
 }
 
+/// Refuses a container that has a monitor and needs one, without waiting for whoever starts it. What cannot be read is for who has the lock.
+fn refuse_what_runs(folder: &Folder) -> Result<(), RemoveError> {
+    match folder.view() {
+        Ok(view) if !view.lost && view.life.state.after(Event::Remove).is_err() => {
+            Err(RemoveError::Running { id: folder.id.clone(), state: view.life.state })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Ends whatever runs of the container: its first process, and with it all that its monitor and the runtime can reach; where that
 /// does not help the monitor, whose place the next command then takes.
 fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
@@ -119,42 +133,43 @@ fn end(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
         return Ok(());
     }
     folder.meddle(Meddling::Stopped).map_err(ContainerError::from)?;
-    let killed = match folder.view().map(|view| view.life.state) {
-        // Nothing of it runs: its monitor, and what this executes, is all there is.
-        Ok(State::Starting) => {
-            kill_monitor(&folder)?;
-            Ok(())
-        }
-        Ok(State::Restarting) => Ok(()),
-        state => {
-            engine.asks(id, Signal::KILL, "rm --force");
-            let killed = engine.call_runtime(id, &["kill", id.as_str(), "KILL"]);
-            if matches!(state, Ok(State::Paused)) {
-                // Where the kill has made it go on this is refused.
-                drop(engine.call_runtime(id, &["resume", id.as_str()]));
-            }
-            killed
-        }
-    };
-    // A refusal means that it has ended by itself, or not begun. What counts is whether its monitor ends.
-    if folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
+    let state = folder.begun(Instant::now() + PATIENCE)?;
+    // Otherwise its monitor has given it up.
+    if !matches!(state, Some(State::Starting | State::Restarting)) {
+        kill_what_runs(engine, &folder, state)?;
+    }
+    // What counts is whether its monitor ends.
+    if folder.wait_for_monitor(Some(Instant::now() + ENDING))? {
         return Ok(());
     }
-    match (kill_monitor(&folder)?, killed) {
-        (true, _) | (false, Ok(())) => {}
-        (false, Err(source)) => return Err(ContainerError::Leftovers { id: id.clone(), source }.into()),
-    }
+    kill_monitor(&folder)?;
     match folder.wait_for_monitor(Some(Instant::now() + PATIENCE))? {
         true => Ok(()),
         false => Err(RemoveError::DoesNotEnd { id: id.clone() }),
     }
 }
 
-/// Kills the container's monitor; whether there was one. What the monitor executes dies with it.
-fn kill_monitor(folder: &Folder) -> Result<bool, RemoveError> {
-    let Some(monitor) = folder.monitor().map_err(ContainerError::from)? else { return Ok(false) };
+/// Kills the container by its runtime, and its first process where that does not work.
+fn kill_what_runs(engine: &Engine, folder: &Folder, state: Option<State>) -> Result<(), RemoveError> {
+    let id = &folder.id;
+    engine.asks(id, Signal::KILL, "rm --force");
+    let killed = engine.call_runtime_within(id, &["kill", id.as_str(), "KILL"], PATIENCE);
+    if killed.is_err() {
+        // A refusal may mean that it has ended by itself: then there is nobody.
+        folder.kill_first()?;
+    }
+    if state == Some(State::Paused) && killed.is_ok() {
+        // Where the kill has made it go on this is refused.
+        drop(engine.call_runtime_within(id, &["resume", id.as_str()], PATIENCE));
+    }
+    Ok(())
+}
+
+/// Kills the container's monitor, if there is one. What the monitor executes dies with it.
+fn kill_monitor(folder: &Folder) -> Result<(), RemoveError> {
+    let Some(monitor) = folder.monitor().map_err(ContainerError::from)? else { return Ok(()) };
     match rustix::process::pidfd_send_signal(&monitor, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(true),
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(RemoveError::Monitor { id: folder.id.clone(), source: errno.into() }),
     }
 }
@@ -168,7 +183,7 @@ impl Engine {
         own: OwnVolumes,
     ) -> Result<(), ContainerError> {
         let id = folder.0.id.clone();
-        self.remove_leftovers(&id)?;
+        self.remove_leftovers(&folder.0)?;
         self.give_back_networks(&id)?;
         let share = self.share_unfinished()?;
         let removes_itself = record.is_some_and(|record| record.host_config.auto_remove);

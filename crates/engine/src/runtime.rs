@@ -1,19 +1,17 @@
 //! Calling the OCI runtime.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stockade_monitor::ORDER;
 use stockade_monitor::order::Order;
 
 use crate::record::Record;
-use crate::{ContainerId, Engine};
+use crate::{ContainerId, Engine, bounded};
 
 /// How long the runtime may take for what an engine asks of a container that exists. It waits ten seconds itself for what it kills.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How many characters of what a runtime complains about are told.
 const LONGEST_COMPLAINT: usize = 2000;
@@ -33,10 +31,12 @@ pub enum RuntimeError {
         source: std::io::Error,
     },
     /// It hangs.
-    #[error("the OCI runtime {} has not ended after {} seconds and was killed", path.display(), PATIENCE.as_secs())]
+    #[error("the OCI runtime {} has not ended after {} seconds and was killed", path.display(), patience.as_secs())]
     Hangs {
         /// The program.
         path: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// It failed.
     #[error("the OCI runtime failed ({status}): {message}")]
@@ -83,9 +83,9 @@ impl Engine {
         if self.places().runtime.is_none() {
             return true;
         }
-        let answer = Command::new(self.runtime()).arg("features").env_clear().stdin(Stdio::null()).output();
-        let told: Option<serde_json::Value> =
-            answer.ok().and_then(|answer| serde_json::from_slice(&answer.stdout).ok());
+        let answer = bounded::run(Command::new(self.runtime()).arg("features").env_clear(), PATIENCE);
+        let told = answer.ok().flatten().filter(|said| said.status.success());
+        let told: Option<serde_json::Value> = told.and_then(|said| serde_json::from_slice(&said.output).ok());
         let namespaces = told.as_ref().and_then(|told| told["linux"]["namespaces"].as_array());
         namespaces.is_some_and(|namespaces| namespaces.iter().any(|name| name == "time"))
     }
@@ -99,62 +99,45 @@ impl Engine {
         order.filter(there).map_or_else(|| self.runtime_command(), |order| order.runtime)
     }
 
-    /// What the container's runtime says about it.
-    pub(crate) fn ask_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<String, RuntimeError> {
-        let (path, mut command) = self.runtime_call(id, arguments);
-        let output = command.output().map_err(|source| RuntimeError::Execute { path, source })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let message = String::from_utf8_lossy(&output.stderr).trim().chars().take(LONGEST_COMPLAINT).collect();
-        Err(RuntimeError::Failed { status: output.status, message })
-    }
-
-    /// The container's runtime with these arguments, an environment that has `PATH` only, and no input.
-    fn runtime_call(&self, id: &ContainerId, arguments: &[&str]) -> (PathBuf, Command) {
+    /// Runs the container's runtime to its end; what it says. It has an environment with `PATH` only, and no input.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`]; one that has not ended after `patience` is killed.
+    fn heard(&self, id: &ContainerId, arguments: &[&str], patience: Duration) -> Result<String, RuntimeError> {
         let mut words = self.runtime_of(id).into_iter();
         let path = words.next().map_or_else(|| self.runtime(), PathBuf::from);
         let (name, value) = PATH.split_once('=').unwrap_or_default();
         let mut command = Command::new(&path);
-        command.args(words).args(arguments).env_clear().env(name, value).current_dir("/").stdin(Stdio::null());
-        (path, command)
+        command.args(words).args(arguments).env_clear().env(name, value).current_dir("/");
+        let said = match bounded::run(&mut command, patience) {
+            Ok(Some(said)) => said,
+            Ok(None) => return Err(RuntimeError::Hangs { path, patience }),
+            Err(source) => return Err(RuntimeError::Execute { path, source }),
+        };
+        if said.status.success() {
+            return Ok(String::from_utf8_lossy(&said.output).into_owned());
+        }
+        let message = String::from_utf8_lossy(&said.error).trim().chars().take(LONGEST_COMPLAINT).collect();
+        Err(RuntimeError::Failed { status: said.status, message })
     }
 
-    /// Runs the container's runtime and waits for its end.
+    /// What the container's runtime says about it.
+    pub(crate) fn ask_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<String, RuntimeError> {
+        self.heard(id, arguments, PATIENCE)
+    }
+
+    /// Has the container's runtime do something, and waits for its end.
     pub(crate) fn call_runtime(&self, id: &ContainerId, arguments: &[&str]) -> Result<(), RuntimeError> {
-        let (path, mut command) = self.runtime_call(id, arguments);
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let execute = |source| RuntimeError::Execute { path: path.clone(), source };
-        let mut child = command.spawn().map_err(execute)?;
-        if !ends(&child).map_err(execute)? {
-            child.kill().map_err(execute)?;
-            child.wait().map_err(execute)?;
-            return Err(RuntimeError::Hangs { path });
-        }
-        let status = child.wait().map_err(execute)?;
-        if status.success() {
-            return Ok(());
-        }
-        let message: String = said(child.stderr.as_ref()).trim().chars().take(LONGEST_COMPLAINT).collect();
-        Err(RuntimeError::Failed { status, message })
+        self.call_runtime_within(id, arguments, PATIENCE)
     }
-}
 
-/// Whether the child ends in time.
-fn ends(child: &Child) -> std::io::Result<bool> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
-    let ended = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)))?;
-    Ok(ended > 0)
-}
-
-/// What a program that has ended said, without waiting for those that it left.
-fn said(stream: Option<&ChildStderr>) -> String {
-    let mut text = vec![0; 16 << 10];
-    let read = stream.map(|stream| {
-        rustix::io::ioctl_fionbio(stream, true)?;
-        rustix::io::read(stream, &mut text)
-    });
-    text.truncate(read.and_then(Result::ok).unwrap_or_default());
-    String::from_utf8_lossy(&text).into_owned()
+    /// The same with another patience.
+    pub(crate) fn call_runtime_within(
+        &self,
+        id: &ContainerId,
+        arguments: &[&str],
+        patience: Duration,
+    ) -> Result<(), RuntimeError> {
+        self.heard(id, arguments, patience).map(drop)
+    }
 }

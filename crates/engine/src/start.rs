@@ -161,7 +161,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     join(engine, &folder, &view.record.joined)?;
     engine.check_volumes(&view.record)?;
     let lock = lock(&folder)?;
-    engine.remove_leftovers(id)?;
+    engine.remove_leftovers(&folder.0)?;
     forget_the_last_run(&folder, &view)?;
     folder.0.forget_meddling().map_err(ContainerError::from)?;
     folder.0.write(stockade_monitor::ORDER, &order(engine, &folder, &view)?)?;
@@ -401,7 +401,7 @@ fn after_failure(
     if view.life.state == State::Starting {
         // It has ended without having said so.
         folder.0.wait_for_the_dying()?;
-        engine.remove_leftovers(&folder.0.id)?;
+        engine.remove_leftovers(&folder.0)?;
         let message = match error {
             StartError::Failed { message, .. } => message.clone(),
             other => chain(other),

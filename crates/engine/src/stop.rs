@@ -4,18 +4,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use stockade_monitor::events::ContainerAction;
-use stockade_monitor::restart::Meddling;
 
 use crate::container::ContainerError;
-use crate::kill::{KillError, UnknownSignal, parse_signal, send};
+use crate::kill::{KillError, UnknownSignal, parse_signal, stop_by};
 use crate::wait::wait_until;
-use crate::{ContainerId, Engine, State};
+use crate::{ContainerId, Engine};
 
 /// How long a container has to end when nobody says: Docker's 10 seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often a container is looked at that is being started again.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// How a container is stopped; the default is Docker's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +73,7 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
         (None, "") => Signal::TERM,
         (None, name) => parse_signal(name)?,
     };
-    if !sent(ask(engine, id, signal))? {
+    if !sent(stop_by(engine, id, signal, "stop"))? {
         return Ok(());
     }
     let deadline = match how.timeout.or_the_containers(view.record.config.stop_timeout) {
@@ -86,24 +82,12 @@ pub fn stop(engine: &Engine, id: &ContainerId, how: Stop) -> Result<(), StopErro
         Timeout::Never => None,
     };
     let ended = ended(engine, id, deadline)?
-        || !sent(send(engine, id, Signal::KILL, Meddling::Stopped, "stop"))?
+        || !sent(stop_by(engine, id, Signal::KILL, "stop"))?
         || ended(engine, id, Some(Instant::now() + PATIENCE))?;
     if !ended {
         return Err(StopError::DoesNotEnd(id.clone()));
     }
     engine.happened_to(&view.record, &ContainerAction::Stop);
-    Ok(())
-}
-
-/// Asks the container to end. One that is being started again may be past what its monitor can stop: then it is asked once it runs.
-fn ask(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(), KillError> {
-    send(engine, id, signal, Meddling::Stopped, "stop")?;
-    while engine.view(id)?.life.state == State::Restarting {
-        std::thread::sleep(PAUSE);
-        if engine.view(id)?.life.state == State::Running {
-            return send(engine, id, signal, Meddling::Stopped, "stop");
-        }
-    }
     Ok(())
 }
 

@@ -135,9 +135,13 @@ impl Monitor {
         }
     }
 
-    /// Somebody does something to the container that bears on its restart.
+    /// Somebody does something to the container that bears on its restart, or stops it before it runs.
     pub(crate) fn meddle(&mut self, meddling: Meddling) {
         self.meddling = self.meddling.max(meddling);
+        let being_made = matches!(self.stage, Stage::Creating | Stage::Created | Stage::Starting);
+        if meddling == Meddling::Stopped && being_made && self.past.is_none() && self.refusal.is_none() {
+            self.give_up(Refusal::new("it was stopped before it ran"));
+        }
     }
 
     /// Whether a restart is not to go on: somebody has stopped the container, or it can not be had.

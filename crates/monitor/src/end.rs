@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use stockade_kernel::chain::chain;
 use stockade_monitor::control::Report;
 use stockade_monitor::frame::Frame;
@@ -15,13 +15,13 @@ use crate::birth;
 use crate::clients::Awaited;
 use crate::leave;
 use crate::life::{Ended, Monitor, Past, Stage, Worker, rfc3339};
-use crate::runtime::Refusal;
+use crate::runtime::{self, Refusal};
 
 /// How long a killed runtime may take to end.
 const ABORT: Duration = Duration::from_secs(10);
 
-/// How long `delete` may take before the container's end is told without it.
-const DELETE: Duration = Duration::from_secs(60);
+/// How long `delete` may take before it is killed and the container's end told without it. It waits ten seconds itself for what it kills.
+const DELETE: Duration = Duration::from_secs(25);
 
 /// How long the program of `on_exit` may take before clients are told of the end without it.
 const ON_EXIT: Duration = Duration::from_secs(60);
@@ -75,10 +75,8 @@ impl Monitor {
         birth::give_up(self);
         match &self.worker {
             Some(Worker { pid, ended: None }) => {
-                match kill_process(*pid, Signal::KILL) {
-                    Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => self.troubles.note(&self.folder, &format!("cannot kill the runtime: {errno}")),
-                }
+                let killed = runtime::kill(*pid);
+                self.note_killed(killed);
                 self.enter(Stage::Aborting, Some(ABORT));
             }
             _ => self.delete(),
@@ -124,7 +122,9 @@ impl Monitor {
         }
         if late {
             self.troubles.note(&self.folder, "the container was not deleted in time");
-            self.worker = None;
+            let killed = self.worker.take().map_or(Ok(()), |worker| runtime::kill(worker.pid));
+            self.note_killed(killed);
+            self.kill();
         }
         self.read_the_rest();
         // One that was not deleted can not be made again.
@@ -192,6 +192,12 @@ impl Monitor {
         let code = self.refusal.as_ref().map(|refusal| refusal.code).or(ended).unwrap_or_default();
         self.clients.publish(&Frame::Exited(code).encode());
         self.enter(Stage::Telling, None);
+    }
+
+    fn note_killed(&mut self, killed: Result<(), Errno>) {
+        if let Err(errno) = killed {
+            self.troubles.note(&self.folder, &format!("cannot kill the runtime: {errno}"));
+        }
     }
 
     /// Ends the first process where the runtime could not.

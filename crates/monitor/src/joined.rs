@@ -3,12 +3,12 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitid,
 };
 use stockade_monitor::exec::{FOLDER, SUFFIX};
 
 use crate::folder::Folder;
-use crate::runtime::{ExecFiles, Refusal, Runtime};
+use crate::runtime::{self, ExecFiles, Refusal, Runtime};
 use crate::streams::Inner;
 
 /// The process.
@@ -128,7 +128,7 @@ impl Joined {
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Errno> {
         let sent = match &self.stage {
             // The runtime takes what it has made with it. It is a child that was not waited for: its number is its own.
-            Stage::Joining { runtime } => kill_process(*runtime, Signal::KILL),
+            Stage::Joining { runtime } => runtime::kill(*runtime),
             Stage::Running { pidfd, .. } => pidfd_send_signal(pidfd, signal),
             Stage::Over => Ok(()),
         };

@@ -1,5 +1,6 @@
 //! Programs that are executed after a container's end, and when it is started again.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
@@ -17,7 +18,7 @@ pub(crate) struct LeaveError {
     source: std::io::Error,
 }
 
-/// Executes `words` in `/` with `PATH` alone and without streams; its id, or `None` if there are no words. It outlives this process.
+/// Executes `words` in `/` with `PATH` alone, without streams and in a process group of its own; its id, or `None` if there are no words. It outlives this process.
 ///
 /// # Errors
 /// [`LeaveError`].
@@ -37,7 +38,7 @@ pub(crate) fn at_restart(words: &[String], more: Option<String>) -> Result<Optio
 fn command(words: &[String]) -> Option<Command> {
     let [program, arguments @ ..] = words else { return None };
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
+    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Some(command)
 }

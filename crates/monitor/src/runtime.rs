@@ -4,11 +4,13 @@
 //! standard error is the container's.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::process::{Pid, WaitStatus};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 use serde::Deserialize;
 use stockade_kernel::chain::chain;
 use stockade_kernel::spawn::{die_with_caller, only_with_all, unblock_signals};
@@ -196,13 +198,24 @@ pub(crate) struct Places<'a> {
     pub(crate) console_socket: Option<&'a Path>,
 }
 
-/// Starts a program whose end is waited for by its id. It dies with this process: whoever finds this one's lock free may rely on
-/// it that nothing of the container is still being made.
+/// Starts a program whose end is waited for by its id, in a process group of its own. It dies with this process: whoever finds this one's
+/// lock free may rely on it that nothing of the container is still being made.
 fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
     let program = command.get_program().to_owned();
-    match die_with_caller(unblock_signals(command)).spawn() {
+    match die_with_caller(unblock_signals(command.process_group(0))).spawn() {
         Ok(child) => Ok(Pid::from_child(&child)),
         Err(error) => Err(Refusal::new(format!("cannot execute the runtime {}: {error}", program.display()))),
+    }
+}
+
+/// Kills a program that was started here and not waited for, so that its number is its own, with what is in its process group.
+///
+/// # Errors
+/// As `kill(2)`, but for processes that have ended.
+pub(crate) fn kill(program: Pid) -> Result<(), Errno> {
+    match kill_process_group(program, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        result => result,
     }
 }
 
