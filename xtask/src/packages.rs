@@ -13,6 +13,7 @@ const PACKAGES: &[&str] = &[
     "containerd",
     "containernetworking-plugins",
     "curl",
+    "dbus-daemon",
     "debootstrap",
     "docker-registry",
     "dnsmasq-base",

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
+mod chaos;
 mod defaults;
+mod firewalld;
 mod frames;
 mod lasting;
 mod lists;
@@ -13,4 +15,5 @@ mod nginx;
 mod place;
 mod ports;
 mod reach;
+mod resolver;
 mod verbs;

@@ -49,6 +49,11 @@ pub const NEEDS: &[Need] = &[
         works: || exists("/usr/lib/cni/host-local"),
     },
     Need {
+        name: "dbus_daemon",
+        advertised: || crate::programs::on_path("dbus-daemon").is_some(),
+        works: || succeeds("dbus-daemon", &["--version"]),
+    },
+    Need {
         name: "docker_init",
         advertised: || crate::programs::on_path("docker-init").is_some(),
         works: || succeeds("docker-init", &["--version"]),
@@ -78,6 +83,7 @@ pub const NEEDS: &[Need] = &[
         advertised: || exists("/usr/bin/fuse-overlayfs") && exists("/dev/fuse"),
         works: || succeeds("fuse-overlayfs", &["--version"]),
     },
+    program!("firewalld", &["--help"]),
     program!("htpasswd", &[]),
     program!("ip", &["-V"]),
     program!("jq", &["--version"]),
