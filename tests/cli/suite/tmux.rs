@@ -311,6 +311,8 @@ fn the_screen_shows_containers_and_does_what_its_keys_say() {
     let line = |name: &str| tmux.screen().lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     eventually("what it uses", Duration::from_secs(30), || line("web").contains("KiB") && line("web").contains('%'));
     assert!(line("idle").contains("Created"), "{}", tmux.screen());
+    let audited = stockade.ask(&["ps", "--walls", "--format", "{{.Grade}}"]).ok();
+    eventually("its walls", Duration::from_secs(30), || line("web").contains(audited.out()));
     // A shell inside, and back. The terminal is the shell's meanwhile.
     tmux.presses(&["e"]);
     tmux.shows(PROMPT);

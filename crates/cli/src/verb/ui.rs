@@ -5,6 +5,7 @@
 
 mod screen;
 mod table;
+mod walls;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -25,6 +26,7 @@ use crate::show::size::{binary, human};
 use crate::verb::{ps, stats};
 use screen::Screen;
 use table::{Deed, Row, Table};
+use walls::Walls;
 
 /// How long lies between two looks at the containers.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -48,6 +50,7 @@ struct Session<'a> {
     global: &'a Global,
     table: Table,
     last: BTreeMap<ContainerId, Usage>,
+    walls: Walls,
     jobs: Vec<Job>,
 }
 
@@ -57,7 +60,8 @@ impl Ui {
         let engine = global.engine()?;
         let signals = Signals::block(&[Signal::INT, Signal::TERM, Signal::HUP])?;
         let mut screen = Screen::open()?;
-        let mut session = Session { engine, global, table: Table::default(), last: BTreeMap::new(), jobs: Vec::new() };
+        let (table, walls) = (Table::default(), Walls::default());
+        let mut session = Session { engine, global, table, last: BTreeMap::new(), walls, jobs: Vec::new() };
         let ended = session.go_on(&mut screen, &signals);
         drop(screen);
         if let Some(signal) = ended? {
@@ -137,6 +141,7 @@ impl Session<'_> {
     fn look(&mut self) -> Result<Vec<Row>, Failure> {
         let mut all = stockade_engine::list(&self.engine, Which::All).map_err(|error| Failure::failed(&error))?;
         all.sort_by_key(|one| !lives(one.state));
+        self.walls.look(&self.engine, &all);
         let now = Timestamp::now();
         let mut used = BTreeMap::new();
         let mut rows = Vec::with_capacity(all.len());
@@ -158,6 +163,7 @@ impl Session<'_> {
                     now.network.map(|(to, from)| format!("{}/{}", human(to), human(from))).unwrap_or_default()
                 }),
                 pids: of(|now, _| now.pids.map(|count| count.to_string()).unwrap_or_default()),
+                walls: self.walls.of(&one.id),
                 id: one.id,
             });
             if let Some(usage) = usage {

@@ -103,11 +103,12 @@ fn draw(frame: &mut Frame<'_>, table: &Table) {
     let running = table.rows().iter().filter(|row| row.running).count();
     let count = table.rows().len();
     frame.render_widget(Line::from(format!("Stockade: {running} of {count} containers run")).bold(), title);
-    let heads = ["NAME", "IMAGE", "STATUS", "CPU", "MEMORY", "NETWORK", "PIDS"];
-    let widths = [(3, 8), (3, 8), (3, 12), (0, 7), (0, 10), (0, 15), (0, 5)].map(|(share, least)| match share {
-        0 => Constraint::Length(least),
-        share => Constraint::Fill(share),
-    });
+    let heads = ["NAME", "IMAGE", "STATUS", "CPU", "MEMORY", "NETWORK", "PIDS", "WALLS"];
+    let widths =
+        [(3, 8), (3, 8), (3, 12), (0, 7), (0, 10), (0, 15), (0, 5), (2, 6)].map(|(share, least)| match share {
+            0 => Constraint::Length(least),
+            share => Constraint::Fill(share),
+        });
     let widget = Widget::new(table.rows().iter().map(cells), widths)
         .header(Cells::new(heads).style(Style::new().dim()))
         .row_highlight_style(Style::new().reversed());
@@ -118,7 +119,7 @@ fn draw(frame: &mut Frame<'_>, table: &Table) {
 }
 
 fn cells(row: &Row) -> Cells<'_> {
-    let texts = [&row.name, &row.image, &row.status, &row.cpu, &row.memory, &row.network, &row.pids];
+    let texts = [&row.name, &row.image, &row.status, &row.cpu, &row.memory, &row.network, &row.pids, &row.walls];
     let cells = Cells::new(texts.map(|text| Cell::from(printable(text))));
     if row.running { cells } else { cells.dim() }
 }
@@ -142,12 +143,14 @@ mod tests {
             memory: "3MiB".to_owned(),
             network: String::new(),
             pids: "1".to_owned(),
+            walls: "B 21".to_owned(),
         };
         table.update(vec![row]);
-        let mut terminal = Terminal::new(TestBackend::new(90, 8)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(100, 8)).unwrap();
         terminal.draw(|frame| draw(frame, &table)).unwrap();
         let screen = terminal.backend().to_string();
         assert!(screen.contains("1 of 1 containers run") && screen.contains("Up 3 seconds"), "{screen}");
+        assert!(screen.contains("WALLS") && screen.contains("B 21"), "{screen}");
         assert!(screen.contains("evil") && !screen.contains('\x1b'), "{screen}");
     }
 }

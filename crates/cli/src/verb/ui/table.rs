@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) memory: String,
     pub(super) network: String,
     pub(super) pids: String,
+    /// The grade of its walls, and what of them is weaker than asked.
+    pub(super) walls: String,
 }
 
 /// What a key asks for.
@@ -153,6 +155,7 @@ mod tests {
             memory: String::new(),
             network: String::new(),
             pids: String::new(),
+            walls: String::new(),
         }
     }
 
