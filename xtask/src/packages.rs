@@ -33,6 +33,7 @@ const PACKAGES: &[&str] = &[
     "skopeo",
     "socat",
     "strace",
+    "systemd",
     "tcpdump",
     "tmux",
     "uidmap",

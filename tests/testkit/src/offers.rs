@@ -86,6 +86,11 @@ pub const NEEDS: &[Need] = &[
     program!("firewalld", &["--help"]),
     program!("htpasswd", &[]),
     program!("ip", &["-V"]),
+    Need {
+        name: "journald",
+        advertised: || exists("/lib/systemd/systemd-journald"),
+        works: || succeeds("journalctl", &["--version"]),
+    },
     program!("jq", &["--version"]),
     program!("lsns", &["--version"]),
     program!("newuidmap", &[]),
