@@ -38,6 +38,9 @@ const SIGNALLED: &str = "signalled";
 /// Locked by who restarts the container: it does not remove itself meanwhile.
 pub(crate) const RESTARTING: &str = "restarting.lock";
 
+/// Locked by who changes the OCI configuration of a container that has a monitor.
+const CONFIG_LOCK: &str = "config.lock";
+
 /// How long whoever only looks at a container waits for who works on it.
 const COURTESY: Duration = Duration::from_secs(2);
 /// How long a process may take to die: a bound for what the kernel does in an instant.
@@ -451,6 +454,18 @@ impl Folder {
         };
         let is_it = words.split(|byte| *byte == 0).nth(1) == Some(self.path.as_os_str().as_encoded_bytes());
         Ok((is_it || words.is_empty()).then_some(pidfd))
+    }
+
+    /// Waits until nobody else changes the OCI configuration; nobody does as long as this is held. A monitor that starts its container again must not wait
+    /// for the folder's lock, which others hold for long (`export`).
+    pub(crate) fn lock_config(&self) -> Result<OwnedFd, ContainerError> {
+        let path = self.path.join(CONFIG_LOCK);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.fd, CONFIG_LOCK, flags, Mode::RUSR | Mode::WUSR);
+        let file = file.map_err(FileError::at("open", &path))?;
+        let lock = || rustix::fs::flock(&file, FlockOperation::LockExclusive);
+        rustix::io::retry_on_intr(lock).map_err(FileError::at("lock", &path))?;
+        Ok(file)
     }
 
     /// Whether nobody has the file `name` locked for himself.

@@ -96,6 +96,7 @@ mod volume_parts;
 mod volumes_from;
 pub mod wait;
 mod walls;
+mod watch;
 
 /// Names and types of images, which a [`Request`] has.
 pub use stockade_images as images;

@@ -4,7 +4,6 @@ mod entry;
 mod files;
 mod journal;
 mod lines;
-mod watch;
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -20,12 +19,12 @@ pub use self::journal::JournalError;
 
 use self::files::{After, Files};
 use self::lines::{Line, Lines, tail};
-use self::watch::Watch;
 use crate::container::{ContainerError, Folder};
 use crate::files::FileError;
 use crate::lifecycle::State;
 use crate::logging::{Keeper, LoggingError};
 use crate::record::LOG;
+use crate::watch::Watch;
 use crate::{ContainerId, Engine, Logging};
 
 /// How often it is looked whether a monitor whose container has ended has completed the log: there is nothing that tells it.

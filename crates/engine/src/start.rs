@@ -22,7 +22,7 @@ use stockade_monitor::order::{Order, Stdin};
 use stockade_storage::ContainerRoot;
 
 use crate::confine;
-use crate::container::{CONFIG, ContainerError, Locked, View};
+use crate::container::{CONFIG, ContainerError, Folder, Locked, View};
 use crate::files::FileError;
 use crate::idmap::Mappings;
 use crate::lifecycle::State;
@@ -158,7 +158,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
     walls::reload(engine, &view.record.apparmor)?;
     engine.keep_ids(&view.record).map_err(|error| WallsError::from(UsersError::from(error)))?;
-    join(engine, &folder, &view.record.joined)?;
+    join(engine, &folder.0, &view.record.joined)?;
     engine.check_volumes(&view.record)?;
     let lock = lock(&folder)?;
     engine.remove_leftovers(&folder.0)?;
@@ -195,18 +195,20 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
 /// # Errors
 /// See [`StartError`].
 pub fn join_again(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
-    let folder = engine.folder(id)?.lock()?;
-    let view = folder.0.view()?;
-    join(engine, &folder, &view.record.joined)
+    // Not locked: its monitor, which waits for this, is what keeps others from starting and removing it.
+    let folder = engine.folder(id)?;
+    let _config = folder.lock_config()?;
+    let record = folder.record()?;
+    join(engine, &folder, &record.joined)
 }
 
 /// Writes the paths of the namespaces that are joined into the configuration: those of the containers' processes of now.
-fn join(engine: &Engine, folder: &Locked, joined: &[Joined]) -> Result<(), StartError> {
+fn join(engine: &Engine, folder: &Folder, joined: &[Joined]) -> Result<(), StartError> {
     if joined.is_empty() {
         return Ok(());
     }
-    let missing = || ContainerError::File(FileError::at("read", folder.0.path.join(CONFIG))(Errno::NOENT));
-    let mut spec: stockade_spec::Spec = folder.0.read(CONFIG)?.ok_or_else(missing)?;
+    let missing = || ContainerError::File(FileError::at("read", folder.path.join(CONFIG))(Errno::NOENT));
+    let mut spec: stockade_spec::Spec = folder.read(CONFIG)?.ok_or_else(missing)?;
     let linux = spec.linux.get_or_insert_default();
     for Joined { kind, container } in joined {
         let other = engine.view(container)?;
@@ -216,7 +218,7 @@ fn join(engine: &Engine, folder: &Locked, joined: &[Joined]) -> Result<(), Start
         let path = PathBuf::from(format!("/proc/{pid}/ns/{}", kind_word(*kind)));
         linux.namespaces.push(stockade_spec::Namespace { kind: *kind, path });
     }
-    Ok(folder.0.write(CONFIG, &spec)?)
+    Ok(folder.write(CONFIG, &spec)?)
 }
 
 /// Takes the lock that the monitor will hold. The last monitor may be about to end: it is waited for.

@@ -108,6 +108,8 @@ pub fn update(engine: &Engine, id: &ContainerId, update: &Update) -> Result<(), 
     let wanted = wanted(&update.resources, &view.record.host_config)?;
     let changes = wanted != Resources::default();
     let missing = || ContainerError::File(FileError::at("read", folder.0.path.join(CONFIG))(rustix::io::Errno::NOENT));
+    // Its monitor may start it again meanwhile.
+    let _config = folder.0.lock_config()?;
     let old: Spec = folder.0.read(CONFIG)?.ok_or_else(missing)?;
     let before = old.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let runs = match view.life.state {

@@ -1,6 +1,6 @@
 //! `wait`: the exit code of a container, when it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use stockade_monitor::restart::RestartPolicy;
@@ -8,6 +8,7 @@ use stockade_monitor::restart::RestartPolicy;
 use crate::container::{ContainerError, WAITERS};
 use crate::files::FileError;
 use crate::lifecycle::State;
+use crate::watch::Watch;
 use crate::{ContainerId, Engine};
 
 /// Why the end was not waited for.
@@ -17,9 +18,6 @@ pub enum WaitError {
     #[error(transparent)]
     Container(#[from] ContainerError),
 }
-
-/// How often a container is looked at that may be started again: more often than the shortest wait before that.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Waits until the container's program ends, and returns its exit code; that of the last run for one that does not run, and 0 for one
 /// that was never started. That its restart policy starts it again does not matter, as in Docker.
@@ -31,14 +29,20 @@ pub fn wait(engine: &Engine, id: &ContainerId) -> Result<u8, WaitError> {
     if before.record.host_config.restart_policy.policy() == RestartPolicy::No {
         return Ok(wait_until(engine, id, None)?.unwrap_or_default());
     }
+    let folder = engine.folder(id)?;
+    // Watched before it is looked at: nothing is missed in between.
+    let mut watch = Watch::new(&folder).map_err(FileError::at("watch", &folder.path)).map_err(ContainerError::from)?;
     loop {
-        if let Some(code) = wait_until(engine, id, Some(Instant::now() + LOOK))? {
-            return Ok(code);
-        }
         let now = engine.view(id)?;
         if now.life.state == State::Restarting && now.restarts > before.restarts {
             return Ok(now.life.end.map(|end| end.code).unwrap_or_default());
         }
+        // Its monitor has written the end down, or never will, and is about to go.
+        if !now.life.needs_monitor() {
+            return Ok(wait_until(engine, id, None)?.unwrap_or_default());
+        }
+        let waited = watch.wait(None, None).map_err(FileError::at("watch", &folder.path));
+        waited.map_err(ContainerError::from)?;
     }
 }
 

@@ -23,13 +23,13 @@ const AT_LEAST: Duration = Duration::from_secs(5);
 
 /// The folder, watched from when this was made.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     events: OwnedFd,
     monitor: Option<OwnedFd>,
 }
 
 impl Watch {
-    pub(super) fn new(folder: &Folder) -> io::Result<Self> {
+    pub(crate) fn new(folder: &Folder) -> io::Result<Self> {
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         inotify::add_watch(&events, format!("/proc/self/fd/{}", folder.fd.as_raw_fd()), EVENTS)?;
         let monitor = folder.monitor().map_err(io::Error::other)?;
@@ -37,7 +37,7 @@ impl Watch {
     }
 
     /// Sleeps until something has happened since the last call, or `other` can be read, or `limit` is over.
-    pub(super) fn wait(&mut self, other: Option<BorrowedFd<'_>>, limit: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, other: Option<BorrowedFd<'_>>, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.unwrap_or(AT_LEAST).min(AT_LEAST);
         let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
         let mut fds = vec![PollFd::new(&self.events, PollFlags::IN)];

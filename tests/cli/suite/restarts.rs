@@ -242,3 +242,40 @@ fn a_container_that_cannot_be_resumed_is_told_and_the_others_run() {
     assert_eq!(resumed.out(), "whole");
     assert!(resumed.stderr.contains("container broken was not started"), "{resumed:?}");
 }
+
+#[test]
+fn a_container_in_anothers_namespaces_is_started_again_while_somebody_reads_it() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let other = stockade.detached(&["--ipc", "shareable"], &["sleep", "1000"]);
+    let joins = format!("container:{other}");
+    let id = stockade.detached(&["--ipc", &joins, "--restart", "always"], &["sleep", "1000"]);
+    // Nobody takes what is exported.
+    let pipe = stockade.folder().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let line = format!("exec \"$@\" >{}", pipe.display());
+    let words = stockade.command_line();
+    let export = stockade_testkit::Call::new("sh").args(["-c", &line, "sh"]).args(&words).args(["export", &id]).start();
+    let mut waiting = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut waiting, None).unwrap();
+    let pid = stockade.pid(&id);
+    rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    eventually("the restart", LONG, || {
+        restarts(&stockade, &id) == 1 && stockade.inspect(&id, "{{.State.Status}}") == "running"
+    });
+    let ipc = |id: &str| std::fs::read_link(format!("/proc/{}/ns/ipc", stockade.pid(id))).unwrap();
+    assert_eq!(ipc(&id), ipc(&other));
+    export.signal(Signal::KILL);
+    export.wait().either_way();
+    drop(reader);
+    stockade.ask(&["rm", "-f", &id, &other]).ok();
+    stockade.assert_gone();
+}

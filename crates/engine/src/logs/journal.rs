@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::lines::{Line, Lines};
-use super::watch::Watch;
 use super::{Coming, Entry, Follow, Found, LogsError, Query, Sink, Stream, give, is_over};
 use crate::container::Folder;
 use crate::files::FileError;
+use crate::watch::Watch;
 
 /// The journal could not be read.
 #[derive(Debug, thiserror::Error)]
