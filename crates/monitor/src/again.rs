@@ -50,6 +50,7 @@ impl Monitor {
             self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
         }
         self.watch_limits(pid);
+        self.prepare_checks(pid);
         if self.past.is_some() {
             let words = self.order.on_restart.clone();
             let worker = leave::at_restart(&words, Some(pid.to_string()));

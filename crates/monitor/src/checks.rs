@@ -8,15 +8,17 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitStatus};
 use stockade_monitor::events::ContainerAction;
 use stockade_monitor::group::Groups;
 use stockade_monitor::health::{Check, Health, LONGEST_OUTPUT, Probe, TOO_LONG};
 
+use crate::check_group::CheckGroup;
 use crate::joined::{Joined, News};
 use crate::life::{Monitor, Stage, rfc3339};
-use crate::runtime::Refusal;
+use crate::runtime::{Joining, Refusal};
 use crate::streams::Inner;
 
 /// What stands for the id of a process: it is none that `inspect` lists.
@@ -29,6 +31,8 @@ pub(crate) struct Checks {
     /// When the next one begins.
     due: Option<Instant>,
     current: Option<Current>,
+    /// Where they are, unless the container has no such group.
+    group: Option<CheckGroup>,
 }
 
 /// A check that goes on.
@@ -75,7 +79,7 @@ impl Checks {
                     let room = LONGEST_OUTPUT.saturating_sub(current.said.len());
                     current.said.extend_from_slice(&buffer[..length.min(room)]);
                 }
-                Err(rustix::io::Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => return,
                 Ok(_) | Err(_) => current.output = None,
             }
         }
@@ -93,13 +97,35 @@ impl Monitor {
         }
     }
 
+    /// The container is made, and `pid` its first process, which waits for its start.
+    pub(crate) fn prepare_checks(&mut self, pid: i32) {
+        self.checks.group = None;
+        if self.order.health.is_none() {
+            return;
+        }
+        match CheckGroup::make(pid, &self.order.id) {
+            Ok(group) => self.checks.group = group,
+            Err(error) => {
+                let text = format!(
+                    "cannot make the control group of health checks, so that what one starts may outlive it: {error}"
+                );
+                self.troubles.note(&self.folder, &text);
+            }
+        }
+    }
+
     /// The container has ended: nothing is checked any more.
     pub(crate) fn end_checks(&mut self) {
         self.checks.due = None;
-        if let Some(current) = self.checks.current.take()
-            && let Err(errno) = current.process.signal(Signal::KILL)
-        {
-            self.troubles.note(&self.folder, &format!("cannot end a health check: {errno}"));
+        if let Some(current) = self.checks.current.take() {
+            let killed = current.process.signal(Signal::KILL);
+            self.note_check_killed(killed);
+        }
+    }
+
+    fn note_check_killed(&mut self, killed: Result<(), Errno>) {
+        if let Err(errno) = killed {
+            self.troubles.note(&self.folder, &format!("cannot kill a health check: {errno}"));
         }
     }
 
@@ -116,8 +142,11 @@ impl Monitor {
             Some(current) => {
                 current.deadline = None;
                 let (started, begun) = (current.started, current.begun);
-                if let Err(errno) = current.process.signal(Signal::KILL) {
-                    self.troubles.note(&self.folder, &format!("cannot kill a health check: {errno}"));
+                let killed = current.process.signal(Signal::KILL);
+                self.note_check_killed(killed);
+                let killed = self.checks.group.as_ref().map_or(Ok(()), CheckGroup::kill);
+                if let Err(error) = killed {
+                    self.troubles.note(&self.folder, &format!("cannot kill what a health check has started: {error}"));
                 }
                 if !still {
                     let output = format!("Health check exceeded timeout ({})", seconds(check.timeout));
@@ -164,7 +193,9 @@ impl Monitor {
         };
         let (file, output, inner) =
             prepared().map_err(|error| Refusal::new(format!("cannot prepare a health check: {error}")))?;
-        Ok((Joined::begin((&self.runtime, &self.folder), ID, file, inner, None)?, output))
+        let group = self.checks.group.as_ref().map(CheckGroup::word);
+        let joining = Joining { process: file, inner, console: None, group };
+        Ok((Joined::begin((&self.runtime, &self.folder), ID, joining)?, output))
     }
 
     /// The child `pid` has ended, which may be the check.

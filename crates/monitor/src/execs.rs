@@ -16,7 +16,7 @@ use crate::clients::part_with;
 use crate::folder::Folder;
 use crate::joined::{Joined, News};
 use crate::life::{Monitor, Stage};
-use crate::runtime::{Refusal, Runtime};
+use crate::runtime::{Joining, Refusal, Runtime};
 use crate::streams::Inner;
 
 /// How many callers may wait to be accepted.
@@ -271,5 +271,5 @@ fn begin(from: (&Runtime, &Folder), id: &str, terminal: bool, fds: Vec<OwnedFd>)
     if fds.next().is_some() {
         return Err(wrong());
     }
-    Joined::begin(from, id, process, inner, console)
+    Joined::begin(from, id, Joining { process, inner, console, group: None })
 }

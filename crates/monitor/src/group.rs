@@ -70,6 +70,14 @@ impl Groups {
             || state(self.unified(), "cgroup.freeze").is_some_and(|state| state.trim() == "1")
     }
 
+    /// The group by which all that is in it can be ended or made to stand still: the freezer's in the first world, or else that of the second where there is
+    /// no other.
+    #[must_use]
+    pub fn of_all(&self) -> Option<Place> {
+        let alone = self.memberships.lines().all(|line| line.starts_with("0::"));
+        self.first_world("freezer").or_else(|| self.unified().filter(|_| alone))
+    }
+
     /// Where it is in the second world.
     fn unified(&self) -> Option<Place> {
         let group = self.memberships.lines().find_map(|line| line.strip_prefix("0::"))?;

@@ -8,8 +8,7 @@ use rustix::process::{
 use stockade_monitor::exec::{FOLDER, SUFFIX};
 
 use crate::folder::Folder;
-use crate::runtime::{self, ExecFiles, Refusal, Runtime};
-use crate::streams::Inner;
+use crate::runtime::{self, ExecFiles, Joining, Refusal, Runtime};
 
 /// The process.
 #[derive(Debug)]
@@ -42,19 +41,13 @@ pub(crate) enum News {
 }
 
 impl Joined {
-    /// Has the runtime run `process` in the container.
+    /// Has the runtime run the process in the container.
     ///
     /// # Errors
     /// [`Refusal`]; nothing runs then.
-    pub(crate) fn begin(
-        (runtime, folder): (&Runtime, &Folder),
-        id: &str,
-        process: OwnedFd,
-        inner: Inner,
-        console: Option<OwnedFd>,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn begin((runtime, folder): (&Runtime, &Folder), id: &str, joining: Joining) -> Result<Self, Refusal> {
         let files = ExecFiles { pid: format!("{FOLDER}/{id}{SUFFIX}"), log: format!("{FOLDER}/{id}.log") };
-        let begun = runtime.exec(folder, &files, process, inner, console);
+        let begun = runtime.exec(folder, &files, joining);
         let mut joined = Self { id: id.to_owned(), files, stage: Stage::Over };
         match begun {
             Ok(pid) => joined.stage = Stage::Joining { runtime: pid },

@@ -9,6 +9,7 @@
 mod adopt;
 mod again;
 mod birth;
+mod check_group;
 mod checks;
 mod clients;
 mod console;

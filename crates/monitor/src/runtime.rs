@@ -103,8 +103,7 @@ impl Runtime {
         spawn(command.arg("--force").arg(&self.id))
     }
 
-    /// Executes `exec --detach` with a log of its own, which is not waited for: `process` is the process to run in OCI's form, `inner`
-    /// its streams, and `console` the socket (`O_PATH`) that gets its terminal, if it has one.
+    /// Executes `exec --detach` with a log of its own, which is not waited for.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -112,15 +111,16 @@ impl Runtime {
         &self,
         folder: &Folder,
         files: &ExecFiles,
-        process: OwnedFd,
-        inner: Inner,
-        console: Option<OwnedFd>,
+        Joining { process, inner, console, group }: Joining,
     ) -> Result<Pid, Refusal> {
         let mut command = self.plain_command(folder, &files.log, "exec")?;
         let number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
         command.args(["--detach", "--process", &number(&process), "--pid-file"]).arg(folder.path(&files.pid));
         if let Some(socket) = &console {
             command.args(["--console-socket", &number(socket)]);
+        }
+        if let Some(group) = &group {
+            command.args(["--cgroup", group]);
         }
         command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
         only_with_all(&mut command, std::iter::once(process).chain(console).collect());
@@ -188,6 +188,19 @@ pub(crate) struct ExecFiles {
     pub(crate) pid: String,
     /// The runtime's log.
     pub(crate) log: String,
+}
+
+/// A process that is to join the container.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    /// What it is, in OCI's form.
+    pub(crate) process: OwnedFd,
+    /// Its streams.
+    pub(crate) inner: Inner,
+    /// The socket (`O_PATH`) that gets its terminal, if it has one.
+    pub(crate) console: Option<OwnedFd>,
+    /// The control group below the container's that it is in (`--cgroup`); `None` for that itself.
+    pub(crate) group: Option<String>,
 }
 
 /// What `create` is told besides the id.

@@ -107,3 +107,26 @@ fn an_images_check_is_run_unless_the_user_says_otherwise() {
     nothing.refuses(&["--health-cmd"]);
     stockade.ask(&["create", "--health-interval", "-1s", stockade.image()]).exits(125).refuses(&["--health-interval"]);
 }
+
+#[test]
+fn what_a_check_started_ends_with_it_when_it_takes_too_long() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    // Out of its session, and out of its parent's sight; only the first check hangs.
+    let hangs = "mkdir /tmp/once || exit 0; (setsid sh -c 'sleep 4321 & sleep 4322' &); sleep 4323";
+    let flags = ["--health-cmd", hangs, "--health-interval", "50ms", "--health-timeout", "2s", "--restart", "always"];
+    let id = stockade.detached(&flags, &["sleep", "1000"]);
+    let running = || stockade.ask(&["top", &id, "-eo", "pid,args"]).ok().out().to_owned();
+    eventually("what the check starts", LONG, || running().matches("sleep 432").count() >= 3);
+    eventually("the check's end", LONG, || log(&stockade, &id).iter().any(|one| one["ExitCode"].as_i64() == Some(-1)));
+    eventually("the end of what it started", LONG, || !running().contains("sleep 432"));
+    assert!(running().contains("sleep 1000"), "the container goes on");
+    until(&stockade, &id, "healthy");
+    // Once more in a new run.
+    let pid = rustix::process::Pid::from_raw(stockade.pid(&id)).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    eventually("the restart", LONG, || stockade.inspect(&id, "{{.RestartCount}}") == "1");
+    until(&stockade, &id, "healthy");
+    stockade.ask(&["rm", "-f", &id]).ok();
+    stockade.assert_gone();
+}

@@ -17,6 +17,7 @@ mod health;
 mod image_verbs;
 mod images;
 mod inspected;
+mod journal;
 mod lifecycle;
 mod limits;
 mod lists;
