@@ -78,6 +78,7 @@ fn facts() -> Facts {
         container_id: "measure".to_owned(),
         euid: 0,
         rootless: false,
+        fixed_groups: None,
         capabilities: State { sets, securebits: Securebits::NONE },
         last_capability: last,
         namespaces: Namespaces::all(),

@@ -36,6 +36,7 @@ const PACKAGES: &[&str] = &[
     "systemd",
     "tcpdump",
     "tmux",
+    "passt",
     "uidmap",
     "umoci",
     "util-linux",

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rustix::fs::Access;
 use stockade_engine::images::registry::{Registries, RegistryOptions};
-use stockade_engine::{Engine, Places};
+use stockade_engine::{Engine, Places, rootless};
 
 use crate::exit::{Failure, REFUSED};
 use crate::grammar::network::{Network, plain};
+use crate::say;
 
 /// What is beside `stockade` in the folder that it was installed in.
 const PROGRAMS: [&str; 4] = ["stake", "stockade-dns", "stockade-monitor", "stockade-unpack"];
@@ -22,18 +23,19 @@ const EXEC_ROOT: &str = "/run/stockade";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Folder of layers and containers
-    #[arg(long, value_name = "DIR", default_value = DATA_ROOT)]
-    pub(crate) data_root: PathBuf,
-    /// Folder of what does not outlive a reboot
-    #[arg(long, value_name = "DIR", default_value = EXEC_ROOT)]
-    pub(crate) exec_root: PathBuf,
+    /// Folder of layers and containers [default: /var/lib/stockade; of a user other than root ~/.local/share/stockade]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// Folder of what does not outlive a reboot [default: /run/stockade; of a user other than root $XDG_RUNTIME_DIR/stockade]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) exec_root: Option<PathBuf>,
     /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
     #[arg(long, value_name = "PROGRAM", global = true)]
     pub(crate) runtime: Option<String>,
-    /// Network of containers for which no --network is given: bridge, none, host, or a network's name
-    #[arg(long, value_name = "NETWORK", default_value_t, value_parser = plain)]
-    pub(crate) default_network: Network,
+    /// Network of containers for which no --network is given: none, host, or a network's name [default: bridge; of a user other than root
+    /// pasta]
+    #[arg(long, value_name = "NETWORK", value_parser = plain)]
+    pub(crate) default_network: Option<Network>,
     /// Registry that is asked without TLS, or whatever certificate it shows; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) insecure_registry: Vec<String>,
@@ -46,27 +48,56 @@ impl Global {
     /// With these two, or the usual ones.
     pub(crate) fn at(data_root: Option<OsString>, exec_root: Option<OsString>) -> Self {
         Self {
-            data_root: data_root.map_or_else(|| DATA_ROOT.into(), PathBuf::from),
-            exec_root: exec_root.map_or_else(|| EXEC_ROOT.into(), PathBuf::from),
-            default_network: Network::default(),
+            data_root: data_root.map(PathBuf::from),
+            exec_root: exec_root.map(PathBuf::from),
+            default_network: None,
             runtime: None,
             insecure_registry: Vec::new(),
             registry_mirror: Vec::new(),
         }
     }
 
-    /// Opens this machine's containers.
+    /// Opens this machine's containers; those of a user other than root in that user's namespace, in which this program then begins
+    /// again. So nothing is to be done before.
     ///
     /// # Errors
-    /// For others than root; if a program of ours is missing; as [`Engine::open`].
+    /// If a program of ours is missing; as [`Engine::open`] and [`rootless::enter`].
     pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        let places = self.places()?;
         if !rustix::process::geteuid().is_root() {
-            return Err(Failure::new(
-                REFUSED,
-                "containers without root are not supported yet: run it as root, by sudo for instance",
-            ));
+            let entry = rootless::Entry {
+                data: self.data_root.clone(),
+                exec: self.exec_root.clone(),
+                programs: places.programs,
+                arguments: std::env::args_os().collect(),
+            };
+            let Err(error) = rootless::enter(&entry, &mut say::warning);
+            return Err(Failure::of(REFUSED, &error));
         }
-        Ok(Engine::open(self.places()?)?)
+        Ok(Engine::open(places)?)
+    }
+
+    /// The network of containers for which none is given.
+    ///
+    /// # Errors
+    /// If the user namespace of this process cannot be looked at.
+    pub(crate) fn network(&self) -> Result<Network, Failure> {
+        match &self.default_network {
+            Some(given) => Ok(given.clone()),
+            // Before a user other than root is in the namespace it does not matter: the program begins again there.
+            None if rootless::is_here().map_err(|error| Failure::failed(&error))? => Ok(Network::pasta()),
+            None => Ok(Network::default()),
+        }
+    }
+
+    /// The folder of layers and containers.
+    fn data(&self) -> &Path {
+        self.data_root.as_deref().unwrap_or(Path::new(DATA_ROOT))
+    }
+
+    /// The folder of what does not outlive a reboot.
+    fn exec(&self) -> &Path {
+        self.exec_root.as_deref().unwrap_or(Path::new(EXEC_ROOT))
     }
 
     /// The registries as this machine, its user and the command line have them.
@@ -96,9 +127,9 @@ impl Global {
 
     /// The same options again, for another process of this program.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
-        let mut all: Vec<OsString> = vec!["--data-root".into(), self.data_root.clone().into()];
-        all.extend(["--exec-root".into(), self.exec_root.clone().into()]);
-        all.extend(["--default-network".into(), self.default_network.to_string().into()]);
+        let mut all: Vec<OsString> = vec!["--data-root".into(), self.data().into()];
+        all.extend(["--exec-root".into(), self.exec().into()]);
+        all.extend(self.default_network.iter().flat_map(|one| ["--default-network".into(), one.to_string().into()]));
         if let Some(runtime) = &self.runtime {
             all.extend(["--runtime".into(), runtime.into()]);
         }
@@ -132,7 +163,7 @@ impl Global {
             std::path::absolute(folder)
                 .map_err(|error| Failure::new(REFUSED, format!("cannot use the folder {}: {error}", folder.display())))
         };
-        Ok(Places { data: absolute(&self.data_root)?, exec: absolute(&self.exec_root)?, programs, runtime })
+        Ok(Places { data: absolute(self.data())?, exec: absolute(self.exec())?, programs, runtime })
     }
 }
 

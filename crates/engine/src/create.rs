@@ -236,7 +236,7 @@ impl<'a> Making<'a> {
         let wanted = self.engine.plan_networks(&request.network, &exposed, &hostname)?;
         let files = etc::Files { hostname: &hostname, network: &walls.options.network, wanted: &wanted };
         etc::write(&folder, &self.path, &files, mappings)?;
-        if !wanted.networks.is_empty() {
+        if wanted.pasta || !wanted.networks.is_empty() {
             self.write(&folder, crate::network::wanted::FILE, &wanted)?;
         }
         self.let_pass(mappings)?;

@@ -80,6 +80,10 @@ pub(crate) fn identify(
 pub(crate) fn look_up(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Identity, UserError> {
     let found = resolve_user(root, user)?;
     let mut all = found.additional_gids;
+    if crate::userns::own_map("gid_map").is_ok_and(|groups| groups.len() == 1 && groups[0].size == 1) {
+        // An ordinary user without ranges has no others to give; those that are asked for below are refused.
+        all.retain(|gid| *gid == found.gid);
+    }
     for group in groups {
         // A user's group is looked up with the user; one alone is the group of a user that needs no looking up.
         let gid = resolve_user(root, &format!("0:{group}"))?.gid;

@@ -73,6 +73,8 @@ pub struct Info {
     pub ipv4_forwarding: bool,
     /// The program for `--init`.
     pub init: PathBuf,
+    /// Whether the containers are those of a user other than root, in a user namespace of that user's.
+    pub rootless: bool,
 }
 
 /// Why the machine could not be described.
@@ -102,6 +104,11 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
     let count = |word: &str| containers.iter().filter(|summary| summary.state.docker() == word).count();
     let (running, paused) = (count("running") + count("restarting"), count("paused"));
     let release = os_release()?;
+    let rootless = crate::rootless::is_here().map_err(MachineError::user_namespace)?;
+    // An ordinary user's containers have no group that could have limits.
+    let limits = if rootless { Ok(Limits::default()) } else { limits::limits() };
+    let limits =
+        limits.map_err(|source| MachineError::Kernel { what: "the control groups of this process", source })?;
     Ok(Info {
         version: env!("CARGO_PKG_VERSION").into(),
         kernel: text(uname.release()),
@@ -126,10 +133,10 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
         images: crate::list_images(engine)?.len(),
         operating_system: release_field(&release, "PRETTY_NAME"),
         os_version: release_field(&release, "VERSION_ID"),
-        limits: limits::limits()
-            .map_err(|source| MachineError::Kernel { what: "the control groups of this process", source })?,
+        limits,
         ipv4_forwarding: words("/proc/sys/net/ipv4/ip_forward", ' ')? == ["1"],
         init: engine.program("stockade-init"),
+        rootless,
     })
 }
 

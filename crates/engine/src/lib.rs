@@ -73,6 +73,7 @@ pub mod restart;
 pub mod resume;
 pub mod rm;
 pub mod rmi;
+pub mod rootless;
 pub mod run;
 pub mod runtime;
 pub mod save;

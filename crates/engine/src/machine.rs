@@ -9,7 +9,7 @@ use stockade_policy::apparmor::Support;
 use stockade_policy::caps::{CapSet, observe, support};
 use stockade_policy::devices::DeviceNode;
 use stockade_policy::{Machine, Options};
-use stockade_spec::{Device, DeviceType};
+use stockade_spec::{Device, DeviceType, IdMapping};
 
 use crate::files::FileError;
 
@@ -45,6 +45,13 @@ pub enum MachineError {
     },
 }
 
+impl MachineError {
+    /// Which user namespace this process is in is not known.
+    pub(crate) fn user_namespace(source: io::Error) -> Self {
+        Self::Kernel { what: "its user namespace", source }
+    }
+}
+
 /// For `map_err`.
 fn asking(what: &'static str) -> impl FnOnce(io::Error) -> MachineError {
     move |source| MachineError::Kernel { what, source }
@@ -65,9 +72,17 @@ pub fn gather(options: &Options) -> Result<Machine, MachineError> {
         cgroup_v2: is_cgroup_v2()?,
         time_namespace: has_time_namespaces(),
         apparmor: Support::probe().map_err(asking("AppArmor"))?,
+        own_groups: own_groups()?,
         host_devices: if options.privileged { devices(Path::new("/dev"))? } else { Vec::new() },
         host_shm: "/dev/shm".into(),
     })
+}
+
+/// The groups of an ordinary user's namespace; none for the host's root.
+fn own_groups() -> Result<Vec<IdMapping>, MachineError> {
+    let rootless = crate::rootless::is_here().map_err(MachineError::user_namespace)?;
+    let groups = rootless.then(|| crate::userns::own_map("gid_map")).transpose();
+    Ok(groups.map_err(asking("the groups of its user namespace"))?.unwrap_or_default())
 }
 
 /// How many processors there may ever be.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use stockade_monitor::group::{Groups, Place, Version};
 
 use crate::container::ContainerError;
+use crate::files::FileError;
 use crate::{ContainerId, Engine};
 
 /// What a container uses. A number is `None` where it does not run, or the machine does not count it.
@@ -51,6 +52,18 @@ pub fn usage(engine: &Engine, id: &ContainerId) -> Result<Usage, ContainerError>
     // It may end at any instant: what cannot be read then is not there.
     let Ok(groups) = Groups::of(pid) else { return Ok(usage) };
     usage.at = Instant::now();
+    // An ordinary user's container is in a group that is not its own.
+    if !crate::rootless::is_here().map_err(FileError::at("look at", "/proc/self/ns/user"))? {
+        count(&mut usage, &groups);
+    }
+    if view.record.host_config.network_mode != "host" {
+        usage.network = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok().map(|text| network(&text));
+    }
+    Ok(usage)
+}
+
+/// What the container's groups count.
+fn count(usage: &mut Usage, groups: &Groups) {
     usage.cpu = groups.place("cpuacct").and_then(|place| cpu(&place));
     if let Some(place) = groups.place("memory") {
         usage.memory = memory(&place);
@@ -59,10 +72,6 @@ pub fn usage(engine: &Engine, id: &ContainerId) -> Result<Usage, ContainerError>
     }
     usage.pids = groups.place("pids").and_then(|place| place.number("pids.current"));
     usage.block = groups.place("blkio").and_then(|place| block(&place));
-    if view.record.host_config.network_mode != "host" {
-        usage.network = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok().map(|text| network(&text));
-    }
-    Ok(usage)
 }
 
 fn cpu(place: &Place) -> Option<u64> {

@@ -190,7 +190,15 @@ fn shared_of(path: &Path, text: &str) -> Result<Vec<IdMapping>, RangeError> {
     }
 }
 
-fn text(path: &Path) -> Result<String, FileError> {
+/// All ranges that the file gives to somebody who is called by one of `names`, in its order.
+pub(crate) fn delegated(kind: Kind, names: &[&str]) -> Result<Vec<Ids>, RangeError> {
+    let path = kind.files().0;
+    let text = text(path)?;
+    let own = text.lines().filter(|line| names.iter().any(|name| is_of(line, name)));
+    own.map(|line| parse(line).ok_or_else(|| wrong(path, line))).collect()
+}
+
+pub(crate) fn text(path: &Path) -> Result<String, FileError> {
     match std::fs::read(path) {
         // Comments of accounts may be in any encoding.
         Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),

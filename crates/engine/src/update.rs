@@ -191,6 +191,9 @@ fn wanted(given: &ResourceOptions, now: &HostConfig) -> Result<Resources, Update
             swap => options.memory_swap = Some(swap),
         }
     }
+    if *given != ResourceOptions::default() && crate::rootless::is_here().map_err(MachineError::user_namespace)? {
+        return Err(PolicyError::NoGroup("a limit").into());
+    }
     let mut wanted = options.resources(machine::processors()?, &machine::device)?;
     if let Some(memory) = wanted.memory.as_mut().filter(|_| given.memory.is_none() && given.memory_swap.is_none()) {
         // What was looked at for comparison is not asked for again.

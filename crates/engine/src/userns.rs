@@ -57,6 +57,12 @@ pub enum UsersError {
         .0.display()
     )]
     Runtime(PathBuf),
+    /// An ordinary user's ids.
+    #[error(
+        "{0} needs the host's root: an ordinary user's containers are all in that user's own namespace, and files cannot be shown with \
+         other ids in it; leave it out, or use --userns keep-id"
+    )]
+    Rootless(&'static str),
     /// A file system.
     #[error(
         "{} cannot be shown with the ids of a user namespace: its file system, or one that is mounted below it, has no \
@@ -77,6 +83,17 @@ pub enum UsersError {
     /// A file of the engine's.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The process's ids, for an ordinary user.
+    #[error(
+        "{what} {id} is not among the ids that this user can give to containers: ranges in /etc/subuid and /etc/subgid give more (sudo \
+         usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST NAME)"
+    )]
+    NotOwned {
+        /// `user` or `group`.
+        what: &'static str,
+        /// Its id.
+        id: u32,
+    },
     /// The process's ids.
     #[error(
         "{what} {id} is not among the ids that the container has: give it more with --userns auto:size=COUNT, or share the \
@@ -101,6 +118,14 @@ pub(crate) fn choose(engine: &Engine, options: &mut Options, binds: &[Bind]) -> 
         None => Ok(()),
         Some((kind, id)) => Err(UsersError::Other { user: user.flag(), kind: *kind, partner: id.clone() }),
     };
+    if crate::rootless::is_here().map_err(UsersError::Own)? && partners.is_empty() {
+        match &options.user {
+            // Nothing of the host's is shared by it: all that is in the namespace is the user's.
+            UserMode::Unset => options.user = UserMode::Host,
+            user @ (UserMode::Auto(_) | UserMode::Private) => return Err(UsersError::Rootless(user.flag())),
+            UserMode::Host | UserMode::Container(_) | UserMode::KeepId => {}
+        }
+    }
     match options.user.clone() {
         UserMode::Unset => by_default(engine, options, &partners, binds)?,
         UserMode::Host => {}
@@ -117,8 +142,8 @@ pub(crate) fn choose(engine: &Engine, options: &mut Options, binds: &[Bind]) -> 
         }
         user @ UserMode::KeepId => {
             refuse(&user)?;
-            options.uid_mappings = own_map("uid_map")?;
-            options.gid_mappings = own_map("gid_map")?;
+            options.uid_mappings = own_map("uid_map").map_err(UsersError::Own)?;
+            options.gid_mappings = own_map("gid_map").map_err(UsersError::Own)?;
         }
         user @ UserMode::Auto(_) => {
             refuse(&user)?;
@@ -260,15 +285,15 @@ fn probe(path: &Path, below: Below) -> Result<bool, UsersError> {
 }
 
 /// The map of this process's user namespace, of which every id stands for itself.
-fn own_map(file: &str) -> Result<Vec<IdMapping>, UsersError> {
-    let text = Procfs::host().and_then(|procfs| procfs.read(Subject::Myself, file)).map_err(UsersError::Own)?;
+pub(crate) fn own_map(file: &str) -> io::Result<Vec<IdMapping>> {
+    let text = Procfs::host().and_then(|procfs| procfs.read(Subject::Myself, file))?;
     let range = |line: &str| {
         let numbers: Vec<u32> = line.split_whitespace().map(|number| number.parse().ok()).collect::<Option<_>>()?;
         let [first, _outside, size] = numbers[..] else { return None };
         Some(IdMapping { container_id: first, host_id: first, size })
     };
     let map = String::from_utf8_lossy(&text).lines().map(range).collect::<Option<Vec<_>>>();
-    map.ok_or_else(|| UsersError::Own(rustix::io::Errno::BADMSG.into()))
+    map.ok_or_else(|| rustix::io::Errno::BADMSG.into())
 }
 
 /// Gives the container `id`, whose folder exists, the ids that `options.user` says, or keeps those that it shares from being given to
@@ -348,9 +373,19 @@ pub(crate) fn settle(
     }
 }
 
+/// Refuses ids that an ordinary user's namespace does not have.
+fn check_own(identity: &Identity) -> Result<(), UsersError> {
+    let own = |file| own_map(file).map_err(UsersError::Own);
+    let (uids, gids) = (own("uid_map")?, own("gid_map")?);
+    match check(identity, Mappings { uids: &uids, gids: &gids }) {
+        Err(UsersError::NotMapped { what, id }) => Err(UsersError::NotOwned { what, id }),
+        checked => checked,
+    }
+}
+
 fn check(identity: &Identity, mappings: Mappings<'_>) -> Result<(), UsersError> {
     if mappings.uids.is_empty() {
-        return Ok(());
+        return check_own(identity);
     }
     let users = [("user", identity.uid, mappings.uids)];
     let groups = identity.groups.iter().chain([&identity.gid]).map(|gid| ("group", *gid, mappings.gids));

@@ -18,6 +18,7 @@
 mod asked;
 mod audit;
 mod check;
+pub mod doctor;
 pub mod explain;
 pub mod exposure;
 mod finding;

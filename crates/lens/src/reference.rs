@@ -33,6 +33,7 @@ pub fn docker_default(pid: i32) -> Result<Asked, ReferenceError> {
         cgroup_v2: layout.kind() == Kind::Unified,
         time_namespace: procfs.read_link(Subject::Myself, "ns/time").is_ok(),
         apparmor: Support::probe().map_err(fail)?,
+        own_groups: Vec::new(),
         host_devices: Vec::new(),
         host_shm: "/dev/shm".into(),
     };

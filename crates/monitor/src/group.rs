@@ -45,6 +45,12 @@ impl Groups {
         })
     }
 
+    /// Whether the other process is in the same groups: then neither has one of its own, as an ordinary user's containers have not.
+    #[must_use]
+    pub fn are_those_of(&self, other: &Self) -> bool {
+        self.memberships == other.memberships
+    }
+
     /// The group for `controller` (`memory`, `pids`, `cpuacct`, `blkio`; `cpu` and `io` have other names in version 2). `None` if the
     /// machine does not have it.
     #[must_use]

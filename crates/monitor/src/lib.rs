@@ -57,6 +57,8 @@ pub const ORDER: &str = "monitor.json";
 pub const STATE: &str = "state.json";
 /// Name of the file in the container's folder that the monitor holds locked.
 pub const LOCK: &str = "monitor.lock";
+/// The only word for a monitor that has no container and only keeps the user namespace that it is in, until a signal ends it.
+pub const HOLD: &str = "--hold";
 /// Name of the file in the container's folder that tells what went wrong without stopping anything: one line each, the time
 /// first. It is there only if there was something.
 pub const TROUBLES: &str = "monitor.log";

@@ -1,4 +1,5 @@
 //! `stockade-monitor FOLDER`: the process that stays with one container. See the library of this package for who starts it and how.
+//! `stockade-monitor --hold` only waits: it keeps the user namespace of an ordinary user's containers while none runs.
 //!
 //! One thread and one `poll(2)` ([`serve`]): signals, the engine, clients, the container's streams. What it is about to do
 //! next is a value ([`life`]). It is not ended by signals: SIGTERM goes on to the container's first process, SIGUSR1 and SIGUSR2
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         eprintln!("usage: stockade-monitor FOLDER");
         return ExitCode::from(125);
     };
+    if folder == stockade_monitor::HOLD {
+        return hold();
+    }
     let given = match adopt::Given::take() {
         Ok(given) => given,
         Err(error) => {
@@ -48,4 +52,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(()) => ExitCode::from(125),
     }
+}
+
+/// Waits for a signal, the default action of which ends the process.
+fn hold() -> ExitCode {
+    let Err(error) = loop {
+        match rustix::io::retry_on_intr(|| rustix::event::poll(&mut [], None)) {
+            Ok(_) => {}
+            Err(errno) => break Err::<std::convert::Infallible, _>(errno),
+        }
+    };
+    eprintln!("stockade-monitor: cannot wait: {error}");
+    ExitCode::from(125)
 }

@@ -53,6 +53,12 @@ pub enum PolicyError {
     /// The AppArmor choice.
     #[error("the AppArmor choice cannot be met")]
     AppArmor(#[from] PlanError),
+    /// What only a control group can do, asked for where the engine may make none.
+    #[error(
+        "{0} needs a control group, which is for root to make here: leave it out, or run the container as root (stockade doctor \
+         tells more)"
+    )]
+    NoGroup(&'static str),
     /// A host device that could not be looked at.
     #[error("cannot use the device {path}")]
     Device {

@@ -79,8 +79,18 @@ pub struct Machine {
     pub time_namespace: bool,
     /// AppArmor.
     pub apparmor: Support,
+    /// The groups of the user namespace that the engine is root of, each standing for itself; empty for the host's root, who has all.
+    pub own_groups: Vec<IdMapping>,
     /// The device files of the host, for `--privileged`.
     pub host_devices: Vec<Device>,
     /// Where the host's `/dev/shm` is, for `--ipc host`.
     pub host_shm: PathBuf,
+}
+
+impl Machine {
+    /// Whether the engine is root of a user namespace only.
+    #[must_use]
+    pub fn is_rootless(&self) -> bool {
+        !self.own_groups.is_empty()
+    }
 }

@@ -104,6 +104,10 @@ impl Posture {
         let (devices, rules) = devices(options, machine, lookup)?;
         let mut resources = options.resources.resources(machine.processors, lookup)?;
         resources.devices = rules;
+        if machine.is_rootless() {
+            refuse_limits(options, &resources)?;
+            notices.push(Notice::Degraded(NO_GROUP.to_owned()));
+        }
         Ok(Self {
             bounding,
             capabilities: capabilities::sets(bounding, options.uid),
@@ -127,7 +131,7 @@ impl Posture {
             mounts: mounts(options, machine),
             devices,
             resources,
-            sysctls: sysctls(options)?,
+            sysctls: sysctls(options, machine)?,
             rlimits: rlimits(options),
             oom_score_adj: options.oom_score_adj,
             read_only: options.read_only,
@@ -145,6 +149,24 @@ impl Posture {
             Plan::Profile { load: Load::File(_) } | Plan::Unconfined(_) => None,
         }
     }
+}
+
+/// What a container of an ordinary user is without.
+const NO_GROUP: &str =
+    "no control group: it has no limits, no device rules beyond the permissions of device files, and cannot be paused";
+
+/// Refuses what only a control group can keep.
+fn refuse_limits(options: &Options, resources: &Resources) -> Result<(), PolicyError> {
+    let pids = resources.pids.as_ref().and_then(|pids| pids.limit).is_some_and(|limit| limit > 0);
+    let asked = [
+        (resources.memory.is_some(), "a limit of memory"),
+        (resources.cpu.is_some(), "a limit of processors"),
+        (resources.block_io.is_some(), "a limit of block devices"),
+        (pids, "--pids-limit"),
+        (!options.device_rules.is_empty(), "--device-cgroup-rule"),
+        (options.security.writable_cgroups, "--security-opt writable-cgroups"),
+    ];
+    asked.into_iter().find(|(given, _)| *given).map_or(Ok(()), |(_, what)| Err(PolicyError::NoGroup(what)))
 }
 
 /// Refuses options that exclude each other.
@@ -261,12 +283,23 @@ fn mounts(options: &Options, machine: &Machine) -> Vec<Mount> {
 fn adapted(mut mount: Mount, options: &Options, machine: &Machine) -> Option<Mount> {
     let writable = |mount: &mut Mount| mount.options.retain(|option| option != "ro");
     match mount.destination.to_str()? {
+        // sysfs shows the network namespace, and only who owns that may mount it: an ordinary user does not own the host's.
+        "/sys" if machine.is_rootless() && options.network == NetworkMode::Host => {
+            let mut bound = bind(mount, "/sys".into());
+            bound.options.push("rro".to_owned());
+            return Some(bound);
+        }
+        "/dev/mqueue" if machine.is_rootless() && options.ipc == IpcMode::Host => {
+            return Some(bind(mount, "/dev/mqueue".into()));
+        }
         "/sys" if options.privileged && !options.read_only => writable(&mut mount),
         "/sys/fs/cgroup" if options.security.writable_cgroups || options.privileged && !options.read_only => {
             writable(&mut mount);
         }
         // The kernel takes no group that is not mapped; terminals then have that of who opens them.
-        "/dev/pts" if !maps(&options.gid_mappings, defaults::TTY_GROUP) => {
+        "/dev/pts"
+            if ![&options.gid_mappings, &machine.own_groups].iter().all(|ids| maps(ids, defaults::TTY_GROUP)) =>
+        {
             mount.options.retain(|option| !option.starts_with("gid="));
         }
         "/dev/shm" => match &options.ipc {
@@ -295,13 +328,14 @@ fn bind(mount: Mount, source: PathBuf) -> Mount {
 }
 
 /// The default sysctls and the user's, which must belong to namespaces of the container's own.
-fn sysctls(options: &Options) -> Result<BTreeMap<String, String>, PolicyError> {
+fn sysctls(options: &Options, machine: &Machine) -> Result<BTreeMap<String, String>, PolicyError> {
     let own_network = matches!(options.network, NetworkMode::None | NetworkMode::Bridge);
     let own_ipc = matches!(options.ipc, IpcMode::Private | IpcMode::Shareable | IpcMode::None);
     let mut sysctls = BTreeMap::new();
     for (name, value) in defaults::NETWORK_SYSCTLS.iter().map(|entry| entry.value) {
         if own_network {
-            sysctls.insert(name.to_owned(), mapped_range(name, value, options));
+            let groups = [&options.gid_mappings, &machine.own_groups].into_iter().find(|groups| !groups.is_empty());
+            sysctls.insert(name.to_owned(), mapped_range(name, value, groups));
         }
     }
     for sysctl in &options.sysctls {
@@ -319,11 +353,18 @@ fn sysctls(options: &Options) -> Result<BTreeMap<String, String>, PolicyError> {
 }
 
 /// The value of a setting; a range of groups ends where the container's ids do, which is all that the kernel takes.
-fn mapped_range(name: &str, value: &str, options: &Options) -> String {
-    match options.gid_mappings.iter().find(|range| range.container_id == 0) {
-        Some(range) if name == defaults::GROUP_RANGE => format!("0 {}", (range.size - 1).min(defaults::LAST_GROUP)),
+fn mapped_range(name: &str, value: &str, groups: Option<&Vec<IdMapping>>) -> String {
+    match groups.and_then(|groups| whole_from_zero(groups)) {
+        Some(size) if name == defaults::GROUP_RANGE => format!("0 {}", (size - 1).min(defaults::LAST_GROUP)),
         _ => value.to_owned(),
     }
+}
+
+/// How many groups there are from 0 on without a gap; `None` without 0.
+fn whole_from_zero(groups: &[IdMapping]) -> Option<u32> {
+    let next =
+        |end: u32| groups.iter().find(|range| range.container_id == end).and_then(|range| end.checked_add(range.size));
+    std::iter::successors(next(0), |end| next(*end)).last()
 }
 
 /// The resource limits; of two with the same name the later one, as in Docker.

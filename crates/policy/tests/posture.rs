@@ -23,6 +23,7 @@ fn machine() -> Machine {
         cgroup_v2: true,
         time_namespace: true,
         apparmor: Support { enabled: true, loaded: Some(vec![profile]), ..Support::default() },
+        own_groups: Vec::new(),
         host_devices: vec![Device {
             path: "/dev/kvm".into(),
             kind: DeviceType::Character,

@@ -40,6 +40,7 @@ pub fn gather(bundle: &Path, container_id: &str, spec: &Spec) -> Result<Facts, F
         container_id: container_id.to_owned(),
         euid,
         rootless: euid != 0 || in_a_user_namespace(&procfs).map_err(about("the runtime's own id map"))?,
+        fixed_groups: fixed_groups(&procfs).map_err(about("the runtime's own groups"))?,
         capabilities,
         last_capability: last,
         namespaces: kinds(&procfs),
@@ -61,6 +62,12 @@ fn in_a_user_namespace(procfs: &Procfs) -> io::Result<bool> {
     let map = procfs.read(Subject::Myself, "uid_map")?;
     let words: Vec<_> = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
     Ok(words != [&b"0"[..], b"0", b"4294967295"])
+}
+
+/// The supplementary groups that every process here keeps.
+fn fixed_groups(procfs: &Procfs) -> io::Result<Option<Vec<u32>>> {
+    let fixed = !stockade_namespaces::setgroups(procfs, Subject::Myself)?;
+    fixed.then(|| Ok(procfs.status(Subject::Myself)?.groups)).transpose()
 }
 
 /// The kinds of namespaces that this kernel has.

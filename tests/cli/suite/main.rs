@@ -33,6 +33,7 @@ mod recovery;
 mod refusals;
 mod registry;
 mod restarts;
+mod rootless;
 mod storage;
 mod streams;
 mod stuck;

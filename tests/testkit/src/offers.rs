@@ -98,6 +98,7 @@ pub const NEEDS: &[Need] = &[
     program!("nginx", &["-v"]),
     program!("nsenter", &["--version"]),
     program!("openssl", &["version"]),
+    program!("pasta", &["--version"]),
     program!("podman", &["--version"]),
     program!("runc", &["--version"]),
     program!("script", &["--version"]),

@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "stockade-images",
             "stockade-kernel",
             "stockade-monitor",
+            "stockade-namespaces",
             "stockade-network",
             "stockade-policy",
             "stockade-spec",

@@ -27,6 +27,13 @@ impl Default for Network {
     }
 }
 
+impl Network {
+    /// The default of a user other than root.
+    pub(crate) fn pasta() -> Self {
+        Self::Attach(Attach { network: stockade_engine::network::PASTA.to_owned(), ..Attach::default() })
+    }
+}
+
 impl fmt::Display for Network {
     /// The name alone.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

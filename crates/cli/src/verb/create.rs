@@ -20,7 +20,7 @@ impl Create {
     /// Makes the container and prints its id.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.flags.process.cidfile.clone();
-        let Asked { request, notices, when, telling } = self.flags.request(&global.default_network)?;
+        let Asked { request, notices, when, telling } = self.flags.request(&global.network()?)?;
         let engine = global.engine()?;
         // Docker: what is wrong with the flags is 125, and a container that cannot be made is 1.
         let failed = |failure: Failure| Failure { code: FAILED, ..failure };

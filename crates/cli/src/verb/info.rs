@@ -73,13 +73,18 @@ fn warnings(machine: &Machine) -> Vec<String> {
         (limits.pids, "No pids limit support"),
     ];
     let missing = missing.into_iter().filter(|(there, _)| !there).map(|(_, text)| text.to_owned());
-    apparmor.chain(time).chain(missing).collect()
+    let rootless = machine.rootless.then(|| {
+        "No control groups without root: no limits, no device rules, and no pause (stockade doctor tells more)"
+            .to_owned()
+    });
+    apparmor.chain(time).chain(rootless).chain(missing).collect()
 }
 
 /// What confines containers that are made without an option, in Docker's words.
 fn security(machine: &Machine) -> Vec<&'static str> {
     let apparmor = machine.apparmor_degradation.is_none().then_some("name=apparmor");
-    apparmor.into_iter().chain(["name=seccomp,profile=builtin", "name=userns", "name=cgroupns"]).collect()
+    let users = if machine.rootless { "name=rootless" } else { "name=userns" };
+    apparmor.into_iter().chain(["name=seccomp,profile=builtin", users, "name=cgroupns"]).collect()
 }
 
 /// The runtime's name, by which `--runtime` finds it.

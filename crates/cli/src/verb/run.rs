@@ -33,7 +33,7 @@ impl Run {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.create.process.cidfile.clone();
         let attached = self.create.process.attach.clone();
-        let Asked { mut request, notices, when, telling } = self.create.request(&global.default_network)?;
+        let Asked { mut request, notices, when, telling } = self.create.request(&global.network()?)?;
         if self.detach && !attached.is_empty() {
             return Err(Failure::new(REFUSED, "conflicting options: cannot specify both --attach and --detach"));
         }

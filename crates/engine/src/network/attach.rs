@@ -38,6 +38,9 @@ impl Engine {
     /// See [`NetworksError`]; what was given is taken back by [`Engine::release_networks`].
     pub(crate) fn attach_networks(&self, folder: &Folder, pid: i32) -> Result<(), NetworksError> {
         let Some(wanted) = folder.read::<Wanted>(FILE)? else { return Ok(()) };
+        if wanted.pasta {
+            return self.attach_pasta(folder, &wanted, pid);
+        }
         if wanted.networks.is_empty() {
             return Ok(());
         }
@@ -233,6 +236,8 @@ impl Engine {
 
     /// Takes back what a container has of networks that has ended, unless it runs again by now.
     pub(crate) fn release_networks(&self, id: &ContainerId) -> Result<(), NetworksError> {
+        // Of a container that is gone already nothing of it is left either.
+        super::pasta::end(&self.containers().join(id.as_str()))?;
         let Some(store) = Networks::existing(&self.places().data, &self.places().exec)? else { return Ok(()) };
         let mut had = false;
         for network in store.list()? {
@@ -282,7 +287,7 @@ pub(crate) fn publish_on_loopback(network: &Network, endpoint: &Endpoint) -> Res
 }
 
 /// Writes into a file that is mounted in the container: it stays the same file.
-fn overwrite(folder: &Folder, name: &str, content: &str) -> Result<(), NetworksError> {
+pub(super) fn overwrite(folder: &Folder, name: &str, content: &str) -> Result<(), NetworksError> {
     let path = folder.path.join(name);
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(&folder.fd, name, flags, Mode::empty()).map_err(std::io::Error::from);

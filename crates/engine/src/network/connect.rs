@@ -18,6 +18,7 @@ use crate::{ContainerId, Engine};
 /// # Errors
 /// See [`NetworksError`]; then it is on the networks that it was on.
 pub fn connect(engine: &Engine, container: &ContainerId, asked: &Attach) -> Result<(), NetworksError> {
+    super::pasta::refuse_others(&asked.network)?;
     let store = engine.networks()?;
     let folder = engine.folder(container)?.lock()?;
     let view = engine.settle(&folder)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stockade_network::model::NetworkId;
+use stockade_network::model::{Family, NetworkId};
 use stockade_network::store::{Lease, Networks};
 
 use super::settings::{self, PortBinding};
@@ -48,6 +48,7 @@ impl<'engine> Connections<'engine> {
         let mut ports = Ports::new();
         if running {
             ports.extend(wanted.exposed.into_iter().map(|port| (port, None)));
+            settings::add_published(&mut ports, &wanted.published, Family::V4);
             for place in &wanted.networks {
                 if let Some(lease) = self.lease(&place.network, id.as_str())? {
                     settings::add_ports(&mut ports, &lease);

@@ -66,6 +66,7 @@ pub fn create(engine: &Engine, new: &NewNetwork) -> Result<NetworkId, NetworksEr
     if [BRIDGE, HOST, NONE, "default"].contains(&new.name.as_str()) {
         return Err(NetworksError::PredefinedName(new.name.clone()));
     }
+    super::pasta::refuse_others(new.name.as_str())?;
     let options = Options::read(&new.driver, &new.options)?;
     let mut subnets = subnets(new)?;
     let id = NetworkId::random().map_err(NetworksError::Random)?;

@@ -10,6 +10,7 @@ pub mod connections;
 pub mod create;
 pub mod list;
 pub(crate) mod names;
+pub mod pasta;
 pub mod ports;
 pub(crate) mod prepare;
 pub mod remove;
@@ -36,6 +37,8 @@ pub use stockade_network::model;
 
 /// The default network.
 pub const BRIDGE: &str = "bridge";
+/// The network of containers of users other than root: [`pasta`].
+pub const PASTA: &str = pasta::NAME;
 /// The host's network.
 pub const HOST: &str = "host";
 /// No network.
@@ -98,6 +101,12 @@ pub enum NetworksError {
     /// What a container cannot have, in Docker's words.
     #[error("{0}")]
     Refused(String),
+    /// The network of an ordinary user's container.
+    #[error(transparent)]
+    Pasta(#[from] pasta::PastaError),
+    /// The machine.
+    #[error(transparent)]
+    Machine(#[from] crate::machine::MachineError),
     /// A port of the host.
     #[error(transparent)]
     Port(#[from] ports::PortError),

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use stockade_network::store::Networks;
 
-use super::ask::{NetworkRequest, PortRequest};
+use super::ask::{Attach, NetworkRequest, PortRequest};
 use super::connect::place;
 use super::wanted::{VERSION, Wanted};
-use super::{Found, NetworksError, is_default};
+use super::{Found, NetworksError, is_default, pasta};
 use crate::Engine;
+use crate::machine::MachineError;
 
 impl Engine {
     /// Finds the networks that are asked for; the default one is made if it was never needed. `exposed` are the ports that the image and
@@ -30,6 +31,8 @@ impl Engine {
             hosts: asked.hosts.clone(),
             hostname: hostname.to_owned(),
             exposed: exposed.iter().cloned().collect(),
+            pasta: false,
+            published: Vec::new(),
         };
         let published: BTreeSet<String> =
             asked.ports.iter().map(|port| format!("{}/{}", port.container_port, port.protocol)).collect();
@@ -41,6 +44,14 @@ impl Engine {
         if asked.attachments.is_empty() {
             return Ok(wanted);
         }
+        if let [only] = &asked.attachments[..]
+            && *only == (Attach { network: pasta::NAME.to_owned(), ..Attach::default() })
+            && crate::rootless::is_here().map_err(MachineError::user_namespace)?
+        {
+            wanted.pasta = true;
+            return Ok(wanted);
+        }
+        asked.attachments.iter().try_for_each(|one| pasta::refuse_others(&one.network))?;
         let store: Networks = self.networks()?;
         for one in &asked.attachments {
             let network = match self.find_network(&store, &one.network)? {

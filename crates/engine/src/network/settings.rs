@@ -130,6 +130,9 @@ impl Engine {
         if running.is_some() {
             settings.ports = wanted.exposed.iter().map(|port| (port.clone(), None)).collect();
         }
+        if running.is_some() {
+            add_published(&mut settings.ports, &wanted.published, Family::V4);
+        }
         for place in &wanted.networks {
             let network = store.find(&place.network)?;
             let lease = if running.is_some() { lease(&store, folder, place)? } else { None };
@@ -169,10 +172,20 @@ fn lease(store: &Networks, folder: &Folder, place: &Place) -> Result<Option<Leas
 
 /// Adds the ports of the host that lead to a container.
 pub(super) fn add_ports(ports: &mut BTreeMap<String, Option<Vec<PortBinding>>>, lease: &Lease) {
-    for port in &lease.endpoint.ports {
+    let six = lease.endpoint.ipv6.is_some();
+    add_published(ports, &lease.endpoint.ports, if six { Family::V6 } else { Family::V4 });
+}
+
+/// The same for these; the last family that the container has.
+pub(super) fn add_published(
+    ports: &mut BTreeMap<String, Option<Vec<PortBinding>>>,
+    published: &[PublishedPort],
+    family: Family,
+) {
+    for port in published {
         let key = format!("{}/{}", port.container_port, port.protocol);
         let all = ports.entry(key).or_default().get_or_insert_default();
-        all.extend(bindings(port, lease.endpoint.ipv6.is_some()));
+        all.extend(bindings(port, family == Family::V6));
     }
 }
 

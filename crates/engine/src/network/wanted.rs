@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
-use stockade_network::model::{Mac, NetworkId, NetworkName};
+use stockade_network::model::{Mac, NetworkId, NetworkName, PublishedPort};
 
 use super::ask::{NameServers, PortRequest};
 
@@ -27,6 +27,12 @@ pub(crate) struct Wanted {
     pub(crate) hostname: String,
     /// The ports that the image and `--expose` name, which are shown without a port of the host.
     pub(crate) exposed: Vec<String>,
+    /// Whether its network is a user's own ([`super::pasta`]).
+    #[serde(default)]
+    pub(crate) pasta: bool,
+    /// The ports of the host that lead to it by that network while it runs.
+    #[serde(default)]
+    pub(crate) published: Vec<PublishedPort>,
 }
 
 /// Its place in one network.

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use stockade_kernel::procfs::{Procfs, Subject, read_all};
 
 use crate::controller::Controllers;
+use crate::membership::Membership;
+use crate::path::GroupPath;
 
 /// Which of the two interfaces a hierarchy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +152,39 @@ impl Layout {
         self.hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2)
     }
 
+    /// Only those hierarchies in which the calling process, which is not the host's root, may make the group `path` and be put in it: the
+    /// nearest group that is there must let it, and on v2 also the one that has both its own group and that one below it
+    /// (`cgroups(7)`, "Delegation containment rules").
+    ///
+    /// # Errors
+    /// As reading of `/proc/self/cgroup`.
+    pub fn usable_by_caller(mut self, path: &GroupPath) -> io::Result<Self> {
+        let own = Membership::of(&Procfs::host()?, Subject::Myself)?;
+        self.hierarchies.retain(|hierarchy| may_make(hierarchy, path, &own));
+        Ok(self)
+    }
+
     /// A layout as given, for plans about other machines and for tests.
     #[must_use]
     pub fn from_hierarchies(hierarchies: Vec<Hierarchy>) -> Self {
         Self { hierarchies }
     }
+}
+
+/// Whether the kernel lets the caller make the group in this hierarchy and join it.
+fn may_make(hierarchy: &Hierarchy, path: &GroupPath, own: &Membership) -> bool {
+    let may = |path: &Path, access| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+    let Some(group) = path.below_mount(hierarchy) else { return false };
+    let mut above = group.ancestors().skip(1).map(|path| hierarchy.mount.join(path));
+    if !above.find(|path| path.exists()).is_some_and(|path| may(&path, Access::WRITE_OK | Access::EXEC_OK)) {
+        return false;
+    }
+    let joins = |own: &Path| {
+        let same = own.components().zip(group.components()).take_while(|(own, group)| own == group);
+        let common: PathBuf = same.map(|(component, _)| component).collect();
+        may(&hierarchy.mount.join(common).join("cgroup.procs"), Access::WRITE_OK)
+    };
+    hierarchy.version == Version::V1 || own.below_mount(hierarchy).is_some_and(joins)
 }
 
 /// Whether the mount is where programs look for it.
@@ -256,6 +286,13 @@ mod tests {
     fn this_machine_has_a_layout() {
         let layout = Layout::detect().unwrap();
         assert!(!layout.hierarchies().is_empty());
+        // As much of it as may be used, which root may all.
+        let path = GroupPath::new("/stockade-layout-test", None).unwrap();
+        let usable = layout.clone().usable_by_caller(&path).unwrap();
+        assert!(!rustix::process::geteuid().is_root() || usable == layout);
+        let elsewhere = Hierarchy { mount: "/proc/sys".into(), ..layout.hierarchies()[0].clone() };
+        let none = Layout::from_hierarchies(vec![elsewhere]).usable_by_caller(&path).unwrap();
+        assert!(none.hierarchies().is_empty());
     }
 
     proptest! {

@@ -54,6 +54,8 @@ pub struct Facts {
     pub euid: u32,
     /// Whether the runtime has no privileges on the host: it is not root, or root of a user namespace only.
     pub rootless: bool,
+    /// The runtime's supplementary groups, if its user namespace does not let them be changed (`user_namespaces(7)`, "setgroups").
+    pub fixed_groups: Option<Vec<u32>>,
     /// The runtime's own capabilities.
     pub capabilities: State,
     /// The highest capability that the kernel knows.
@@ -94,6 +96,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, PlanError> {
         personality: personality(linux)?,
         memory_policy: linux.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
         namespaces: namespaces::plan(linux, facts, &own)?,
+        rootless: facts.rootless,
         notices,
     })
 }

@@ -40,6 +40,8 @@ pub struct Plan {
     pub personality: Option<Personality>,
     /// The NUMA memory policy.
     pub memory_policy: Option<MemoryPolicy>,
+    /// Whether the runtime has no privileges on the host.
+    pub rootless: bool,
     /// What will be weaker than asked, or was skipped: to be shown before anything is changed.
     pub notices: Vec<String>,
 }

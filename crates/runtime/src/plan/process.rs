@@ -59,7 +59,10 @@ pub fn process(
         terminal: process.terminal.then_some(size),
         uid: process.user.uid,
         gid: process.user.gid,
-        groups: process.user.additional_gids.clone(),
+        groups: match (&facts.fixed_groups, user_namespace) {
+            (Some(fixed), UserNamespace::Runtimes) => fixed_groups(&process.user, fixed, notices)?,
+            _ => process.user.additional_gids.clone(),
+        },
         umask: process.user.umask.unwrap_or(0o022),
         capabilities: capabilities.transpose()?,
         no_new_privileges: process.no_new_privileges,
@@ -91,6 +94,18 @@ fn check_texts(process: &Process) -> Result<(), PlanError> {
         return Err(PlanError::invalid("process.apparmorProfile", &process.apparmor_profile, allowed));
     }
     Ok(())
+}
+
+/// The groups that stay although others were asked for, or none: more than the own group cannot be had.
+fn fixed_groups(user: &User, fixed: &[u32], notices: &mut Vec<String>) -> Result<Vec<u32>, PlanError> {
+    if let Some(other) = user.additional_gids.iter().find(|gid| **gid != user.gid && !fixed.contains(gid)) {
+        let allowed = "the groups of the runtime, which its user namespace lets nobody change";
+        return Err(PlanError::invalid("process.user.additionalGids", other, allowed));
+    }
+    if !fixed.is_empty() {
+        notices.push("the process keeps the runtime's groups, which its user namespace lets nobody leave".to_owned());
+    }
+    Ok(fixed.to_vec())
 }
 
 /// Ids that exist, and that the user namespace maps.

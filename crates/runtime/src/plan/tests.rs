@@ -22,6 +22,7 @@ fn facts() -> Facts {
         container_id: "c1".to_owned(),
         euid: 0,
         rootless: false,
+        fixed_groups: None,
         capabilities,
         last_capability,
         namespaces: Namespaces::all(),

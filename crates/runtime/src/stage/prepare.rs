@@ -212,7 +212,9 @@ impl Prepared {
 
     /// How device nodes come into the container.
     pub(super) fn node_source(&self) -> NodeSource {
-        if self.in_other_user_namespace() { NodeSource::BindFromHost } else { NodeSource::Make }
+        // mknod(2) is for the host's root only.
+        let may_not = self.plan.rootless || self.in_other_user_namespace();
+        if may_not { NodeSource::BindFromHost } else { NodeSource::Make }
     }
 
     /// Whether the container's process has to wait for something that only the runtime can do or know.

@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
 use stockade_kernel::chain::chain;
 use stockade_kernel::clock::now;
+use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::read_all;
 use stockade_spec::{ContainerStatus, Spec};
 
@@ -89,6 +90,15 @@ pub enum CreateError {
     /// The limits can not be had.
     #[error("linux.resources can not be had")]
     Limits(#[from] stockade_cgroups::PlanError),
+    /// The runtime's own cgroups.
+    #[error("cannot find out in which cgroups this process may make others")]
+    OwnGroup(#[source] io::Error),
+    /// Nothing tells its processes from others.
+    #[error(
+        "this user may make no cgroup, and without one the processes of a container that has no pid namespace of its own cannot be \
+         ended: give it one, or run it as root"
+    )]
+    Endless,
     /// The cgroup can not be made.
     #[error("cannot make the container's cgroup")]
     Group(#[from] stockade_cgroups::CreateError),
@@ -196,7 +206,9 @@ pub(super) fn make(
     let process = plan.process.clone();
     let payload = process.map(|process| Payload::prepare(process, plan.seccomp.as_deref(), sharing)).transpose()?;
     let path = if plan.cgroup_path.is_empty() { arguments.id.as_str() } else { &plan.cgroup_path };
-    let group = stockade_cgroups::plan(&Layout::detect()?, &GroupPath::parse(path)?, &plan.limits)?;
+    let path = GroupPath::parse(path)?;
+    let layout = layout(&path, &facts, &plan)?;
+    let group = stockade_cgroups::plan(&layout, &path, &plan.limits)?;
     for degradation in &group.degradations {
         context.log.warn(&degradation.to_string());
     }
@@ -209,6 +221,17 @@ pub(super) fn make(
         }
         Err(error) => Err(undo(context, entry, error)),
     }
+}
+
+/// The hierarchies that the container is put in; where an ordinary user may use none, none. Its limits then are an error of the next step.
+fn layout(path: &GroupPath, facts: &plan::Facts, plan: &Plan) -> Result<Layout, CreateError> {
+    let layout = Layout::detect()?;
+    if !facts.rootless {
+        return Ok(layout);
+    }
+    let layout = layout.usable_by_caller(path).map_err(CreateError::OwnGroup)?;
+    let own_pids = plan.namespaces.new_ones().contains(Namespaces::PID);
+    if layout.hierarchies().is_empty() && !own_pids { Err(CreateError::Endless) } else { Ok(layout) }
 }
 
 /// A container of which only the id is taken yet.

@@ -30,6 +30,9 @@ pub enum KillVerbError {
     /// The first process' namespaces.
     #[error("cannot look at the namespaces of the container's first process")]
     Namespaces(#[source] io::Error),
+    /// It was made by a user who may make none.
+    #[error("it has no cgroup, which tells all of its processes: leave --all out, and the others end with the first")]
+    NoGroup,
     /// The cgroup.
     #[error(transparent)]
     Group(#[from] FileError),
@@ -54,6 +57,9 @@ pub enum Target {
 pub fn kill(context: &Context, id: &ContainerId, signal: Signal, target: Target) -> Result<(), KillVerbError> {
     let record = context.store.read(id)?.ok_or(KillVerbError::NotRunning)?;
     if target == Target::All {
+        if record.places.is_empty() {
+            return Err(KillVerbError::NoGroup);
+        }
         return kill_all(&Group::open_remaining(&record.places)?, signal);
     }
     let now = status(&context.store, &record)?;

@@ -4,6 +4,7 @@ use std::io;
 use std::process::Command;
 
 use stockade_cgroups::{FileError, Group};
+use stockade_kernel::procfs::{Procfs, Subject};
 
 use super::Context;
 use crate::store::{ContainerId, StoreError};
@@ -17,6 +18,9 @@ pub enum PsError {
     /// In runc's words.
     #[error("container not running")]
     NotRunning,
+    /// The pid namespace, where there is no cgroup.
+    #[error("cannot look at the pid namespace of the container")]
+    Namespaces(#[source] io::Error),
     /// The cgroup.
     #[error(transparent)]
     Group(#[from] FileError),
@@ -37,9 +41,34 @@ pub enum PsError {
 /// [`PsError`].
 pub fn processes(context: &Context, id: &ContainerId) -> Result<Vec<i32>, PsError> {
     let record = context.store.read(id)?.ok_or(PsError::NotRunning)?;
-    let mut pids = Group::open_remaining(&record.places)?.processes()?;
+    let mut pids = match (record.places.is_empty(), record.process) {
+        // Where there is no cgroup there is a pid namespace.
+        (true, Some(first)) => in_pid_namespace_of(first.pid).map_err(PsError::Namespaces)?,
+        _ => Group::open_remaining(&record.places)?.processes()?,
+    };
     pids.sort_unstable();
     Ok(pids)
+}
+
+/// The processes of the pid namespace that process `first` is in, and that is not the caller's.
+fn in_pid_namespace_of(first: i32) -> io::Result<Vec<i32>> {
+    let procfs = Procfs::host()?;
+    let namespace = |pid: i32| procfs.read_link(Subject::Pid(pid), "ns/pid");
+    let theirs = namespace(first)?;
+    if theirs == procfs.read_link(Subject::Myself, "ns/pid")? {
+        return Err(rustix::io::Errno::SRCH.into());
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        // Those that end meanwhile, and those that may not be looked into, are not the container's.
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
+            && namespace(pid).is_ok_and(|other| other == theirs)
+        {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
 /// What `ps(1)` with `options` (`-ef` if there are none) says of these processes.

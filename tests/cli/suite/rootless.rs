@@ -1,0 +1,349 @@
+//! The engine of an ordinary user: whose files and processes a container's are, what it cannot reach, and whom it does not trust.
+//!
+//! The user is made of a number of its own and of private copies of `/etc/passwd` and the files of ranges, which are mounted over the
+//! machine's in a mount namespace of each command's: nothing of the machine is changed.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use stockade_testkit::{Call, Finished, eventually, programs, requires};
+
+/// How many ids a user with ranges has besides the own one.
+const RANGE: u32 = 65536;
+/// The numbers of users begin here, and their ranges there.
+const FIRST_USER: u32 = 30_000;
+const FIRST_RANGE: u32 = 500_000_000;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// An ordinary user with a home, a runtime folder, and containers. Dropping it removes them, and fails the test if a process is left.
+struct User {
+    place: tempfile::TempDir,
+    uid: u32,
+}
+
+impl User {
+    /// One with a range of ids.
+    fn new() -> Self {
+        let user = Self::without_ranges();
+        let line = format!("tester:{}:{RANGE}\n", user.range());
+        std::fs::write(user.path("subuid"), line).unwrap();
+        user
+    }
+
+    /// One with the own id only.
+    fn without_ranges() -> Self {
+        let place = tempfile::Builder::new().prefix("stockade-rootless-").tempdir().unwrap();
+        std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        // Unlike those of a test in another process that runs at the same time.
+        let number = std::process::id() % 3000 * 10 + NEXT.fetch_add(1, Ordering::Relaxed) % 10;
+        let user = Self { place, uid: FIRST_USER + number };
+        for (folder, mode) in [("home", 0o700), ("run", 0o700), ("bin", 0o755), ("image", 0o755)] {
+            std::fs::create_dir(user.path(folder)).unwrap();
+            std::fs::set_permissions(user.path(folder), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        for folder in ["home", "run"] {
+            chown(user.path(folder), Some(user.uid), Some(user.uid)).unwrap();
+        }
+        let image = programs::image("busybox");
+        let packed = image.parent().unwrap().join("oci");
+        if packed.is_dir() {
+            Call::new("cp").arg("-r").arg(packed).arg(user.path("image")).run().ok();
+            Call::new("chmod").args(["-R", "a+rX"]).arg(user.path("image")).run().ok();
+        }
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
+        let own = format!("tester:x:{0}:{0}::{1}:/bin/sh\n", user.uid, user.path("home").display());
+        std::fs::write(user.path("passwd"), format!("{accounts}{own}")).unwrap();
+        std::fs::write(user.path("subuid"), "").unwrap();
+        user
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn range(&self) -> u32 {
+        FIRST_RANGE + (self.uid - FIRST_USER) * (RANGE + 1)
+    }
+
+    /// A shell script of root's in a mount namespace with the user's files; `$S` is `stockade` as the user, `$AS` what makes a program the
+    /// user's, `$I` the image.
+    fn script(&self, script: &str) -> Finished {
+        self.script_in(&["-m"], script)
+    }
+
+    /// The same in these namespaces, in the words of `unshare(1)`; that of mounts is among them.
+    fn script_in(&self, namespaces: &[&str], script: &str) -> Finished {
+        let place = self.place.path().display();
+        let programs = programs::built("stockade");
+        let mounts = format!(
+            "mount --bind {} {place}/bin && mount --bind {place}/passwd /etc/passwd && \
+             mount --bind {place}/subuid /etc/subuid && mount --bind {place}/subuid /etc/subgid && cd / || exit 99",
+            programs.parent().unwrap().display(),
+        );
+        let variables =
+            format!("env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME={place}/home XDG_RUNTIME_DIR={place}/run");
+        let user = format!("{variables} setpriv --reuid {0} --regid {0} --clear-groups --inh-caps=-all", self.uid);
+        let script =
+            format!("{mounts}; AS='{user}'; S=\"$AS {place}/bin/stockade\"; I=oci:{place}/image/oci; {script}");
+        Call::new("unshare").args(namespaces).args(["sh", "-c", &script]).limit(Duration::from_secs(120)).run()
+    }
+
+    /// A command of `stockade` to its end.
+    fn ask(&self, line: &str) -> Finished {
+        self.script(&format!("exec $S {line}"))
+    }
+
+    /// `run --rm --network none` with busybox's `sh -c`.
+    fn shell(&self, flags: &str, script: &str) -> Finished {
+        assert!(!script.contains('\''), "{script}");
+        self.ask(&format!("run --rm --network none {flags} $I sh -c '{script}'"))
+    }
+
+    /// The process that keeps the user's namespace.
+    fn holder(&self) -> i32 {
+        std::fs::read_to_string(self.path("run/stockade/rootless/holder")).unwrap().parse().unwrap()
+    }
+
+    fn kill(pid: i32) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let gone = || rustix::process::test_kill_process(pid).is_err();
+        eventually("the process to be gone", Duration::from_secs(10), gone);
+    }
+
+    /// The processes of the user and of the ids in the range, by name.
+    fn processes(&self) -> Vec<String> {
+        let owned = |uid: u32| uid == self.uid || (self.range()..=self.range() + RANGE).contains(&uid);
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let of_user = all.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
+        let of_user = of_user.filter(|entry| entry.metadata().is_ok_and(|found| owned(found.uid())));
+        of_user.filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok()).collect()
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.script("$S rm -f $($S ps -aq)").either_way();
+        } else {
+            let left = self.ask("ps -aq --no-trunc").ok();
+            assert_eq!(left.out(), "", "the test has removed its containers");
+        }
+        if self.path("run/stockade/rootless/holder").exists() {
+            Self::kill(self.holder());
+        }
+        if !std::thread::panicking() {
+            eventually("no process of the user to be left", Duration::from_secs(10), || self.processes().is_empty());
+        }
+    }
+}
+
+/// The lines of an id map, as numbers.
+fn numbers(map: &str) -> Vec<Vec<u32>> {
+    map.lines().map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect()).collect()
+}
+
+#[test]
+fn root_of_a_container_is_the_user_and_others_are_of_the_range() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    let said = user.shell("", "id -u; cat /proc/self/uid_map").ok();
+    let (id, map) = said.out().split_once('\n').unwrap();
+    assert_eq!(id, "0");
+    assert_eq!(numbers(map), [[0, user.uid, 1], [1, user.range(), RANGE]], "{map}");
+    // What is made in a folder of the user's is so on the host too.
+    std::fs::create_dir(user.path("home/shared")).unwrap();
+    chown(user.path("home/shared"), Some(user.uid), Some(user.uid)).unwrap();
+    let shared = format!("-v {}:/shared", user.path("home/shared").display());
+    user.shell(&shared, "cd /shared; touch root five; chown 5:5 five; chmod 4755 root five").ok();
+    let owner = |name: &str| std::fs::metadata(user.path("home/shared").join(name)).unwrap().uid();
+    assert_eq!((owner("root"), owner("five")), (user.uid, user.range() + 4));
+    // No id of anybody else's can be had, and none of root's files changed.
+    user.shell(&shared, &format!("chown {} /shared/five", RANGE + 1)).refuses(&["invalid argument"]);
+    std::fs::write(user.path("home/shared/of-the-host"), "root").unwrap();
+    std::fs::set_permissions(user.path("home/shared/of-the-host"), PermissionsExt::from_mode(0o600)).unwrap();
+    user.shell(&shared, "cat /shared/of-the-host").refuses(&["permission denied"]);
+    user.shell(&shared, "chown 0 /shared/of-the-host").refuses(&["not permitted", "permission denied", "invalid"]);
+    user.ask("run --rm --network none --user 70000 $I true").refuses(&["/etc/subuid"]);
+}
+
+#[test]
+fn a_container_goes_on_while_other_commands_look_at_it() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    let script = "trap \"exit 3\" TERM; echo started; while :; do sleep 0.1; done";
+    user.ask(&format!("run -d --name one --network none -v kept:/kept $I sh -c '{script}'")).ok();
+    let exec = || user.ask("exec one sh -c 'echo new >> /kept/file; cat /kept/file'").ok();
+    assert_eq!(exec().out(), "new");
+    // Whoever kills what keeps the namespace loses nothing of the containers: it is found by them.
+    let first = user.holder();
+    User::kill(first);
+    assert_eq!(exec().out(), "new\nnew");
+    assert_ne!(user.holder(), first);
+    eventually("the output", Duration::from_secs(10), || user.ask("logs one").ok().out() == "started");
+    assert!(user.ask("top one").ok().stdout.contains("sleep"));
+    assert_eq!(user.ask("ps --format {{.Names}}:{{.State}}").ok().out(), "one:running");
+    user.ask("pause one").refuses(&["cgroup"]);
+    assert_eq!(user.ask("inspect -f {{.State.Status}} one").ok().out(), "running");
+    user.ask("stop one").ok();
+    assert_eq!(user.ask("inspect -f {{.State.ExitCode}} one").ok().out(), "3");
+    user.ask("start one").ok();
+    user.ask("rm -f one").ok();
+    // Another one is made where the last was killed and nothing runs.
+    User::kill(user.holder());
+    let content = user.shell("-v kept:/kept", "cat /kept/file").ok();
+    assert_eq!(content.out(), "new\nnew");
+    user.ask("volume rm kept").ok();
+}
+
+#[test]
+fn one_id_is_enough_and_told_once() {
+    requires!(root, stockade, busybox_packed, user_namespaces, setpriv);
+    let user = User::without_ranges();
+    let said = user.shell("", "id -u; cat /proc/self/uid_map; touch /tmp/x").ok();
+    let (id, map) = said.out().split_once('\n').unwrap();
+    assert_eq!((id, numbers(map)), ("0", vec![vec![0, user.uid, 1]]));
+    assert!(said.stderr.contains("--add-subuids"), "{said:?}");
+    let again = user.shell("", "true").ok();
+    assert!(!again.stderr.contains("--add-subuids"), "{again:?}");
+    user.ask("run --rm --network none --user 1 $I true").refuses(&["/etc/subuid"]);
+    user.ask("run --rm --network none --group-add 7 $I true").refuses(&["/etc/subgid"]);
+    // Who is in other groups cannot leave them without ranges, which the container then is in too.
+    let groups = "S=$(echo \"$S\" | sed s/--clear-groups/--groups=4/); exec $S run --rm --network none $I id -G";
+    assert_eq!(user.script(groups).ok().out(), "0 65534");
+}
+
+#[test]
+fn what_needs_the_hosts_root_is_refused_by_name() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    for (flags, word) in [
+        ("--memory 64m", "memory"),
+        ("--cpus 1", "processors"),
+        ("--pids-limit 10", "--pids-limit"),
+        ("--userns auto", "--userns"),
+        ("--pid host", "pid namespace"),
+    ] {
+        let refused = user.shell(flags, "true").refuses(&[word]);
+        assert!(refused.stderr.contains("root"), "{refused:?}");
+    }
+    let info = user.ask("info --format '{{json .}}'").ok().json();
+    assert!(info["SecurityOptions"].as_array().unwrap().contains(&"name=rootless".into()), "{info}");
+    assert_eq!(info["MemoryLimit"], false);
+    assert!(info["Warnings"].to_string().contains("No control groups"), "{info}");
+}
+
+#[test]
+fn a_privileged_container_has_no_more_than_the_user() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    user.shell("--privileged", "mknod /tmp/disk b 8 0").refuses(&["not permitted"]);
+    user.shell("--privileged", "echo 1 > /proc/sys/kernel/dmesg_restrict").refuses(&["denied", "read-only"]);
+    // The host's network is shared, and nothing in it can be changed.
+    let host = |script: &str| user.ask(&format!("run --rm --network host --privileged $I sh -c '{script}'"));
+    host("ip link add test type dummy").refuses(&["not permitted"]);
+    host("echo 1 > /sys/kernel/mm/ksm/run").refuses(&["read-only", "denied"]);
+    let namespace = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(host("readlink /proc/self/ns/net").ok().out(), namespace.display().to_string());
+}
+
+#[test]
+fn networks_of_root_are_refused_by_name() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    for line in ["run --rm --network bridge $I true", "run --rm --network mine $I true", "network create mine"] {
+        let refused = user.ask(line).refuses(&["network bridge", "network mine"]);
+        assert!(refused.stderr.contains("--network pasta"), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_doctor_tells_what_a_user_lacks() {
+    requires!(root, stockade, user_namespaces, setpriv);
+    let user = User::without_ranges();
+    let found = user.ask("doctor --format json").ok().json();
+    let about = |name: &str| {
+        let all = found.as_array().unwrap().iter();
+        all.into_iter().find(|one| one["about"] == name).unwrap_or_else(|| panic!("{name}: {found}")).clone()
+    };
+    assert_eq!(about("/etc/subuid")["rank"], "weaker");
+    assert!(about("/etc/subgid")["mend"].as_str().unwrap().contains("usermod --add-subgids"), "{found}");
+    assert_eq!(about("kernel")["rank"], "good");
+    let text = user.ask("doctor").ok();
+    assert!(text.stdout.contains("mend it: sudo usermod --add-subuids"), "{text:?}");
+    // Without the right to user namespaces there are no containers, and that is what the exit code says.
+    let none = "mount -t tmpfs none /usr/local; echo 0 > /usr/local/zero; mount --bind /usr/local/zero /proc/sys/user/max_user_namespaces; ";
+    let blocked = user.script(&format!("{none} exec $S doctor")).exits(1);
+    assert!(blocked.stdout.starts_with("blocks   user.max_user_namespaces"), "{blocked:?}");
+    user.ask("doctor --format '{{.}}'").exits(64).refuses(&["json"]);
+    // Nothing was made for the question.
+    assert!(std::fs::read_dir(user.path("home")).unwrap().next().is_none());
+}
+
+#[test]
+fn folders_that_others_can_change_are_not_used() {
+    requires!(root, stockade, user_namespaces, setpriv);
+    let user = User::without_ranges();
+    let own = |path: &Path, uid: u32, mode: u32| {
+        std::fs::create_dir_all(path).unwrap();
+        chown(path, Some(uid), Some(uid)).unwrap();
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let with = |exec: &Path| user.ask(&format!("--exec-root {} ps", exec.display()));
+    // Another user's, and what is below a folder that everybody may write.
+    let other = user.path("other");
+    own(&other, user.uid + 1, 0o777);
+    with(&other).refuses(&["not used"]);
+    with(&other.join("below")).refuses(&["can be changed by others"]);
+    let open = user.path("open");
+    own(&open, user.uid, 0o777);
+    with(&open.join("exec")).refuses(&["can be changed by others"]);
+    assert!(!open.join("exec").exists());
+    // As in /tmp: a link there that another user has put where the user's own folder would be.
+    let sticky = user.path("sticky");
+    own(&sticky, 0, 0o1777);
+    let valuable = user.path("home/valuable");
+    own(&valuable, user.uid, 0o700);
+    symlink(&valuable, sticky.join("stockade")).unwrap();
+    std::os::unix::fs::lchown(sticky.join("stockade"), Some(user.uid + 1), Some(user.uid + 1)).unwrap();
+    with(&sticky.join("stockade")).refuses(&["can be changed by others"]);
+    let runtime = user.script(&format!(
+        "$AS env XDG_RUNTIME_DIR={0} {1}/bin/stockade ps",
+        sticky.display(),
+        user.place.path().display()
+    ));
+    runtime.refuses(&["can be changed by others"]);
+    assert_eq!(std::fs::read_dir(&valuable).unwrap().count(), 0);
+    // The user's own, which others can enter.
+    let wide = user.path("home/wide");
+    own(&wide, user.uid, 0o755);
+    with(&wide).refuses(&["chmod 700"]);
+    assert!(user.processes().is_empty());
+}
+
+#[test]
+fn a_namespace_of_somebody_else_is_not_entered() {
+    requires!(root, stockade, user_namespaces, setpriv, unshare);
+    let user = User::without_ranges();
+    user.ask("ps").ok();
+    User::kill(user.holder());
+    // A process of root's in a user namespace, which whoever can write the user's file names.
+    let file = user.path("run/stockade/rootless/holder");
+    let script = format!("exec 9<>{}; flock 9; exec unshare -U sleep 1000", file.display());
+    let trap = Call::new("sh").args(["-c", &script]).start();
+    let inside = || {
+        std::fs::read_link(format!("/proc/{}/ns/user", trap.pid())).ok()
+            != std::fs::read_link("/proc/self/ns/user").ok()
+    };
+    eventually("the namespace", Duration::from_secs(10), inside);
+    std::fs::write(&file, trap.pid().to_string()).unwrap();
+    user.ask("ps").refuses(&["not the user's own", "permission denied"]);
+    std::fs::write(&file, "nonsense").unwrap();
+    user.ask("ps").refuses(&["names no process"]);
+    trap.signal(rustix::process::Signal::KILL);
+    trap.wait().either_way();
+    std::fs::remove_file(&file).unwrap();
+}
