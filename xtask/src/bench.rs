@@ -12,6 +12,7 @@ pub(crate) mod contender;
 pub(crate) mod engine;
 mod heart;
 pub(crate) mod images;
+pub(crate) mod network;
 mod report;
 mod walls;
 

@@ -28,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large
   bench engine [ROUNDS]
                  compare the lives of containers with Podman's
+  bench network [ROUNDS]
+                 what a network costs a start, beside none and Podman's; and what goes through it
   bench ps [ROUNDS]
                  list 2000 containers
   bench logs [MIB]
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
         ["bench", "images", rounds, names @ ..] => {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
-        ["bench", what @ ("engine" | "ps" | "logs"), rest @ ..] => bench_engine(what, rest),
+        ["bench", what @ ("engine" | "network" | "ps" | "logs"), rest @ ..] => bench_engine(what, rest),
         ["chaos"] => chaos("600"),
         ["chaos", seconds] => chaos(seconds),
         ["bench", rest @ ..] => bench::run(rest, USAGE),
@@ -106,6 +108,7 @@ fn bench_engine(what: &str, rest: &[&str]) -> Result<(), String> {
         _ => return Err(USAGE.to_owned()),
     };
     match what {
+        "network" => bench::network::run(number.unwrap_or(bench::network::ROUNDS)),
         "ps" => bench::engine::ps(number.unwrap_or(bench::engine::ROUNDS)),
         "logs" => bench::engine::logs(number.unwrap_or(bench::engine::LOGGED)),
         _ => bench::engine::run(number.unwrap_or(bench::engine::ROUNDS)),

@@ -56,6 +56,29 @@ pub fn route_loopback(network: &Network) -> Result<(), KernelError> {
     settings::set(&format!("ipv4/conf/{}/route_localnet", network.interface), "1")
 }
 
+/// The same for `::1`, for which the kernel has no such setting, but a route that takes the answers in.
+///
+/// # Errors
+/// [`KernelError`].
+pub fn route_loopback_six(network: &Network) -> Result<(), KernelError> {
+    let mut socket = Socket::open()?;
+    let name = &network.interface;
+    let found = link::get(&mut socket, name)?.ok_or_else(|| KernelError::Missing(name.clone()))?;
+    link::add_loopback_route(&mut socket, found.index)
+}
+
+/// Whether ports that are published can be reached by `::1`: not where the kernel has packets between ports of a bridge looked at by the rules of IPv6
+/// (`bridge-nf-call-ip6tables`), since answers are translated back to `::1` before the bridge hands them to the host then, which drops them.
+///
+/// # Errors
+/// [`KernelError::Setting`].
+pub fn has_loopback_six() -> Result<bool, KernelError> {
+    Ok(settings::get(FILTERED_SIX)?.as_deref() != Some("1"))
+}
+
+/// Below `/proc/sys/net`; there as long as `br_netfilter` is loaded.
+const FILTERED_SIX: &str = "bridge/bridge-nf-call-ip6tables";
+
 /// Removes the bridge, if it is one.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! `inet stockade` and `bridge stockade` on the host are ours; no other table is looked at or changed, so that what others drop stays dropped.
 //!
-//! - **raw**: nothing is for 127.0.0.0/8 that does not come from the loopback, or the ports that are published there would be led to for
+//! - **raw**: nothing is for 127.0.0.0/8 and `::1` that does not come from the loopback, or the ports that are published there would be led to for
 //!   neighbours, too; what comes from a network's bridge has an address of that network, and nothing comes from a port of a bridge by itself; what
 //!   comes from elsewhere is for a container's address only if it was sent by the host, as a port that is published (but where it is not masqueraded).
 //! - **in**: of the host's services a container reaches none but by ports that are published (unless `host-access`); it is answered, and can be
@@ -21,6 +21,7 @@ use stockade_kernel::netlink::Protocol as Part;
 use stockade_kernel::netlink::socket::Socket;
 
 use crate::KernelError;
+use crate::bridge;
 use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Mac, Network, PublishedPort};
 use crate::nft::{self, Chain, Family, Hook, Is, Rule, Table};
 use crate::owner::{self, Claim, Verdict};
@@ -55,7 +56,9 @@ pub fn apply(state: &[(Network, Vec<Endpoint>)], others: Others, owner: &Path) -
         Verdict::Leave => return Ok(()),
         Verdict::Refuse(owner) => return Err(KernelError::Owned(owner)),
     };
-    let tables = [Table { comment: Some(claim.comment()), ..packets(&bridges, claim.others) }, frames(&bridges)];
+    let loopback = if bridge::has_loopback_six()? { Loopback::Both } else { Loopback::Four };
+    let packets = packets(&bridges, claim.others, loopback);
+    let tables = [Table { comment: Some(claim.comment()), ..packets }, frames(&bridges)];
     Ok(socket.batch(nft::transaction(&tables), || "replace the rules of networks".to_owned())?)
 }
 
@@ -123,14 +126,28 @@ fn chain(name: &'static str, kind: &'static str, number: u32, priority: i32, rul
     Chain { name, hook: Hook { kind, number, priority }, rules }
 }
 
-fn packets(bridges: &[Bridge<'_>], others: Others) -> Table {
+/// By which of the host's loopback addresses published ports are reached ([`bridge::has_loopback_six`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loopback {
+    Four,
+    Both,
+}
+
+fn packets(bridges: &[Bridge<'_>], others: Others, loopback: Loopback) -> Table {
     let published = published(bridges);
+    let mut own_ports = Vec::new();
+    if loopback == Loopback::Four {
+        // Nobody is asked in vain: who tries `::1` first is refused, and goes on with 127.0.0.1.
+        let six = IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        own_ports.push([nft::version(six.addr()), nft::destination(Is::Equal, six), nft::accept()].concat());
+    }
+    own_ports.extend(published.iter().cloned());
     let chains = vec![
         chain("raw", "filter", 0, -300, raw(bridges)),
         chain("in", "filter", 1, 0, bridges.iter().flat_map(into_host).collect()),
         chain("through", "filter", 2, 0, through(bridges, others)),
-        chain("ports", "nat", 0, -100, published.clone()),
-        chain("own-ports", "nat", 3, -100, published),
+        chain("ports", "nat", 0, -100, published),
+        chain("own-ports", "nat", 3, -100, own_ports),
         chain("leave", "nat", 4, 100, bridges.iter().flat_map(leave).collect()),
     ];
     Table { family: Family::Inet, name: NAME, comment: None, chains }
@@ -143,6 +160,10 @@ fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
     let four = nft::version(loopback.addr());
     for end in [nft::destination, nft::source].map(|end| end(Is::Equal, loopback)) {
         rules.push([not_loopback(), four.clone(), end, nft::drop_it()].concat());
+    }
+    let loopback = IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    for end in [nft::destination, nft::source].map(|end| end(Is::Equal, loopback)) {
+        rules.push([not_loopback(), nft::version(loopback.addr()), end, nft::drop_it()].concat());
     }
     for bridge in bridges {
         for endpoint in bridge.endpoints {
@@ -263,8 +284,9 @@ fn leave(bridge: &Bridge<'_>) -> Vec<Rule> {
         let own = [bridge.to(), nft::version(range.addr()), nft::source(Is::Equal, range), nft::published()];
         rules.push([own.concat(), nft::masquerade()].concat());
     }
-    let loopback = IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
-    if let Ok(loopback) = loopback {
+    let four = IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8).ok();
+    let six = bridge.network.ipv6.then(|| IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    for loopback in four.into_iter().chain(six) {
         let own = [bridge.to(), nft::version(loopback.addr()), nft::source(Is::Equal, loopback), nft::published()];
         rules.push([own.concat(), nft::masquerade()].concat());
     }

@@ -4,6 +4,7 @@
 //! - [`addresses`]: which address and which range is given. Pure.
 //! - [`store`]: what is remembered of networks, and who has which address.
 //! - [`bridge`], [`endpoint`], [`routes`], [`ports`]: interfaces, addresses, routes and ports, over rtnetlink.
+//! - [`holders`]: which process of the host has a port.
 //! - [`firewall`]: what goes where, as tables of nf_tables that are replaced in one transaction.
 
 pub mod addresses;
@@ -11,6 +12,7 @@ pub mod bridge;
 pub mod endpoint;
 mod error;
 pub mod firewall;
+pub mod holders;
 mod link;
 pub mod model;
 mod nft;

@@ -51,6 +51,12 @@ const MAIN_TABLE: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
 const SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
+/// `RT_TABLE_LOCAL`, `AF_INET6`.
+const LOCAL_TABLE: u8 = 255;
+const INET6: u8 = 10;
+/// A metric that no route of the kernel's own to its addresses has.
+const BEHIND: u32 = 4096;
 
 /// What is known of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,6 +269,17 @@ pub(crate) fn add_default_route(socket: &mut Socket, index: u32, gateway: IpAddr
     // RTA_GATEWAY and RTA_OIF.
     let request = Builder::new(RTM_NEWROUTE, REPLACE, &body).attribute(5, &bytes).attribute(4, &index.to_ne_bytes());
     Ok(socket.ask(request, || format!("make {gateway} the way out")).map(drop)?)
+}
+
+/// What comes by the interface for `::1` is for this host: only what was translated back to that address on its way in, because the kernel drops
+/// whatever has it when it comes. Another route than that of the loopback, behind it.
+pub(crate) fn add_loopback_route(socket: &mut Socket, index: u32) -> Result<(), KernelError> {
+    let bytes = std::net::Ipv6Addr::LOCALHOST.octets();
+    let body = [INET6, 128, 0, 0, LOCAL_TABLE, RTPROT_BOOT, SCOPE_UNIVERSE, RTN_LOCAL, 0, 0, 0, 0];
+    // RTA_DST, RTA_OIF and RTA_PRIORITY, by which it replaces itself only.
+    let request = Builder::new(RTM_NEWROUTE, REPLACE, &body).attribute(1, &bytes).attribute(4, &index.to_ne_bytes());
+    let request = request.attribute(6, &BEHIND.saturating_add(index).to_ne_bytes());
+    Ok(socket.ask(request, || "lead what is for ::1 to the host".to_owned()).map(drop)?)
 }
 
 /// The ranges that the routes of this network namespace lead to, without the way out of everything else.

@@ -7,8 +7,8 @@ use stockade_testkit::call::{Running, eventually};
 use stockade_testkit::requires;
 
 use crate::frames::{
-    ARP, EVERYBODY, Hidden, IPV4, IPV6, NOTES, Seat, arp, datagram, frame, hardware, icmp6, link_local, neighbour,
-    noted, redirect, router, send,
+    ARP, EVERYBODY, Hidden, IPV4, IPV6, NOTES, Seat, arp, datagram, datagram6, frame, hardware, icmp6, link_local,
+    neighbour, noted, redirect, router, send,
 };
 use crate::place::{HOST, OUTSIDE, Place};
 
@@ -134,7 +134,7 @@ impl Ear {
     fn at(place: &Place, port: u16) -> Self {
         let file = place.stockade.folder().join(format!("heard-{port}"));
         let to = format!("CREATE:{}", file.display());
-        let running = place.on_host(&["socat", "-u", &format!("UDP4-RECV:{port}"), &to]).start();
+        let running = place.on_host(&["socat", "-u", &format!("UDP6-RECV:{port},ipv6only=0"), &to]).start();
         eventually("the ear", Duration::from_secs(20), || {
             let bound = place.on_host(&["ss", "-Hlun", &format!("sport = :{port}")]).run();
             !bound.ok().out().is_empty()
@@ -192,6 +192,39 @@ fn cve_2020_8558_loopback_services_are_closed_to_containers() {
     assert_eq!(ear.until("open"), "<<open>>");
     let seen = noted(&place, "witness", "last");
     assert!(!seen.iter().any(|line| line == "published on it"), "{seen:?}");
+}
+
+/// The same of `::1`, to which the bridge has a route for answers.
+#[test]
+fn the_loopback_of_ipv6_is_closed_to_containers() {
+    requires!(root, stockade, debian_image, ip, socat);
+    let place = trusting();
+    if std::path::Path::new("/proc/sys/net/bridge").exists() {
+        place.on_host(&["sysctl", "-qw", "net.bridge.bridge-nf-call-ip6tables=0"]).run().ok().either_way();
+    }
+    let ear = Ear::at(&place, 7777);
+    let flags = ["--ipv6", "--subnet", "fd09::/64", "-o", "host-access=true"];
+    place.call(&["network", "create"]).args(flags).arg("net").run().ok().either_way();
+    let own = attacker(&place, "net");
+    witness(&place, "witness", "net", &["-p", "[::1]:8088:7/udp", "-p", "8089:7/udp"]);
+    let routes = place.on_host(&["ip", "-6", "route", "show", "table", "local", "::1"]).run().ok();
+    assert!(routes.out().contains("dev br-"), "otherwise nothing is open: {}", routes.out());
+    let [local, gateway]: [Ipv6Addr; 2] = ["::1", "fd09::1"].map(|address| address.parse().unwrap());
+    let to = |from, address, port, name: &str| frame(own.router, own.mac, IPV6, &datagram6(from, address, port, name));
+    let frames = [
+        to(own.six, local, 7777, "to the loopback"),
+        to(local, gateway, 7777, "from the loopback"),
+        to(own.link, local, 7777, "by the link"),
+        to(own.six, local, 8088, "published on it"),
+        to(own.six, local, 8089, "published on all"),
+        to(own.six, gateway, 8088, "not published there"),
+        to(own.six, gateway, 7777, "open"),
+    ];
+    send(&place, "attacker-net", &frames);
+    assert_eq!(ear.until("open"), "<<open>>");
+    let last = to(own.six, gateway, 8089, "last");
+    send(&place, "attacker-net", &[last]);
+    assert_eq!(noted(&place, "witness", "last"), ["ready", "last"]);
 }
 
 /// A frame to an address that a bridge keeps to its own link (01:80:c2:00:00:0X) does not take the way of others: the kernel

@@ -50,6 +50,17 @@ pub(crate) fn datagram(from: Ipv4Addr, to: Ipv4Addr, port: u16, name: &str) -> V
     [head, 9u16.to_be_bytes().into(), port.to_be_bytes().into(), length.to_be_bytes().into(), vec![0, 0], said].concat()
 }
 
+/// The same of IPv6, where a checksum is needed.
+pub(crate) fn datagram6(from: Ipv6Addr, to: Ipv6Addr, port: u16, name: &str) -> Vec<u8> {
+    let said = mark(name);
+    let length = 8 + said.len() as u16;
+    let mut message = [&9u16.to_be_bytes()[..], &port.to_be_bytes(), &length.to_be_bytes(), &[0, 0], &said].concat();
+    let covered = [&from.octets()[..], &to.octets(), &u32::from(length).to_be_bytes(), &[0, 0, 0, 17], &message];
+    let sum = checksum(&covered.concat());
+    message[6..8].copy_from_slice(&sum);
+    [&[0x60, 0, 0, 0][..], &length.to_be_bytes(), &[17, 64], &from.octets(), &to.octets(), &message].concat()
+}
+
 /// An answer of ARP (operation 2) or a question (1) of somebody who says to have these addresses.
 pub(crate) fn arp(operation: u8, mac: [u8; 6], own: Ipv4Addr, asked: Ipv4Addr, name: &str) -> Vec<u8> {
     [&[0, 1, 8, 0, 6, 4, 0, operation], &mac[..], &own.octets(), &EVERYBODY, &asked.octets(), &mark(name)].concat()

@@ -29,16 +29,17 @@ const CONTAINERS: [(&str, &str); 9] = [
 
 /// What is reached from a line's place: `t` over TCP, `u` over UDP, `i` by echo requests; `.` is nothing, `-` is not asked. The columns are the
 /// containers' own addresses; the host at the gateway of the place's own network (of `one`, for the host and the neighbour), at that of `two`, and at its
-/// address outside; the neighbour outside; and ports of the host that are published: of `mate` and `lone` at all addresses, of `mate` at the loopback.
+/// address outside; the neighbour outside; and ports of the host that are published: of `mate` and `lone` at all addresses, of `mate` at the loopback (`loop6` and `own6`: at `::1`, of a
+/// port of all addresses, and of one that is published there).
 const MATRIX: &str = "
-from     one  mate two  shut peer solo lone plain gate other host outside @mate @lone loop
-one      -    tui  .    .    .    .    .    .     i    i     i    tui     tu    tu    .
-two      .    .    -    .    .    .    .    .     i    i     i    tui     tu    tu    .
-shut     .    .    .    -    tui  .    .    .     i    .     .    .       .     .     .
-solo     .    .    .    .    .    -    .    .     i    i     i    tui     tu    ISO   .
-near     .    .    .    .    .    .    .    tui   i    i     i    tui     tu    tu    .
-host     tui  tui  tui  tui  tui  tui  tui  tui   tui  tui   tui  tui     tu    tu    tu
-outside  .    .    .    .    .    .    .    .     tui  tui   tui  tui     tu    tu    .
+from     one  mate two  shut peer solo lone plain gate other host outside @mate @lone loop loop6 own6
+one      -    tui  .    .    .    .    .    .     i    i     i    tui     tu    tu    .    .     .
+two      .    .    -    .    .    .    .    .     i    i     i    tui     tu    tu    .    .     .
+shut     .    .    .    -    tui  .    .    .     i    .     .    .       .     .     .    .     .
+solo     .    .    .    .    .    -    .    .     i    i     i    tui     tu    ISO   .    .     .
+near     .    .    .    .    .    .    .    tui   i    i     i    tui     tu    tu    .    .     .
+host     tui  tui  tui  tui  tui  tui  tui  tui   tui  tui   tui  tui     tu    tu    tu   ISO   ISO
+outside  .    .    .    .    .    .    .    .     tui  tui   tui  tui     tu    tu    .    .     .
 ";
 
 /// A place that asks, and how a program is run there.
@@ -81,6 +82,9 @@ impl Stage<'_> {
             "@lone" => (pick(HOST, HOST_SIX), 8002, "lone"),
             "loop" if six => return None,
             "loop" => ("127.0.0.1".to_owned(), 8003, "mate"),
+            "loop6" | "own6" if !six => return None,
+            "loop6" => ("::1".to_owned(), 8001, "mate"),
+            "own6" => ("::1".to_owned(), 8003, "mate"),
             name => {
                 let who = CONTAINERS.iter().find(|(container, _)| *container == name).unwrap();
                 (self.containers[name][usize::from(six)].clone(), PORT, who.0)
@@ -101,7 +105,14 @@ fn start(place: &Place) -> Stage<'_> {
     let script = include_str!("server.pl");
     for (name, network) in CONTAINERS {
         let published: &[&str] = match name {
-            "mate" => &["8001:7000", "8001:7000/udp", "127.0.0.1:8003:7000", "127.0.0.1:8003:7000/udp"],
+            "mate" => &[
+                "8001:7000",
+                "8001:7000/udp",
+                "127.0.0.1:8003:7000",
+                "127.0.0.1:8003:7000/udp",
+                "[::1]:8003:7000",
+                "[::1]:8003:7000/udp",
+            ],
             "lone" => &["8002:7000", "8002:7000/udp"],
             _ => &[],
         };
@@ -156,7 +167,7 @@ fn questions(stage: &Stage<'_>, line: &str, columns: &[&str], isolated: &str) ->
     for (to, cell) in columns.iter().zip(cells).filter(|(_, cell)| *cell != "-") {
         for six in [false, true] {
             let Some((address, port, who)) = stage.target(from, to, six) else { continue };
-            let published = to.starts_with('@') || *to == "loop";
+            let published = to.starts_with('@') || to.starts_with("loop") || *to == "own6";
             for protocol in ["t", "u", "i"].into_iter().filter(|kind| !(published && *kind == "i")) {
                 // Only `near` has no address of IPv6 of those that ask.
                 let reached = cell.contains(protocol) && !(six && from == "near");
@@ -213,16 +224,25 @@ fn judge(stage: &Stage<'_>, isolated: &str) {
 fn every_pair_is_as_the_table_says() {
     requires!(root, stockade, debian_image, ip);
     let place = Place::new();
+    bridges_are_filtered(&place, "0");
     let stage = start(&place);
     // What frames between ports of one bridge meet is not the same where `br_netfilter` is loaded, which Docker and Kubernetes do.
-    let bridge = std::path::Path::new("/proc/sys/net/bridge");
-    for (value, isolated) in [("0", "tu"), ("1", ".")] {
-        for name in ["iptables", "ip6tables"].iter().filter(|_| bridge.exists()) {
-            let setting = format!("net.bridge.bridge-nf-call-{name}={value}");
-            place.on_host(&["sysctl", "-qw", &setting]).run().ok().either_way();
-        }
-        if value == "0" || bridge.exists() {
-            judge(&stage, isolated);
-        }
+    judge(&stage, "tu");
+    if bridges_are_filtered(&place, "1") {
+        place.ask(&["network", "reload"]).ok().either_way();
+        judge(&stage, ".");
+        let image = named_reference("debian", "rootfs");
+        let refused = place.ask(&["run", "--rm", "--network", "one", "-p", "[::1]:8009:80", &image, "true"]);
+        refused.refuses(&["Bind for [::1]:8009 failed", "bridge-nf-call-ip6tables"]).either_way();
     }
+}
+
+/// Whether frames between ports of one bridge can be put before the rules of IP; they are, or are not.
+fn bridges_are_filtered(place: &Place, value: &str) -> bool {
+    let there = std::path::Path::new("/proc/sys/net/bridge").exists();
+    for name in ["iptables", "ip6tables"].iter().filter(|_| there) {
+        let setting = format!("net.bridge.bridge-nf-call-{name}={value}");
+        place.on_host(&["sysctl", "-qw", &setting]).run().ok().either_way();
+    }
+    there
 }

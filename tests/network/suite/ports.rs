@@ -93,6 +93,32 @@ fn a_container_reaches_published_ports_its_own_and_others() {
     }
 }
 
+/// Nobody holds a published port: a program can bind it, but what comes there is the container's as long as that runs; then it is the program's, who is
+/// named to the next one that wants it.
+#[test]
+fn a_program_that_binds_a_published_port_later() {
+    requires!(root, stockade, debian_image, ip, curl, socat);
+    let place = Place::new();
+    place.ask(&["network", "create", "net"]).ok().either_way();
+    place.detached(&["--name", "web", "--network", "net", "-p", "8080:80"], &pages(&[80], "web"));
+    let program = place.says(|words| place.on_host(words), 8080, "host");
+    stockade_testkit::call::eventually("the program", std::time::Duration::from_secs(20), || {
+        !place.on_host(&["ss", "-Hltn", "sport = :8080"]).run().ok().out().is_empty()
+    });
+    for address in [format!("{HOST}:8080"), "127.0.0.1:8080".to_owned()] {
+        assert_eq!(place.page(|words| place.on_host(words), &address), "web80", "{address}");
+    }
+    assert_eq!(place.page(|words| place.outside(words), &format!("{HOST}:8080")), "web80");
+    place.ask(&["stop", "-t", "0", "web"]).ok().either_way();
+    assert_eq!(place.page(|words| place.outside(words), &format!("{HOST}:8080")), "host");
+    let owner = format!("has that port (socat, process {})", program.pid());
+    place.ask(&["start", "web"]).refuses(&[&owner]).either_way();
+    program.signal(rustix::process::Signal::KILL);
+    program.wait().either_way();
+    place.ask(&["start", "web"]).ok().either_way();
+    assert_eq!(place.page(|words| place.outside(words), &format!("{HOST}:8080")), "web80");
+}
+
 #[test]
 fn one_of_many_gets_a_port() {
     requires!(root, stockade, busybox_packed, ip);

@@ -24,7 +24,7 @@ const FLAGS: [&str; 4] = ["--network", "none", "--stop-timeout", "0"];
 const NAME: &str = "bench";
 
 /// An engine under measurement.
-struct Contender {
+pub(super) struct Contender {
     name: &'static str,
     words: Vec<String>,
 }
@@ -132,7 +132,7 @@ pub(crate) fn logs(mebibytes: usize) -> Result<(), String> {
             contender.call(&["wait", NAME], place)?;
             rate(contender.name, bytes, start.elapsed());
             let read = Instant::now();
-            let found = shell(&format!("{} logs {NAME} | wc -c", contender.words.join(" ")))?;
+            let found = shell(&format!("{} logs {NAME} | wc -c", contender.command_line()))?;
             rate(&format!("{}: logs", contender.name), bytes, read.elapsed());
             // Who cuts the last line off tells it as one.
             if found.trim().parse::<usize>().is_ok_and(|found| found == bytes || found == bytes + 1) {
@@ -146,7 +146,7 @@ pub(crate) fn logs(mebibytes: usize) -> Result<(), String> {
 }
 
 /// Builds what is measured, unless `STOCKADE_BIN_DIR` has it, and calls `measure` with the target folder and an empty one, which is removed afterwards.
-fn within(what: &str, measure: impl FnOnce(&Path, &Path) -> Result<(), String>) -> Result<(), String> {
+pub(super) fn within(what: &str, measure: impl FnOnce(&Path, &Path) -> Result<(), String>) -> Result<(), String> {
     crate::images::make()?;
     if std::env::var_os(programs::BIN_DIR).is_none() {
         crate::tests::build()?;
@@ -177,7 +177,7 @@ fn stockade(place: &Path) -> Contender {
 }
 
 /// Ours first.
-fn contenders(place: &Path) -> Result<Vec<Contender>, String> {
+pub(super) fn contenders(place: &Path) -> Result<Vec<Contender>, String> {
     let needed = |name: &str| programs::on_path(name).ok_or_else(|| format!("there is no {name} here: install it"));
     let (podman, runtime): (PathBuf, PathBuf) = (needed("podman")?, needed("runc")?);
     let folder = |name: &str| place.join("podman").join(name).display().to_string();
@@ -201,6 +201,11 @@ fn contenders(place: &Path) -> Result<Vec<Contender>, String> {
 }
 
 impl Contender {
+    /// The program and its options, for a script.
+    pub(super) fn command_line(&self) -> String {
+        self.words.join(" ")
+    }
+
     /// How long the work's calls take, together.
     fn measure(&self, work: &Work, place: &Path) -> Result<Duration, String> {
         work.before.iter().try_for_each(|call| self.call(call, place))?;
@@ -212,7 +217,7 @@ impl Contender {
     }
 
     /// One call, which must succeed.
-    fn call(&self, words: &[&str], place: &Path) -> Result<(), String> {
+    pub(super) fn call(&self, words: &[&str], place: &Path) -> Result<(), String> {
         let (program, options) = self.words.split_first().ok_or("a contender has no program")?;
         let mut command = Command::new(program);
         command.args(options);
@@ -258,7 +263,7 @@ fn multiply(data: &Path, count: usize) -> Result<(), String> {
 }
 
 /// What a script says, which must succeed.
-fn shell(script: &str) -> Result<String, String> {
+pub(super) fn shell(script: &str) -> Result<String, String> {
     let done = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let done = done.map_err(|error| format!("sh: {error}"))?;
     match done.status.success() {

@@ -279,9 +279,15 @@ pub(crate) fn publisher<'a>(all: &'a [Joining], gateway: Option<&str>) -> Option
 
 /// Ports that are published on the host's loopback are reached from there.
 pub(crate) fn publish_on_loopback(network: &Network, endpoint: &Endpoint) -> Result<(), NetworksError> {
-    let there = |port: &PublishedPort| port.host.is_none_or(|host| host.is_loopback() || host.is_unspecified());
-    if endpoint.ipv4.is_some() && endpoint.ports.iter().any(there) {
+    let there = |four: bool| {
+        let of = |host: IpAddr| host.is_ipv4() == four && (host.is_loopback() || host.is_unspecified());
+        endpoint.ports.iter().any(|port| port.host.is_none_or(of))
+    };
+    if endpoint.ipv4.is_some() && there(true) {
         bridge::route_loopback(network)?;
+    }
+    if endpoint.ipv6.is_some() && there(false) && bridge::has_loopback_six()? {
+        bridge::route_loopback_six(network)?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Which ports of the host lead to a container that starts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use stockade_network::holders::{self, Holder};
 use stockade_network::model::{Protocol, PublishedPort};
-use stockade_network::ports;
+use stockade_network::{bridge, ports};
 
 use super::NetworksError;
 use super::ask::PortRequest;
@@ -25,16 +26,31 @@ pub enum PortError {
         container: String,
     },
     /// A process of the host has it.
-    #[error("Bind for {host}:{port} failed: a program of the host has that port; stop it, or publish another one", host = shown(*host))]
+    #[error(
+        "Bind for {host}:{port} failed: a program of the host has that port{}; stop it, or publish another one",
+        .program.as_ref().map(told).unwrap_or_default(),
+        host = shown(*host)
+    )]
     Host {
         /// The host's address.
         host: Option<IpAddr>,
         /// The port.
         port: u16,
+        /// Which one, if it was found.
+        program: Option<Holder>,
     },
+    /// The loopback of IPv6, which cannot lead anywhere.
+    #[error(
+        "Bind for [::1]:{0} failed: with net.bridge.bridge-nf-call-ip6tables on, no answer comes back to ::1; publish 127.0.0.1, or set it to 0"
+    )]
+    Loopback(u16),
     /// None is left.
     #[error("no port from {0} to {1} of the host is free")]
     None(u16, u16),
+}
+
+fn told(program: &Holder) -> String {
+    format!(" ({}, process {})", program.name, program.pid)
 }
 
 fn shown(host: Option<IpAddr>) -> String {
@@ -72,6 +88,9 @@ pub(crate) fn choose(
     let mut chosen: Vec<PublishedPort> = Vec::new();
     for request in requests {
         let address = request.host.or(host);
+        if address == Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) && !bridge::has_loopback_six()? {
+            return Err(PortError::Loopback(request.host_ports.map_or(0, |(first, _)| first)).into());
+        }
         let (first, last) = match request.host_ports {
             Some(range) => range,
             None => ports::ephemeral()?,
@@ -90,13 +109,16 @@ pub(crate) fn choose(
             } else if chosen.iter().any(is_it) {
                 refusal = Some(PortError::Container { host: address, port, container: "itself".to_owned() });
             } else if !ports::is_free(address, port, request.protocol)? {
-                refusal = Some(PortError::Host { host: address, port });
+                refusal = Some(PortError::Host { host: address, port, program: None });
             } else {
                 found = Some(port);
                 break;
             }
         }
         let none = || match refusal {
+            Some(PortError::Host { host, port, .. }) if first == last => {
+                PortError::Host { host, port, program: holders::holder(host, port, request.protocol) }
+            }
             Some(refusal) if first == last => refusal,
             _ => PortError::None(first, last),
         };
@@ -165,7 +187,8 @@ mod tests {
         let used = listener.local_addr().unwrap().port();
         let choose = |requests: &[PortRequest], taken: &[Taken]| choose(requests, None, &[], taken, str::to_owned);
         let said = choose(&[request(used, used)], &[]).unwrap_err().to_string();
-        assert!(said.contains("a program of the host"), "{said}");
+        let owner = format!(", process {})", std::process::id());
+        assert!(said.contains("a program of the host has that port (") && said.contains(&owner), "{said}");
         drop(listener);
         let taken = [(port(None, used, Protocol::Tcp), "web".to_owned())];
         let said = choose(&[request(used, used)], &taken).unwrap_err().to_string();
