@@ -1,6 +1,7 @@
 //! The processes that `exec` runs, and who asked for them. See [`stockade_monitor::exec`].
 
 use std::io;
+use std::time::Instant;
 
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -102,6 +103,11 @@ impl Execs {
         let callers = self.list.iter().filter_map(|one| Some((Source::Caller(one.key), one.socket.as_ref()?.as_fd())));
         let kept = self.list.iter().filter_map(|one| Some((Source::Kept(one.key), one.kept.as_ref()?.master.as_fd())));
         listener.chain(callers).chain(kept).map(|(source, fd)| (source, fd, PollFlags::IN))
+    }
+
+    /// When a runtime that brings one in must have ended.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.list.iter().filter_map(|one| one.process.as_ref()?.deadline()).min()
     }
 
     /// The children whose end is waited for.
@@ -213,6 +219,15 @@ impl Monitor {
             }
             Source::Kept(key) => self.execs.read_kept(key),
             Source::Caller(key) => self.hear_caller(key),
+        }
+    }
+
+    /// Kills runtimes that take too long to bring a process in.
+    pub(crate) fn tend_execs(&mut self) {
+        for process in self.execs.list.iter_mut().filter_map(|one| one.process.as_mut()) {
+            if let Err(errno) = process.kill_late() {
+                self.troubles.note(&self.folder, &format!("cannot kill the runtime: {errno}"));
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! A process that joins the container by the runtime's `exec`, from before there is one to its end.
 
+use std::time::{Duration, Instant};
+
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{
@@ -9,6 +11,9 @@ use stockade_monitor::exec::{FOLDER, SUFFIX};
 
 use crate::folder::Folder;
 use crate::runtime::{self, ExecFiles, Joining, Refusal, Runtime};
+
+/// How long a runtime may take to bring one in.
+const JOINING: Duration = Duration::from_secs(60);
 
 /// The process.
 #[derive(Debug)]
@@ -21,8 +26,8 @@ pub(crate) struct Joined {
 
 #[derive(Debug)]
 enum Stage {
-    /// The runtime brings it in.
-    Joining { runtime: Pid },
+    /// The runtime brings it in, until the deadline; `None` once it was killed for that.
+    Joining { runtime: Pid, deadline: Option<Instant> },
     /// It runs.
     Running { pid: Pid, pidfd: OwnedFd },
     /// It has ended, or was never executed.
@@ -50,7 +55,7 @@ impl Joined {
         let begun = runtime.exec(folder, &files, joining);
         let mut joined = Self { id: id.to_owned(), files, stage: Stage::Over };
         match begun {
-            Ok(pid) => joined.stage = Stage::Joining { runtime: pid },
+            Ok(pid) => joined.stage = Stage::Joining { runtime: pid, deadline: Some(Instant::now() + JOINING) },
             Err(refusal) => {
                 joined.forget(folder);
                 return Err(refusal);
@@ -64,10 +69,32 @@ impl Joined {
         matches!(self.stage, Stage::Joining { .. })
     }
 
+    /// When it must have been brought in.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Joining { deadline, .. } => deadline,
+            _ => None,
+        }
+    }
+
+    /// Kills the runtime if it takes too long; its end is waited for as before.
+    ///
+    /// # Errors
+    /// As `kill(2)`.
+    pub(crate) fn kill_late(&mut self) -> Result<(), Errno> {
+        match &mut self.stage {
+            Stage::Joining { runtime, deadline } if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                *deadline = None;
+                runtime::kill(*runtime)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The child whose end is waited for, if there is one.
     pub(crate) fn child(&self) -> Option<Pid> {
         match &self.stage {
-            Stage::Joining { runtime } => Some(*runtime),
+            Stage::Joining { runtime, .. } => Some(*runtime),
             Stage::Running { pid, .. } => Some(*pid),
             Stage::Over => None,
         }
@@ -76,6 +103,12 @@ impl Joined {
     /// The child of [`Self::child`] has ended with `status`: what that means.
     pub(crate) fn ended(&mut self, (runtime, folder): (&Runtime, &Folder), status: WaitStatus) -> News {
         match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Joining { deadline: None, .. } => {
+                self.forget(folder);
+                News::Failed(Refusal::new(format!(
+                    "the OCI runtime's exec has not ended after {JOINING:?} and was killed"
+                )))
+            }
             Stage::Joining { .. } => match self.executed(runtime, folder, status) {
                 Ok((pid, pidfd)) => {
                     self.stage = Stage::Running { pid, pidfd };
@@ -121,7 +154,7 @@ impl Joined {
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Errno> {
         let sent = match &self.stage {
             // The runtime takes what it has made with it. It is a child that was not waited for: its number is its own.
-            Stage::Joining { runtime } => runtime::kill(*runtime),
+            Stage::Joining { runtime, .. } => runtime::kill(*runtime),
             Stage::Running { pidfd, .. } => pidfd_send_signal(pidfd, signal),
             Stage::Over => Ok(()),
         };

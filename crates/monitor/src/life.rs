@@ -252,6 +252,9 @@ impl Monitor {
     }
 
     fn after_start(&mut self, late: bool) {
+        if self.is_over() {
+            return self.abandon();
+        }
         let Some(status) = self.worker_end() else {
             if late {
                 self.give_up(Refusal::new(format!("the runtime's start has not ended after {MAKING:?}")));

@@ -84,6 +84,7 @@ impl Monitor {
             self.clients.flush();
             self.drop_overdue();
             self.tend_checks();
+            self.tend_execs();
             if self.input.is_empty() {
                 self.clients.go_on();
             }
@@ -132,7 +133,7 @@ impl Monitor {
         }
         let overdue = if self.stage > Stage::Running { None } else { self.clients.overdue().1 };
         let check = self.checks.next().filter(|_| self.stage == Stage::Running);
-        let until = [self.deadline, turn.accept_again, overdue, check].into_iter().flatten().min();
+        let until = [self.deadline, turn.accept_again, overdue, check, self.execs.next()].into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
         let ready = fds.iter().map(|fd| !fd.revents().is_empty());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use stockade_testkit::{Stockade, eventually, programs, requires};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(90);
 
 /// A runtime that is `stake`, but for verbs that it was told to hang on, with a child of its own that does not end either.
 struct Runtime {
@@ -105,19 +105,41 @@ fn a_create_that_hangs_is_given_up_by_rm_stop_kill_and_an_interrupt() {
 }
 
 #[test]
+fn a_restart_that_hangs_is_given_up_when_somebody_stops_the_container() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let runtime = Runtime::new(&stockade);
+    for verb in ["create", "start"] {
+        let id = stockade.detached(&["--restart", "always", "--runtime", &runtime.path()], &["sleep", "1000"]);
+        runtime.hangs_on(verb);
+        rustix::process::kill_process(Pid::from_raw(stockade.pid(&id)).unwrap(), Signal::KILL).unwrap();
+        eventually("a runtime that hangs", LONG, || !of_the_runtime(&id).is_empty());
+        assert_eq!(stockade.inspect(&id, "{{.State.Status}}"), "restarting");
+        stockade.ask(&["stop", &id]).ok();
+        assert_eq!(stockade.inspect(&id, "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+        assert_eq!(of_the_runtime(&id), [0; 0]);
+        runtime.works(verb);
+        stockade.ask(&["rm", &id]).ok();
+    }
+    stockade.assert_gone();
+}
+
+#[test]
 fn what_is_asked_of_a_runtime_that_hangs_ends_and_its_container_is_removed() {
     requires!(root, stockade, busybox_packed);
     let stockade = Stockade::new();
     let runtime = Runtime::new(&stockade);
     let id = stockade.detached(&["--runtime", &runtime.path()], &["sleep", "1000"]);
-    let verbs = ["ps", "kill", "pause", "state"];
+    let verbs = ["ps", "kill", "pause", "state", "exec"];
     verbs.iter().for_each(|verb| runtime.hangs_on(verb));
     let asked = [&["top"][..], &["kill"], &["stop"], &["pause"]];
     let asked = asked.map(|words| stockade.call(words).arg(&id).limit(LONG).start());
+    let exec = stockade.call(&["exec", &id, "true"]).limit(LONG).start();
     others_go_on(&stockade);
     for call in asked {
         call.wait().exits(1).refuses(&["the OCI runtime", "has not ended after 25 seconds and was killed"]);
     }
+    exec.wait().exits(126).refuses(&["the OCI runtime's exec has not ended after 60s and was killed"]);
     assert_eq!(stockade.inspect(&id, "{{.State.Status}}"), "running");
     stockade.call(&["rm", "-f", &id]).limit(LONG).run().ok();
     stockade.assert_gone();
