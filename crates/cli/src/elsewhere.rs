@@ -43,6 +43,16 @@ const OTHER_FLAGS: &[(&[&str], &str, &str)] = &[
     (&[" update"], "cpu-rt-period", REALTIME),
     (&[" update"], "cpu-rt-runtime", REALTIME),
     (&[" update"], "kernel-memory", KERNEL_MEMORY),
+    (&["network create"], "attachable", CLUSTER_NETWORK),
+    (&["network create"], "config-from", CLUSTER_NETWORK),
+    (&["network create"], "config-only", CLUSTER_NETWORK),
+    (&["network create"], "ingress", CLUSTER_NETWORK),
+    (&["network create"], "scope", CLUSTER_NETWORK),
+    (&["network create"], "ipam-driver", IPAM),
+    (&["network create"], "ipam-opt", IPAM),
+    (&["network inspect"], "verbose", CLUSTER_NETWORK),
+    (&["network inspect"], "v", CLUSTER_NETWORK),
+    (&["volume create"], "name", "the name is the argument: volume create NAME"),
     (&["volume create"], "availability", CLUSTER),
     (&["volume create"], "group", CLUSTER),
     (&["volume create"], "limit-bytes", CLUSTER),
@@ -59,6 +69,8 @@ const OTHER_FLAGS: &[(&[&str], &str, &str)] = &[
 const ALL_TAGS: &str = "a repository is not asked for all of its tags; pull each by its name";
 const CHECKPOINT: &str = "there are no checkpoints; leave the flag out";
 const CLUSTER: &str = "it is for volumes of a cluster, which there are none of; leave the flag out";
+const CLUSTER_NETWORK: &str = "it is for networks of a cluster, which there are none of; leave the flag out";
+const IPAM: &str = "addresses are given by Stockade itself; leave the flag out, or use --subnet and --ip-range";
 const ONE_PLATFORM: &str = "an image of the store is for one platform; leave the flag out";
 
 /// Commands of Docker's, with what to do instead.
@@ -92,7 +104,8 @@ const PULL: &str =
 /// What to do instead of Docker's flag `name` (with its dashes) of the command at `path`, if it is one.
 pub(crate) fn flag(path: &str, name: &str) -> Option<&'static str> {
     let name = name.trim_start_matches('-');
-    if [" run", " create"].iter().any(|verb| path.ends_with(verb)) && !path.ends_with("volume create") {
+    let others = ["volume create", "network create"].iter().any(|other| path.ends_with(other));
+    if [" run", " create"].iter().any(|verb| path.ends_with(verb)) && !others {
         return find(FLAGS, name);
     }
     let of = |(paths, flag, _): &&(&[&str], &str, &str)| *flag == name && paths.iter().any(|end| path.ends_with(end));
@@ -136,5 +149,22 @@ mod tests {
             flag("stockade volume create", "--gpus").is_none() && flag("stockade volume create", "--scope").is_some()
         );
         assert!(flag("stockade image ls", "--link").is_none() && flag("stockade rm", "-l").is_some());
+        assert!(flag("stockade network create", "--attachable").is_some());
+    }
+
+    #[test]
+    fn no_other_command_has_a_flag_that_is_elsewhere() {
+        for (paths, name, _) in OTHER_FLAGS {
+            for path in *paths {
+                let mut command = &line::whole();
+                for word in path.split_whitespace() {
+                    let found = command.find_subcommand(word);
+                    command = found.unwrap_or_else(|| panic!("there is no command {path}"));
+                }
+                let mut longs = command.get_arguments().filter_map(clap::Arg::get_long_and_visible_aliases).flatten();
+                let mut shorts = command.get_arguments().filter_map(clap::Arg::get_short).map(String::from);
+                assert!(!longs.any(|long| long == *name) && !shorts.any(|short| short == *name), "{path} --{name}");
+            }
+        }
     }
 }
