@@ -1,5 +1,7 @@
 //! Filling a template's tree.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::functions::{self, Mode};
@@ -26,9 +28,14 @@ enum Inside {
     Value,
 }
 
+/// The name of the variable that stands for all fields.
+const WHOLE: &str = "$";
+
 struct Runner<'a> {
     filling: &'a Filling,
     mode: Mode,
+    /// The variable `$`.
+    whole: Cow<'a, Value>,
     variables: Vec<(String, Value)>,
     steps: usize,
     text: String,
@@ -36,8 +43,8 @@ struct Runner<'a> {
 
 /// The text of `nodes` filled with `filling`.
 pub(super) fn run(nodes: &[Node], filling: &Filling, mode: Mode) -> Result<String, TemplateError> {
-    let variables = vec![("$".to_owned(), filling.fields.clone())];
-    let mut runner = Runner { filling, mode, variables, steps: 0, text: String::new() };
+    let whole = Cow::Borrowed(&filling.fields);
+    let mut runner = Runner { filling, mode, whole, variables: Vec::new(), steps: 0, text: String::new() };
     runner.nodes(nodes, &filling.fields)?;
     Ok(runner.text)
 }
@@ -90,10 +97,11 @@ impl Runner<'_> {
     fn bind(&mut self, name: &str, value: Value, binding: Binding) -> Result<(), TemplateError> {
         match binding {
             Binding::Declare => self.variables.push((name.to_owned(), value)),
-            Binding::Assign => {
-                let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
-                known.ok_or_else(|| TemplateError::NoVariable(name.to_owned()))?.1 = value;
-            }
+            Binding::Assign => match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+                Some((_, known)) => *known = value,
+                None if name == WHOLE => self.whole = Cow::Owned(value),
+                None => return Err(TemplateError::NoVariable(name.to_owned())),
+            },
         }
         Ok(())
     }
@@ -227,9 +235,9 @@ impl Runner<'_> {
             Operand::Constant(value) => Ok(value.clone()),
             Operand::Field(path) => look_up(dot, path).cloned(),
             Operand::Variable(name, path) => {
-                let known = self.variables.iter().rev().find(|(known, _)| known == name);
-                let (_, value) = known.ok_or_else(|| TemplateError::NoVariable(name.clone()))?;
-                look_up(value, path).cloned()
+                let known = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
+                let value = known.or((name == WHOLE).then_some(&*self.whole));
+                look_up(value.ok_or_else(|| TemplateError::NoVariable(name.clone()))?, path).cloned()
             }
             Operand::Nested(pipe, path) => {
                 let value = self.pipe(pipe, dot)?;
