@@ -17,7 +17,7 @@ use crate::files::{self, FileError};
 use crate::freezer;
 use crate::happened::note;
 use crate::lifecycle::Refused;
-use crate::record::{Life, Record, VERSION, Versioned, now};
+use crate::record::{Life, Record, Short, VERSION, Versioned, now};
 use crate::runtime::{PATIENCE, RuntimeError};
 use crate::{ContainerId, Engine, State};
 
@@ -128,8 +128,8 @@ pub(crate) struct Locked(pub(crate) Folder);
 
 /// What a container is and where it is in its life.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) record: Record,
+pub(crate) struct View<R = Record> {
+    pub(crate) record: R,
     pub(crate) life: Life,
     /// The host's id of its first process, while it runs.
     pub(crate) pid: Option<i32>,
@@ -282,9 +282,17 @@ impl Folder {
     pub(crate) fn view(&self) -> Result<View, ContainerError> {
         // The lock first: what a monitor wrote before it let go of the lock is then read below.
         let lives = self.monitor_lives()?;
-        let record = self.record()?;
-        let written = self.life()?;
-        let told = self.told()?;
+        self.view_of(self.record()?, &self.life()?, self.told()?, lives)
+    }
+
+    /// What the container is by what its files say, where its monitor's lock was looked at before.
+    fn view_of<R>(
+        &self,
+        record: R,
+        written: &Life,
+        told: Option<Told>,
+        lives: bool,
+    ) -> Result<View<R>, ContainerError> {
         let life = written.with(told.as_ref().map(|told| &told.phase));
         let nonsense = |source| ContainerError::State { id: self.id.clone(), source };
         let mut life = life.map_err(nonsense)?;
@@ -315,14 +323,17 @@ impl Folder {
         }
     }
 
-    /// The same for who lists many: where what is written down says that it has no monitor, neither its lock nor its word is asked for.
-    pub(crate) fn view_in_short(&self) -> Result<View, ContainerError> {
-        let record = self.record()?;
-        let life = self.life()?;
-        if life.needs_monitor() || record.host_config.auto_remove {
-            return self.view();
+    /// The same for who lists many, without the monitor of one that has ended: where the end is written down, or told, neither the
+    /// monitor's lock nor what it may still do is looked at.
+    pub(crate) fn view_in_short(&self) -> Result<View<Short>, ContainerError> {
+        let (record, life) = (self.short_record()?, self.life()?);
+        let told = if life.needs_monitor() { self.told()? } else { None };
+        let over = told.as_ref().map_or(!life.needs_monitor(), |told| told.phase.is_end());
+        if over {
+            return self.view_of(record, &life, told, false);
         }
-        Ok(View { record, life, pid: None, monitor: None, restarts: 0, lost: false })
+        let lives = self.monitor_lives()?;
+        self.view_of(record, &life, self.told()?, lives)
     }
 
     /// Where it is in its life, as far as the engine has written it down.
@@ -335,19 +346,25 @@ impl Folder {
         self.json(RECORD)?.ok_or_else(|| ContainerError::Missing(self.id.clone()))
     }
 
+    /// The same, as far as `ps` shows it.
+    pub(crate) fn short_record(&self) -> Result<Short, ContainerError> {
+        self.json(RECORD)?.ok_or_else(|| ContainerError::Missing(self.id.clone()))
+    }
+
     /// What its monitors have noted, line by line.
     pub(crate) fn troubles(&self) -> Result<Vec<String>, ContainerError> {
-        let path = self.path.join(stockade_monitor::TROUBLES);
-        let text = files::read(self.fd.as_fd(), stockade_monitor::TROUBLES).map_err(FileError::at("read", path))?;
+        let text = self.bytes(stockade_monitor::TROUBLES)?;
         Ok(String::from_utf8_lossy(&text.unwrap_or_default()).lines().map(str::to_owned).collect())
     }
 
     /// What its monitor has written.
     pub(crate) fn told(&self) -> Result<Option<Told>, ContainerError> {
-        let name = stockade_monitor::STATE;
-        let text = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", self.path.join(name)))?;
         // A machine that went down before a file was written through leaves nothing of it, or zeros: it had told no end.
-        if text.is_none_or(|text| text.iter().all(|byte| *byte == 0)) { Ok(None) } else { self.read(name) }
+        let said = |content: &Vec<u8>| content.iter().any(|byte| *byte != 0);
+        self.bytes(stockade_monitor::STATE)?
+            .filter(said)
+            .map(|content| self.parse(stockade_monitor::STATE, &content))
+            .transpose()
     }
 
     /// Tells the monitor, and whoever brings containers back after a reboot, what somebody does to the container. That the latter cannot be
@@ -437,8 +454,7 @@ impl Folder {
     /// The process that is the last monitor, or is what is left of it; `None` if it is gone.
     pub(crate) fn monitor(&self) -> Result<Option<OwnedFd>, FileError> {
         let path = self.path.join(stockade_monitor::LOCK);
-        let text = files::read(self.fd.as_fd(), stockade_monitor::LOCK).map_err(FileError::at("read", &path))?;
-        let number = text.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        let number = self.bytes(stockade_monitor::LOCK)?.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let Some(pid) = number.and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -506,25 +522,28 @@ impl Folder {
         struct Version {
             version: u64,
         }
-        let path = self.path.join(name);
-        let content = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", &path))?;
-        let Some(content) = content else { return Ok(None) };
-        let parsed = serde_json::from_slice::<T>(&content);
+        let Some(content) = self.bytes(name)? else { return Ok(None) };
+        let parsed = self.parse::<T>(name, &content);
         let version = match &parsed {
             Ok(value) => value.version().into(),
             Err(_) => serde_json::from_slice(&content).map_or(u64::from(VERSION), |Version { version }| version),
         };
         if version != u64::from(VERSION) {
-            return Err(ContainerError::Version { path, version });
+            return Err(ContainerError::Version { path: self.path.join(name), version });
         }
-        parsed.map(Some).map_err(|source| ContainerError::Damaged { path, source })
+        parsed.map(Some)
     }
 
     /// A file as JSON; `None` if it is missing.
     pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ContainerError> {
-        let path = self.path.join(name);
-        let content = files::read(self.fd.as_fd(), name).map_err(FileError::at("read", &path))?;
-        let parse = |content: Vec<u8>| serde_json::from_slice(&content);
-        content.map(parse).transpose().map_err(|source| ContainerError::Damaged { path, source })
+        self.bytes(name)?.map(|content| self.parse(name, &content)).transpose()
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, FileError> {
+        files::read(self.fd.as_fd(), name).map_err(|error| FileError::at("read", self.path.join(name))(error))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, name: &str, content: &[u8]) -> Result<T, ContainerError> {
+        serde_json::from_slice(content).map_err(|source| ContainerError::Damaged { path: self.path.join(name), source })
     }
 }

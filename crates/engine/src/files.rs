@@ -11,7 +11,7 @@ use rustix::io::Errno;
 /// No file of ours is larger.
 const LARGEST: u64 = 16 << 20;
 /// What nearly every one of them is smaller than.
-const USUAL: usize = 16 << 10;
+const USUAL: usize = 8 << 10;
 
 /// A failed action on a file of the engine's.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +82,13 @@ pub(crate) fn read(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    // Most files end within that, and are read by two calls.
-    let mut content = Vec::with_capacity(USUAL);
-    File::from(file).take(LARGEST + 1).read_to_end(&mut content)?;
+    let mut begin = [0; USUAL];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut begin))?;
+    let mut content = begin[..length].to_vec();
+    // Less is read of a file only at its end (`read(2)`), so that most are read by one call.
+    if length == USUAL {
+        File::from(file).take(LARGEST + 1 - length as u64).read_to_end(&mut content)?;
+    }
     if content.len() as u64 > LARGEST {
         return Err(Errno::FBIG.into());
     }

@@ -67,6 +67,13 @@ pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
 impl crate::container::View {
     /// Whether it was asked for with `--rm` and its only run is over.
     pub(crate) fn removes_itself(&self) -> bool {
-        self.record.host_config.auto_remove && matches!(self.life.state, State::Exited | State::Failed)
+        self.record.host_config.auto_remove && self.has_ended()
+    }
+}
+
+impl<R> crate::container::View<R> {
+    /// Whether its last run is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.life.state, State::Exited | State::Failed)
     }
 }

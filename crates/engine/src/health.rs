@@ -136,8 +136,7 @@ pub(crate) fn order(folder: &Folder, view: &View) -> Result<Option<Check>, ExecE
 }
 
 /// What the monitor has found; `None` for a container without a check, or that has not run yet.
-pub(crate) fn found(folder: &Folder, view: &View) -> Result<Option<Health>, ContainerError> {
-    let checked = view.record.config.healthcheck.as_ref();
+pub(crate) fn found(folder: &Folder, checked: Option<&HealthCheck>) -> Result<Option<Health>, ContainerError> {
     if checked.is_none_or(|check| check.test.first().is_none_or(|kind| kind == NONE)) {
         return Ok(None);
     }

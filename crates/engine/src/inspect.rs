@@ -302,7 +302,7 @@ impl Death {
 pub fn inspect(engine: &Engine, id: &ContainerId) -> Result<Inspection, InspectError> {
     let view = engine.view(id)?;
     let troubles = engine.folder(id)?.troubles()?;
-    let health = crate::health::found(&engine.folder(id)?, &view)?;
+    let health = crate::health::found(&engine.folder(id)?, view.record.config.healthcheck.as_ref())?;
     let state = InspectedState { health, ..state(&view) };
     let mut network_settings = engine.network_settings(&engine.folder(id)?, view.pid)?;
     network_settings.add_fixed(&view.record.host_config.network_mode);

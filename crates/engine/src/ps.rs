@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::container::{ContainerError, RESTARTING, View};
+use crate::container::{ContainerError, Folder, RESTARTING, View};
 use crate::files::FileError;
 use crate::inspect::MountPoint;
 use crate::lifecycle::State;
 use crate::network::connections::{Connection, Connections};
 use crate::network::wanted::{FILE, Wanted};
+use crate::record::Short;
 use crate::{ContainerId, Engine, OwnVolumes};
 use stockade_kernel::chain::chain;
 use stockade_monitor::health::Status;
@@ -102,14 +103,17 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     Ok(all)
 }
 
-/// What files say of a container, read without waiting for anybody.
+/// What files say of a container, read without waiting for anybody. Of many containers no more is held than is shown.
 #[derive(Debug)]
 struct Found {
-    view: View,
+    /// Without its networks.
+    summary: Summary,
+    /// Whether something is to be done about it first.
+    untidy: bool,
+    /// Its `NetworkMode`.
+    mode: String,
     /// `None` if it is on no network, or if that cannot be read, which `inspect` tells.
     wanted: Option<Wanted>,
-    /// The same of its health.
-    health: Option<Status>,
 }
 
 type Looked = (ContainerId, Result<Found, ContainerError>);
@@ -142,21 +146,41 @@ fn look_at_all(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
 fn look(engine: &Engine, id: &ContainerId) -> Result<Found, ContainerError> {
     let folder = engine.folder(id)?;
     let view = folder.view_in_short()?;
-    let wanted = folder.read::<Wanted>(FILE).unwrap_or_default();
-    let health = crate::health::found(&folder, &view).unwrap_or_default().map(|health| health.status);
-    Ok(Found { view, wanted, health })
+    Ok(found(&folder, view))
+}
+
+fn found(folder: &Folder, mut view: View<Short>) -> Found {
+    let host_config = &mut view.record.host_config;
+    let (mode, auto_remove) = (std::mem::take(&mut host_config.network_mode), host_config.auto_remove);
+    let checked = view.record.config.healthcheck.as_ref();
+    let health = crate::health::found(folder, checked).unwrap_or_default().map(|health| health.status);
+    Found {
+        untidy: view.lost || auto_remove && view.has_ended(),
+        mode,
+        wanted: folder.read::<Wanted>(FILE).unwrap_or_default(),
+        summary: Summary { health, ..summary(view) },
+    }
 }
 
 /// One container in short; `None` if it is gone.
 fn one(
     engine: &Engine,
     id: &ContainerId,
-    Found { view, wanted, health }: Found,
+    mut looked: Found,
     connections: &mut Connections<'_>,
     deadline: Instant,
 ) -> Result<Option<Summary>, ContainerError> {
-    let view = if view.lost || view.removes_itself() { tidied(engine, id, deadline)? } else { Some(view) };
-    Ok(view.map(|view| Summary { health, ..summary(view, wanted, connections) }))
+    if looked.untidy {
+        let Some(View { life, pid, monitor, restarts, lost, .. }) = tidied(engine, id, deadline)? else {
+            return Ok(None);
+        };
+        let folder = engine.folder(id)?;
+        looked = found(&folder, View { record: folder.short_record()?, life, pid, monitor, restarts, lost });
+    }
+    let Found { summary, mode, wanted, .. } = looked;
+    // What cannot be read of networks is told by `inspect`.
+    let (networks, ports) = connections.of(id, wanted, &mode, summary.pid.is_some()).unwrap_or_default();
+    Ok(Some(Summary { networks, ports: crate::network::settings::shown_ports(&ports), ..summary }))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.
@@ -177,10 +201,7 @@ fn tidied(engine: &Engine, id: &ContainerId, deadline: Instant) -> Result<Option
     Ok(None)
 }
 
-fn summary(view: View, wanted: Option<Wanted>, connections: &mut Connections<'_>) -> Summary {
-    let mode = &view.record.host_config.network_mode;
-    // What cannot be read of networks is told by `inspect`.
-    let (networks, ports) = connections.of(&view.record.id, wanted, mode, view.pid.is_some()).unwrap_or_default();
+fn summary(view: View<Short>) -> Summary {
     let end = view.life.end.unwrap_or_default();
     let ended = matches!(view.life.state, State::Exited | State::Failed | State::Restarting);
     Summary {
@@ -199,8 +220,8 @@ fn summary(view: View, wanted: Option<Wanted>, connections: &mut Connections<'_>
         finished: end.finished,
         labels: view.record.config.labels,
         mounts: view.record.mounts,
-        networks,
-        ports: crate::network::settings::shown_ports(&ports),
+        networks: Vec::new(),
+        ports: String::new(),
         published: view.record.host_config.port_bindings.into_keys().collect(),
         exposed: view.record.config.exposed_ports.into_keys().collect(),
         health: None,

@@ -1,8 +1,11 @@
 //! What the engine remembers of a container: `record.json`, which is written once, and `life.json`, which changes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use stockade_images::HealthCheck;
 use stockade_monitor::cause::Cause;
 use stockade_monitor::state::Phase;
 use stockade_spec::{IdMapping, NamespaceType};
@@ -55,6 +58,54 @@ pub(crate) struct Record {
     /// The id mapping of its user namespace; empty without one.
     pub(crate) uid_mappings: Vec<IdMapping>,
     pub(crate) gid_mappings: Vec<IdMapping>,
+}
+
+/// What `ps` shows of a [`Record`]. The rest is passed over: where containers are many, to read it is most of the work.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Short {
+    version: u32,
+    pub(crate) id: ContainerId,
+    pub(crate) name: ContainerName,
+    pub(crate) created: String,
+    pub(crate) image: ShortImage,
+    pub(crate) command: Vec<String>,
+    pub(crate) host_config: ShortHostConfig,
+    pub(crate) config: ShortConfig,
+    pub(crate) mounts: Vec<MountPoint>,
+}
+
+/// The same of an [`ImageRecord`].
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShortImage {
+    pub(crate) reference: String,
+    pub(crate) id: Option<String>,
+}
+
+/// The same of a [`HostConfig`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ShortHostConfig {
+    pub(crate) network_mode: String,
+    #[serde(default)]
+    pub(crate) port_bindings: BTreeMap<String, IgnoredAny>,
+    pub(crate) auto_remove: bool,
+}
+
+/// The same of a [`Config`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ShortConfig {
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) exposed_ports: BTreeMap<String, IgnoredAny>,
+    #[serde(default)]
+    pub(crate) healthcheck: Option<HealthCheck>,
+}
+
+impl Versioned for Short {
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 /// The log's file.

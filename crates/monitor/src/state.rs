@@ -76,3 +76,11 @@ pub enum Phase {
         error: String,
     },
 }
+
+impl Phase {
+    /// Whether it is the last: what its monitor tells no more of.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Exited { .. } | Self::Failed { .. })
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use stockade_engine::inspect::MountPoint;
 use stockade_engine::volume::DRIVER;
 use stockade_engine::{HealthStatus, Size, Sizes, State, Summary, Which};
@@ -94,7 +94,12 @@ impl Ps {
         }
         let now = Timestamp::now();
         let mut sizes = sized.then(|| Sizes::new(&engine));
-        let rows = shown.iter().map(|one| row(one, self.no_trunc, size_of(one, sizes.as_mut()), now));
+        let row = |one: &Summary, sizes: Option<&mut Sizes<'_>>| match self.format {
+            None if self.quiet => Filling::of(json!({ "ID": id(one, self.no_trunc) })),
+            None if !self.size => Filling::of(Value::Object(usual(one, self.no_trunc, now))),
+            _ => row(one, self.no_trunc, size_of(one, sizes), now),
+        };
+        let rows = shown.iter().map(|one| row(one, sizes.as_mut()));
         let rows: Vec<Filling> = rows.collect();
         let text = look.text(&rows, &heads()).map_err(|error| Failure::failed(&error))?;
         if !text.is_empty() {
@@ -134,31 +139,44 @@ fn heads() -> Value {
     })
 }
 
-/// The fields of one container; Docker shows a size that was not asked for as none.
-pub(crate) fn row(one: &Summary, whole: bool, size: Option<Size>, now: Timestamp) -> Filling {
+fn id(one: &Summary, whole: bool) -> &str {
+    if whole { one.id.as_str() } else { one.id.short() }
+}
+
+/// The fields of [`USUAL`]: where containers are many, to put the others together takes as long again.
+fn usual(one: &Summary, whole: bool, now: Timestamp) -> Map<String, Value> {
     let command = printable(&one.command.join(" "));
     let command = if whole { command } else { ellipsis(&command, 20) };
+    let fields: [(&str, String); 7] = [
+        ("ID", id(one, whole).to_owned()),
+        ("Names", one.name.clone()),
+        ("Image", printable(&one.image)),
+        ("Command", format!("\"{command}\"")),
+        ("RunningFor", ago::since(&one.created, now).map(|time| format!("{time} ago")).unwrap_or_default()),
+        ("Ports", one.ports.clone()),
+        ("Status", status(one, now)),
+    ];
+    fields.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect()
+}
+
+/// The fields of one container; Docker shows a size that was not asked for as none.
+pub(crate) fn row(one: &Summary, whole: bool, size: Option<Size>, now: Timestamp) -> Filling {
     let labels: Vec<String> = one.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = one.networks.iter().map(|network| network.name.as_str()).collect();
-    let fields = json!({
-        "ID": if whole { one.id.as_str() } else { one.id.short() },
-        "Names": one.name.as_str(),
-        "Image": printable(&one.image),
-        "Command": format!("\"{command}\""),
-        "CreatedAt": ago::absolute(&one.created).unwrap_or_default(),
-        "RunningFor": ago::since(&one.created, now).map(|time| format!("{time} ago")).unwrap_or_default(),
-        "Ports": one.ports,
-        "State": state(one),
-        "Cause": printable(one.cause.as_deref().unwrap_or_default()),
-        "Status": status(one, now),
-        "Labels": printable(&labels.join(",")),
-        "Mounts": mounts(one, whole),
-        "LocalVolumes": one.mounts.iter().filter(|mount| mount.driver == DRIVER).count().to_string(),
-        "Networks": networks.join(","),
-        "Size": size.map_or_else(|| size::human(0), size_text),
-    });
+    let more: [(&str, String); 8] = [
+        ("CreatedAt", ago::absolute(&one.created).unwrap_or_default()),
+        ("State", state(one).to_owned()),
+        ("Cause", printable(one.cause.as_deref().unwrap_or_default())),
+        ("Labels", printable(&labels.join(","))),
+        ("Mounts", mounts(one, whole)),
+        ("LocalVolumes", one.mounts.iter().filter(|mount| mount.driver == DRIVER).count().to_string()),
+        ("Networks", networks.join(",")),
+        ("Size", size.map_or_else(|| size::human(0), size_text)),
+    ];
+    let more = more.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text)));
+    let fields: Map<String, Value> = usual(one, whole, now).into_iter().chain(more).collect();
     let answers: Value = one.labels.iter().map(|(key, value)| (key.clone(), Value::from(printable(value)))).collect();
-    Filling { fields, methods: BTreeMap::from([("Label", answers)]) }
+    Filling { fields: Value::Object(fields), methods: BTreeMap::from([("Label", answers)]) }
 }
 
 /// The names of volumes, and where on the host the other mounts are, each in short.
