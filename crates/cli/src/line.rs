@@ -55,6 +55,8 @@ pub(crate) enum Command {
     ContainerNetwork(Flags<verb::container_network::ContainerNetwork>),
     #[command(name = stockade_engine::finish::JOIN, hide = true)]
     ContainerJoins(Flags<verb::container_joins::ContainerJoins>),
+    #[command(name = verb::explain::beside::COMMAND, hide = true)]
+    ContainerExplained(Flags<verb::explain::beside::ContainerExplained>),
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
     /// Make, list and remove volumes
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// The commands about images under Docker's longer names
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Image(ImageCommand),
+    /// Look at profiles of system call filters, without a container
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Seccomp(verb::seccomp::SeccompCommand),
     /// The commands about all that is kept
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     System(SystemCommand),
@@ -201,7 +206,7 @@ pub(crate) enum SystemCommand {
 /// A command's flags, read as Docker's are. They are made when the command is the one that is given (`defer` above): the flags of
 /// all commands are most of what a start of this program would cost.
 #[derive(Debug)]
-pub(crate) struct Flags<T>(T);
+pub(crate) struct Flags<T>(pub(crate) T);
 
 impl<T: FromArgMatches> FromArgMatches for Flags<T> {
     fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
@@ -264,12 +269,13 @@ impl Line {
             Command::Inspect(inspect) => inspect.0.run(global),
             Command::Audit(audit) => audit.0.run(global),
             Command::DiffWalls(diff) => diff.0.run(global),
-            Command::Explain(explain) => explain.0.run(),
+            Command::Explain(explain) => explain.0.run(global),
             Command::Doctor(doctor) => doctor.0.run(),
             Command::Completion(completion) => completion.0.run(),
             Command::Man(man) => man.0.run(),
             Command::Image(command) => command.run(global),
             Command::System(command) => command.run(global),
+            Command::Seccomp(command) => command.run(),
             Command::Volume(command) => command.run(global),
             Command::Network(command) => command.run(global),
             Command::Ui(ui) => ui.0.run(global),
@@ -279,6 +285,7 @@ impl Line {
             Command::ContainerExited(exited) => exited.0.run(global),
             Command::ContainerNetwork(network) => network.0.run(global),
             Command::ContainerJoins(joins) => joins.0.run(global),
+            Command::ContainerExplained(explained) => explained.0.run(),
         }
     }
 }

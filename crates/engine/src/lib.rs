@@ -144,7 +144,7 @@ pub use run::{RunError, Running, run};
 pub use save::{SaveError, save};
 pub use session::{Attachment, FollowError, Followed, Session};
 pub use sizes::{Size, Sizes};
-pub use start::{StartError, start, start_attached};
+pub use start::{StartError, start, start_attached, start_watched};
 pub use stockade_images::HealthCheck;
 pub use stockade_monitor::health::Status as HealthStatus;
 pub use stockade_monitor::restart::RestartPolicy;

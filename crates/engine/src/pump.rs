@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use stockade_kernel::terminal::RawMode;
 use stockade_monitor::frame::{Frame, LONGEST};
 
-use crate::session::{Attachment, Connected, Duty, FollowError, Input, Shown, duty, resize};
+use crate::session::{Attachment, Connected, Duty, FollowError, Input, LastWords, Shown, duty, resize};
 
 /// What a stream that is no regular file is given at once: as much as a pipe that can be written to takes without making its
 /// writer wait (`PIPE_BUF`, `pipe(7)`).
@@ -64,6 +64,8 @@ pub(crate) struct Pump<'a> {
     shown: Shown,
     /// The caller's terminal, if it is in raw mode.
     raw: Option<&'a RawMode>,
+    /// The end of what the container said.
+    words: &'a mut LastWords,
     /// Whether the caller's input is to be read and has not ended.
     reads: bool,
     keys: DetachKeys,
@@ -74,13 +76,19 @@ pub(crate) struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    pub(crate) fn new(connected: Connected, attachment: &Attachment, raw: Option<&'a RawMode>) -> Self {
+    pub(crate) fn new(
+        connected: Connected,
+        attachment: &Attachment,
+        raw: Option<&'a RawMode>,
+        words: &'a mut LastWords,
+    ) -> Self {
         let keys = if connected.terminal { attachment.detach_keys.clone() } else { Vec::new() };
         Self {
             duty: duty(attachment, connected.terminal),
             connected,
             shown: attachment.shown,
             raw,
+            words,
             reads: attachment.input == Input::Forward,
             keys: DetachKeys { keys, matched: 0 },
             outgoing: VecDeque::new(),
@@ -247,6 +255,7 @@ impl<'a> Pump<'a> {
             (Shown::Output | Shown::Error | Shown::Nothing, _) => return Ok(None),
         }
         packet.remove(0);
+        self.words.hear(&packet);
         self.incoming = Some((to, packet));
         self.write()?;
         Ok(None)

@@ -226,6 +226,28 @@ pub(crate) fn resize() -> io::Result<Option<Vec<u8>>> {
     Ok(own_size()?.map(|size| Frame::Resize { rows: size.ws_row, columns: size.ws_col }.encode()))
 }
 
+/// How much of what a container says is kept as its last words.
+const MOST_WORDS: usize = 2048;
+
+/// The end of what a container said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastWords(Vec<u8>);
+
+impl LastWords {
+    /// Takes what it says next.
+    pub(crate) fn hear(&mut self, said: &[u8]) {
+        self.0.extend_from_slice(said);
+        let before = self.0.len().saturating_sub(MOST_WORDS);
+        self.0.drain(..before);
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A caller attached to a container.
 #[derive(Debug)]
 pub struct Session {
@@ -252,10 +274,18 @@ impl Session {
     /// # Errors
     /// See [`FollowError`].
     pub fn follow(self) -> Result<Followed, FollowError> {
+        self.follow_hearing(&mut LastWords::default())
+    }
+
+    /// The same, and keeps the end of what the container says in `words`.
+    ///
+    /// # Errors
+    /// See [`FollowError`].
+    pub fn follow_hearing(self, words: &mut LastWords) -> Result<Followed, FollowError> {
         let typed = self.connected.terminal && self.attachment.input == Input::Forward;
         let raw = if typed { RawMode::enter(rustix::stdio::stdin()) } else { Ok(None) };
         let raw = raw.map_err(FollowError::doing("put the terminal into raw mode"))?;
-        let pumped = Pump::new(self.connected, &self.attachment, raw.as_ref()).run();
+        let pumped = Pump::new(self.connected, &self.attachment, raw.as_ref(), words).run();
         raw.map_or(Ok(()), RawMode::leave).map_err(FollowError::doing("give the terminal its mode back"))?;
         match pumped? {
             Pumped::Detached => Ok(Followed::Detached),

@@ -83,6 +83,9 @@ pub enum StartError {
     /// Its networks.
     #[error(transparent)]
     Network(#[from] crate::network::NetworksError),
+    /// Who was to watch it from its first instruction on.
+    #[error("the container cannot be watched")]
+    Watch(#[source] std::io::Error),
     /// The monitor could not be started.
     #[error("cannot {action}")]
     Monitor {
@@ -133,7 +136,7 @@ fn doing<E: Into<std::io::Error>>(action: &'static str) -> impl FnOnce(E) -> Sta
 /// # Errors
 /// See [`StartError`]; also if this process has threads. With `--rm` the container is then removed.
 pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
-    launch(engine, id, None).map(drop)
+    launch(engine, id, None, &mut |_| Ok(())).map(drop)
 }
 
 /// Starts a container with the caller attached, so that nothing that it says is missed. From here on signals that are to be
@@ -142,13 +145,35 @@ pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_attached(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<Session, StartError> {
-    let connected = launch(engine, id, Some(&attachment))?;
+    start_watched(engine, id, attachment, &mut |_| Ok(()))
+}
+
+/// The same, with `watch` called when all of the container is there but its program: with the id of the process that waits to execute
+/// it. If it fails, the container is not started.
+///
+/// # Errors
+/// As [`start`], and [`StartError::Watch`].
+pub fn start_watched(
+    engine: &Engine,
+    id: &ContainerId,
+    attachment: Attachment,
+    watch: &mut Watch<'_>,
+) -> Result<Session, StartError> {
+    let connected = launch(engine, id, Some(&attachment), watch)?;
     let connected = connected.ok_or_else(|| doing("attach to the container")(Errno::NOTCONN))?;
     Ok(Session::new(engine, id, connected, attachment))
 }
 
-/// Both; returns the attachment's connection.
-fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) -> Result<Option<Connected>, StartError> {
+/// What is done before a container executes its program, with the process that is about to.
+pub type Watch<'a> = dyn FnMut(i32) -> std::io::Result<()> + 'a;
+
+/// All of them; returns the attachment's connection.
+fn launch(
+    engine: &Engine,
+    id: &ContainerId,
+    attachment: Option<&Attachment>,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Connected>, StartError> {
     let folder = engine.folder(id)?.lock()?;
     let view = engine.settle(&folder)?;
     if view.life.state == State::Paused {
@@ -174,7 +199,7 @@ fn launch(engine: &Engine, id: &ContainerId, attachment: Option<&Attachment>) ->
     if attachment.is_some() {
         engine.happened_to(&view.record, &ContainerAction::Attach);
     }
-    match converse(engine, &folder, &ours, view.record.config.tty, attachment) {
+    match converse(engine, &folder, &ours, view.record.config.tty, attachment, watch) {
         Ok(connected) => {
             engine.volumes_mounted(&view.record);
             Ok(connected)
@@ -343,9 +368,13 @@ fn converse(
     control: &OwnedFd,
     terminal: bool,
     attachment: Option<&Attachment>,
+    watch: &mut Watch<'_>,
 ) -> Result<Option<Connected>, StartError> {
     match hear(folder, control)? {
-        Report::Created { pid } => engine.attach_networks(&folder.0, pid)?,
+        Report::Created { pid } => {
+            engine.attach_networks(&folder.0, pid)?;
+            watch(pid).map_err(StartError::Watch)?;
+        }
         report => return Err(refused(folder, report)),
     }
     let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, terminal);
@@ -395,7 +424,9 @@ fn after_failure(
         folder.0.wait_for_monitor(None)?;
     }
     let view = folder.0.view()?;
-    if let (State::Failed, StartError::Network(_), Some(end)) = (view.life.state, error, &view.life.end) {
+    if let (State::Failed, StartError::Network(_) | StartError::Watch(_), Some(end)) =
+        (view.life.state, error, &view.life.end)
+    {
         // The monitor knows only that nobody started it.
         let end = Some(crate::record::End { error: Some(chain(error)), ..end.clone() });
         folder.0.write_life(&crate::record::Life { end, ..view.life.clone() })?;

@@ -24,6 +24,8 @@ use ring::Ring;
 const TYPE_TRACEPOINT: u32 = 2;
 /// `PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW | PERF_SAMPLE_REGS_USER`, in whose order a record has them.
 const SAMPLE: u64 = 0x2 | 0x4 | 0x400 | 0x1000;
+/// `PERF_SAMPLE_STACK_USER`, which comes last.
+const SAMPLE_STACK: u64 = 0x2000;
 /// `disabled`, `inherit`, `use_clockid`.
 const DISABLED: u64 = 1;
 const INHERIT: u64 = 1 << 1;
@@ -70,27 +72,49 @@ pub enum From {
     Exec,
 }
 
+/// A tracepoint with what is to be told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Which.
+    pub tracepoint: &'a Tracepoint,
+    /// The condition that its records must meet, in the language of `Documentation/trace/events.rst`.
+    pub filter: &'a str,
+    /// Whether the thread's stack is told.
+    pub stack: Stack,
+}
+
+/// Whether a thread's stack is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// Its end, 16 KiB at most, copied while the thread stands there: what a program was called with is in it, if it is a small one.
+    Told,
+    /// It is not.
+    Untold,
+}
+
+/// How much of a stack is told.
+const MOST_STACK: u32 = 16 << 10;
+
 /// Tracepoints of chosen threads and of all that these make.
 #[derive(Debug)]
 pub struct Watch {
-    points: Vec<(u64, CString)>,
+    points: Vec<(u64, CString, Stack)>,
     /// One for each processor.
     rings: Vec<Ring>,
     events: Vec<OwnedFd>,
 }
 
 impl Watch {
-    /// Memory for records of `points`, each with the filter (in the language of `Documentation/trace/events.rst`) that its records must
-    /// pass. Nobody is watched yet.
+    /// For records of `points`. Nobody is watched yet.
     ///
     /// # Errors
     /// `ENOTSUP` on other processors than x86-64.
-    pub fn new(points: &[(&Tracepoint, &str)]) -> io::Result<Self> {
+    pub fn new(points: &[Point<'_>]) -> io::Result<Self> {
         if record::REGISTERS == 0 {
             return Err(Errno::NOTSUP.into());
         }
         let filter = |text: &str| CString::new(text).map_err(io::Error::other);
-        let points = points.iter().map(|(point, text)| Ok((point.id(), filter(text)?)));
+        let points = points.iter().map(|point| Ok((point.tracepoint.id(), filter(point.filter)?, point.stack)));
         Ok(Self { points: points.collect::<io::Result<_>>()?, rings: Vec::new(), events: Vec::new() })
     }
 
@@ -103,8 +127,8 @@ impl Watch {
         let processors = processors()?;
         let mut opened = Vec::new();
         for (place, &processor) in processors.iter().enumerate() {
-            for (config, filter) in &self.points {
-                let event = open(*config, tid, processor, from)?;
+            for (config, filter, stack) in &self.points {
+                let event = open(*config, *stack, tid, processor, from)?;
                 // SAFETY: the text is terminated and outlives the call, which reads it only.
                 check(unsafe { libc::ioctl(event.as_raw_fd(), SET_FILTER, filter.as_ptr()) })?;
                 match self.rings.get(place) {
@@ -164,14 +188,16 @@ fn processors() -> io::Result<Vec<i32>> {
 }
 
 /// One tracepoint for one thread on one processor.
-fn open(config: u64, tid: i32, processor: i32, from: From) -> io::Result<OwnedFd> {
+fn open(config: u64, stack: Stack, tid: i32, processor: i32, from: From) -> io::Result<OwnedFd> {
+    let (with_stack, most_stack) = if stack == Stack::Told { (SAMPLE_STACK, MOST_STACK) } else { (0, 0) };
     let on_exec = if from == From::Exec { ENABLE_ON_EXEC } else { 0 };
     let mut attributes = Attributes {
         kind: TYPE_TRACEPOINT,
         size: size_of::<Attributes>() as u32,
         config,
         period: 1,
-        sample: SAMPLE,
+        sample: SAMPLE | with_stack,
+        stack: most_stack,
         flags: DISABLED | INHERIT | USE_CLOCK | on_exec,
         wakeup: 1,
         registers: record::REGISTERS,
@@ -193,7 +219,10 @@ mod tests {
 
     /// `None` where the kernel does not let this process watch.
     fn watch(filter: &str) -> Option<Watch> {
-        match Tracepoint::find("raw_syscalls", "sys_exit").and_then(|point| Watch::new(&[(&point, filter)])) {
+        let found = Tracepoint::find("raw_syscalls", "sys_exit");
+        let watched =
+            |tracepoint: Tracepoint| Watch::new(&[Point { tracepoint: &tracepoint, filter, stack: Stack::Told }]);
+        match found.and_then(watched) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 eprintln!("skipped: {error}");
@@ -226,6 +255,9 @@ mod tests {
             // AT_FDCWD, at the width that the kernel uses of it.
             assert_eq!(registers.arguments[0] as u32, 0xffff_ff9c, "{sample:?}");
             assert!(registers.is_native);
+            // What it was called with is on its stack.
+            let said = sample.stack.windows(24).any(|bytes| bytes == b"/there/is/nothing/like/t");
+            assert!(said, "{} bytes", sample.stack.len());
         }
         assert!(watch.take(&mut lost).unwrap().is_empty());
     }

@@ -52,6 +52,14 @@ pub struct Way {
     pub risks: Vec<&'static Exposure>,
 }
 
+impl fmt::Display for Way {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let points: u32 = self.risks.iter().map(|risk| risk.points).sum();
+        writeln!(out, "{} would allow it, at {points} points of exposure:", self.flag)?;
+        self.risks.iter().try_for_each(|risk| writeln!(out, "    {}: {}", risk.id, risk.reason))
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
@@ -69,14 +77,7 @@ impl fmt::Display for Explanation {
         for line in &self.because {
             writeln!(out, "  {line}")?;
         }
-        for way in &self.ways {
-            let points: u32 = way.risks.iter().map(|risk| risk.points).sum();
-            writeln!(out, "  {} would allow it, at {points} points of exposure:", way.flag)?;
-            for risk in &way.risks {
-                writeln!(out, "    {}: {}", risk.id, risk.reason)?;
-            }
-        }
-        Ok(())
+        self.ways.iter().try_for_each(|way| write!(out, "  {way}"))
     }
 }
 
@@ -86,7 +87,7 @@ fn usual() -> CapSet {
 }
 
 /// The built-in filter of a container with these capabilities on this kernel.
-fn filter(profile: &Profile, capabilities: CapSet) -> Result<Filter, ProfileError> {
+pub(crate) fn filter(profile: &Profile, capabilities: CapSet) -> Result<Filter, ProfileError> {
     let names: Vec<String> = capabilities.iter().map(|capability| capability.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     profile.resolve(&Target::here(&names))
@@ -99,9 +100,7 @@ fn filter(profile: &Profile, capabilities: CapSet) -> Result<Filter, ProfileErro
 /// [`ExplainError`].
 pub fn syscall(name: &str, arguments: &[String]) -> Result<Explanation, ExplainError> {
     let arch = stockade_seccomp::architecture::Arch::NATIVE;
-    let unknown = || ExplainError::Call { name: name.to_owned(), nearest: Syscall::nearest(name).map(Syscall::name) };
-    let number = Syscall::from_name(name).ok_or_else(unknown)?.number(arch);
-    let number = number.ok_or_else(|| ExplainError::Elsewhere(name.to_owned()))?;
+    let number = number(name)?;
     let numbers = numbers(arguments)?;
     let profile = Profile::builtin()?;
     let decide = |set: CapSet| Ok::<_, ProfileError>(filter(&profile, set)?.decide(arch.audit(), number, &numbers));
@@ -126,12 +125,20 @@ pub fn syscall(name: &str, arguments: &[String]) -> Result<Explanation, ExplainE
         }
     }
     ways.sort_by_key(|way| way.risks.iter().map(|risk| risk.points).sum::<u32>());
-    ways.push(Way { flag: "--security-opt seccomp=unconfined".to_owned(), risks: vec![exposure::NO_SECCOMP] });
+    let changed = format!("--security-opt seccomp=default+{name}");
+    ways.push(Way { flag: changed, risks: vec![exposure::OPEN_CALL] });
     Ok(Explanation { verdict: format!("{name}({shown}) {}", action(now.action)), because, ways })
 }
 
+/// The number of a call on this machine.
+pub(crate) fn number(name: &str) -> Result<u32, ExplainError> {
+    let unknown = || ExplainError::Call { name: name.to_owned(), nearest: Syscall::nearest(name).map(Syscall::name) };
+    let number = Syscall::from_name(name).ok_or_else(unknown)?.number(stockade_seccomp::architecture::Arch::NATIVE);
+    number.ok_or_else(|| ExplainError::Elsewhere(name.to_owned()))
+}
+
 /// The numbers of arguments, the others being 0.
-fn numbers(arguments: &[String]) -> Result<[u64; 6], ExplainError> {
+pub(crate) fn numbers(arguments: &[String]) -> Result<[u64; 6], ExplainError> {
     let mut numbers = [0; 6];
     for (place, text) in arguments.iter().enumerate() {
         let wrong = || ExplainError::Argument(text.clone());
@@ -177,7 +184,7 @@ fn action(action: Action) -> String {
 }
 
 /// A capability's name as `--cap-add` takes it, without `CAP_`.
-fn short(capability: Capability) -> String {
+pub(crate) fn short(capability: Capability) -> String {
     let name = capability.to_string();
     name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
 }
@@ -264,11 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_capability_allows_has_the_open_filter_as_its_one_way() {
+    fn what_no_capability_allows_has_a_change_of_the_filter_as_its_one_way() {
         for (name, arguments) in [("io_uring_setup", &[][..]), ("keyctl", &[]), ("socket", &["40"])] {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
             let explained = syscall(name, &arguments).unwrap();
-            assert_eq!(flags(&explained), ["--security-opt seccomp=unconfined"], "{explained}");
+            assert_eq!(flags(&explained), [format!("--security-opt seccomp=default+{name}")], "{explained}");
         }
     }
 

@@ -4,6 +4,8 @@
 //! `observe` functions, holds it against the OCI configuration that the container was made from, where that is known ([`Asked`]), and gives
 //! each of 31 checks ([`checks`]) a [`Verdict`]. It works on the process of any engine, or of none.
 //!
+//! [`watch`] looks at a container while it runs, and says which wall denied it what ([`denial`]), with the flag that would allow it.
+//!
 //! [`exposure`] says what a missing wall exposes and how much that weighs, as data with reasons; the sum is the [`Grade`].
 //!
 //! Promises: nothing is changed; a process stands still only for the instant in which its filters are read; what cannot be read is said
@@ -18,9 +20,11 @@
 mod asked;
 mod audit;
 mod check;
+pub mod denial;
 pub mod doctor;
 pub mod explain;
 pub mod exposure;
+pub mod filter;
 mod finding;
 mod grade;
 mod picture;
@@ -29,6 +33,7 @@ mod reference;
 pub mod sarif;
 mod scene;
 mod show;
+pub mod watch;
 
 pub use asked::Asked;
 pub use audit::{AuditError, Report, Target, VERSION, audit};

@@ -12,6 +12,7 @@ mod creation;
 mod crowd;
 mod events;
 mod exec;
+mod explain;
 mod export;
 mod health;
 mod image_verbs;

@@ -40,6 +40,7 @@ pub const NEEDS: &[Need] = &[
     },
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
+    Need { name: "tracepoints", advertised: tracepoints, works: tracepoints },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "debian_image", advertised: debian_image, works: debian_image },
     Need { name: "nginx_image", advertised: nginx_image, works: nginx_image },
@@ -237,6 +238,10 @@ fn busybox_image() -> bool {
 
 fn nginx_image() -> bool {
     crate::programs::image("nginx").join("usr/sbin/nginx").is_file()
+}
+
+fn tracepoints() -> bool {
+    cfg!(target_arch = "x86_64") && exists("/sys/kernel/tracing/events/capability/cap_capable/id")
 }
 
 fn debian_image() -> bool {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stockade_engine::session::{Attachment, DETACH_KEYS, Input, Shown, SignalProxy, die_of};
+use stockade_engine::session::{Attachment, DETACH_KEYS, Input, LastWords, Shown, SignalProxy, die_of};
 use stockade_engine::{ContainerId, Engine, Followed, Session};
 
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
@@ -81,8 +81,13 @@ pub(crate) fn tell_why(engine: &Engine, id: &ContainerId, code: u8) {
 
 /// Follows a session to its end: the container's exit code, or 0 for who detached.
 pub(crate) fn follow(session: Session) -> Result<u8, Failure> {
+    follow_hearing(session, &mut LastWords::default())
+}
+
+/// The same, and keeps the end of what the container says.
+pub(crate) fn follow_hearing(session: Session, words: &mut LastWords) -> Result<u8, Failure> {
     let (engine, id) = session.whose();
-    match session.follow()? {
+    match session.follow_hearing(words)? {
         Followed::Exited(code) => {
             tell_why(&engine, &id, code);
             Ok(code)

@@ -36,6 +36,7 @@ pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod seccomp;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;

@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 use stockade_engine::policy::namespaces::IpcMode;
-use stockade_engine::session::{Attachment, Input, Shown};
-use stockade_engine::{Created, Engine, Request};
+use stockade_engine::session::{Attachment, Input, LastWords, Shown};
+use stockade_engine::{ContainerId, Created, Engine, Request};
 
-use super::attach::{SessionFlags, check_terminal, follow};
+use super::attach::{SessionFlags, check_terminal, follow, follow_hearing};
+use super::explain::beside::Beside;
+use super::explain::hint::hint;
+use super::explain::watch::profile;
 use super::pull::provide;
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::flags::{Asked, CreateFlags};
@@ -22,6 +26,9 @@ pub(crate) struct Run {
     /// Run in the background and print the container's id
     #[arg(long, short, help_heading = "Process")]
     detach: bool,
+    /// Tell at the end what the walls denied, and which flag would allow it
+    #[arg(long, help_heading = "Walls")]
+    explain: bool,
     #[command(flatten)]
     session: SessionFlags,
     #[command(flatten)]
@@ -36,6 +43,10 @@ impl Run {
         let Asked { mut request, notices, when, telling } = self.create.request(&global.network()?)?;
         if self.detach && !attached.is_empty() {
             return Err(Failure::new(REFUSED, "conflicting options: cannot specify both --attach and --detach"));
+        }
+        if self.detach && self.explain {
+            let text = "conflicting options: --explain tells at the end, and --detach does not wait for it; use stockade explain --follow";
+            return Err(Failure::new(REFUSED, text));
         }
         request.detached = self.detach;
         let input = if request.interactive { Input::Forward } else { Input::Ignore };
@@ -55,8 +66,41 @@ impl Run {
             // As in Docker who hears nothing of the container is told its id.
             say::line(created.id.as_str())?;
         }
-        follow(stockade_engine::start_attached(&engine, &created.id, attachment)?)
+        if self.explain {
+            explained(&engine, &created.id, attachment)
+        } else {
+            hinted(&engine, &created.id, attachment)
+        }
     }
+}
+
+/// Runs it with another process that watches, which tells at the end.
+fn explained(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<u8, Failure> {
+    let profile = profile(engine, id)?;
+    let mut beside = None;
+    let mut watch = |pid| {
+        beside = Some(Beside::begin(pid, &engine.configuration(id), profile.as_deref())?);
+        Ok(())
+    };
+    let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
+    let code = follow(session);
+    match beside.map(Beside::finish) {
+        Some(Ok(report)) => say::plain(report.trim_end()),
+        Some(Err(error)) => say::error(&format!("cannot explain: {error}")),
+        None => {}
+    }
+    code
+}
+
+/// Runs it, and says how to learn more if it ends at once for want of rights.
+fn hinted(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<u8, Failure> {
+    let session = stockade_engine::start_attached(engine, id, attachment)?;
+    let (began, mut words) = (Instant::now(), LastWords::default());
+    let code = follow_hearing(session, &mut words)?;
+    if let Some(hint) = hint(code, began.elapsed(), words.bytes()) {
+        say::plain(&format!("stockade: {hint}"));
+    }
+    Ok(code)
 }
 
 /// Makes the container, says what there is to say about it, and writes its id to the file of `--cidfile`.

@@ -43,6 +43,8 @@ pub struct Sample {
     pub raw: Vec<u8>,
     /// The registers; `None` in a thread of the kernel's.
     pub registers: Option<Registers>,
+    /// The end of its stack, from the stack's address in `registers` on; empty if it is not told.
+    pub stack: Vec<u8>,
 }
 
 /// The next `N` bytes.
@@ -77,8 +79,20 @@ impl Sample {
         rest = after;
         let abi = long(&mut rest)?;
         let registers = if abi == ABI_NONE { None } else { Some(registers(&mut rest, abi)?) };
-        Ok(Self { process, thread, time, raw: raw.to_vec(), registers })
+        let stack = if rest.is_empty() { Vec::new() } else { stack(rest)? };
+        Ok(Self { process, thread, time, raw: raw.to_vec(), registers, stack })
     }
+}
+
+/// The stack: its room in the record, the room's content, and how much of that was filled, which is there if there is room.
+fn stack(mut rest: &[u8]) -> io::Result<Vec<u8>> {
+    let room = usize::try_from(long(&mut rest)?).unwrap_or(usize::MAX);
+    if room == 0 {
+        return Ok(Vec::new());
+    }
+    let (content, mut rest) = rest.split_at_checked(room).ok_or(Errno::BADMSG)?;
+    let filled = usize::try_from(long(&mut rest)?).unwrap_or(usize::MAX);
+    Ok(content.get(..filled).ok_or(Errno::BADMSG)?.to_vec())
 }
 
 /// The registers of [`REGISTERS`], in the order of their bits.
@@ -118,6 +132,22 @@ mod tests {
         let other = Sample::parse(&body(1, &registers)).unwrap().registers.unwrap();
         assert_eq!((other.is_native, other.arguments), (false, [1, 2, 3, 4, 5, 6]));
         assert_eq!(Sample::parse(&body(ABI_NONE, &[])).unwrap().registers, None);
+    }
+
+    #[test]
+    fn the_stack_is_what_was_filled_of_its_room() {
+        let mut whole = body(ABI_64, &[0; 11]);
+        assert!(Sample::parse(&whole).unwrap().stack.is_empty());
+        whole.extend(8u64.to_ne_bytes());
+        whole.extend(*b"abcdefgh");
+        whole.extend(5u64.to_ne_bytes());
+        assert_eq!(Sample::parse(&whole).unwrap().stack, b"abcde");
+        let end = whole.len() - 8;
+        whole[end..].copy_from_slice(&9u64.to_ne_bytes());
+        assert!(Sample::parse(&whole).is_err());
+        let mut none = body(ABI_64, &[0; 11]);
+        none.extend(0u64.to_ne_bytes());
+        assert!(Sample::parse(&none).unwrap().stack.is_empty());
     }
 
     #[test]

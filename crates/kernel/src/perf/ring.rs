@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// How many bytes of records there is room for: a power of two of pages.
-const ROOM: usize = 256 << 10;
+const ROOM: usize = 2 << 20;
 /// Where the first page (`struct perf_event_mmap_page`) has `data_head` and `data_tail`.
 const HEAD: usize = 1024;
 const TAIL: usize = 1032;
@@ -71,12 +71,14 @@ impl Ring {
         let tail = self.counter(TAIL).load(Ordering::Relaxed);
         let length = usize::try_from(head.wrapping_sub(tail)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length.min(ROOM)];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            let offset = (tail as usize).wrapping_add(place) & (ROOM - 1);
+        let begin = tail as usize & (ROOM - 1);
+        let (before_the_end, from_the_start) = bytes.split_at_mut((ROOM - begin).min(length.min(ROOM)));
+        for (offset, part) in [(begin, before_the_end), (0, from_the_start)] {
             // SAFETY: the offset is within the mapping: the records' room is behind the first page.
             let from = unsafe { self.base.add(self.page + offset) };
-            // SAFETY: it is mapped as long as `self` lives, and the kernel does not write between tail and head.
-            *byte = unsafe { from.read() };
+            // SAFETY: both parts are within the room, which is mapped as long as `self` lives, and the kernel does not write between tail
+            // and head; a vector of our own is elsewhere.
+            unsafe { from.copy_to_nonoverlapping(NonNull::from(&mut *part).cast(), part.len()) };
         }
         // Nothing of it is read after this.
         self.counter(TAIL).store(head, Ordering::Release);

@@ -71,6 +71,12 @@ impl Compiled {
         interpret(&self.program, shown)
     }
 
+    /// How long the program is.
+    #[must_use]
+    pub fn size(&self) -> crate::compile::Size {
+        crate::compile::Size::of(&self.program)
+    }
+
     /// The agent's socket, if a rule notifies.
     #[must_use]
     pub fn listener_path(&self) -> Option<&Path> {

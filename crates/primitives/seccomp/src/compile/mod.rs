@@ -6,6 +6,7 @@
 
 mod code;
 mod rule;
+mod size;
 pub(crate) mod verdicts;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::model::{Action, Filter};
 use crate::syscall::{Syscall, X32_BIT};
 pub(crate) use code::RETURN;
 use code::{ARCHITECTURE, Code, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, answer, branch, plain};
+pub use size::Size;
 use verdicts::Verdicts;
 
 /// The program is longer than the kernel takes.
