@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod explain;
 mod export;
+mod filters;
 mod health;
 mod image_verbs;
 mod images;
