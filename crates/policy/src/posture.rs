@@ -10,7 +10,7 @@ use stockade_spec::{Capabilities, Device, DeviceRule, IdMapping, Mount, Namespac
 
 use crate::capabilities;
 use crate::defaults;
-use crate::devices::Lookup;
+use crate::devices::{DeviceFlag, Lookup};
 use crate::error::{PolicyError, invalid};
 use crate::namespaces::{CgroupMode, IpcMode, Mode, NetworkMode, UserMode, UtsMode};
 use crate::options::{Machine, Options};
@@ -106,6 +106,8 @@ impl Posture {
         resources.devices = rules;
         if machine.is_rootless() {
             refuse_limits(options, &resources)?;
+            // None can be in force: nobody is to read that they were asked for.
+            resources.devices.clear();
             notices.push(Notice::Degraded(NO_GROUP.to_owned()));
         }
         Ok(Self {
@@ -157,12 +159,18 @@ const NO_GROUP: &str =
 
 /// Refuses what only a control group can keep.
 fn refuse_limits(options: &Options, resources: &Resources) -> Result<(), PolicyError> {
+    if let Some(flag) = options.devices.iter().find(|flag| flag.host != flag.container) {
+        let reason = "it can be had at its own path only, because device files are for root to make";
+        return Err(invalid("--device", flag.container.display().to_string(), reason));
+    }
+    let less = |flag: &DeviceFlag| "rwm".chars().any(|access| !flag.access.contains(access));
     let pids = resources.pids.as_ref().and_then(|pids| pids.limit).is_some_and(|limit| limit > 0);
     let asked = [
         (resources.memory.is_some(), "a limit of memory"),
         (resources.cpu.is_some(), "a limit of processors"),
         (resources.block_io.is_some(), "a limit of block devices"),
         (pids, "--pids-limit"),
+        (options.devices.iter().any(less), "--device with less than rwm"),
         (!options.device_rules.is_empty(), "--device-cgroup-rule"),
         (options.security.writable_cgroups, "--security-opt writable-cgroups"),
     ];

@@ -86,6 +86,50 @@ fn the_default_is_dockers() {
 }
 
 #[test]
+fn without_root_nothing_is_asked_for_that_only_root_can_give() {
+    let range = |container_id, size| IdMapping { container_id, host_id: container_id, size };
+    let with = |groups: &[IdMapping], options: &Options| {
+        Posture::plan(options, &Machine { own_groups: groups.to_vec(), ..machine() }, &lookup)
+    };
+    let ranges = [range(0, 1), range(1, 65536)];
+    let posture = with(&ranges, &Options::default()).unwrap();
+    assert!(posture.resources.devices.is_empty());
+    assert_eq!(posture.sysctls["net.ipv4.ping_group_range"], "0 65536");
+    assert!(
+        posture.notices.iter().any(|notice| matches!(notice, Notice::Degraded(text) if text.contains("control group")))
+    );
+    let mount = |posture: &Posture, path: &str| {
+        posture.mounts.iter().find(|mount| mount.destination == Path::new(path)).unwrap().clone()
+    };
+    let has_group =
+        |posture: &Posture| mount(posture, "/dev/pts").options.iter().any(|option| option.starts_with("gid="));
+    assert!(has_group(&posture));
+    let alone = with(&[range(0, 1)], &Options::default()).unwrap();
+    assert_eq!(alone.sysctls["net.ipv4.ping_group_range"], "0 0");
+    assert!(!has_group(&alone));
+    let host = with(&ranges, &Options { network: NetworkMode::Host, privileged: true, ..Options::default() }).unwrap();
+    let sys = mount(&host, "/sys");
+    assert_eq!(sys.kind.as_deref(), Some("bind"));
+    assert!(sys.options.contains(&"rro".to_owned()), "{sys:?}");
+    let refused = |change: fn(&mut Options)| {
+        let mut options = Options::default();
+        change(&mut options);
+        with(&ranges, &options).unwrap_err().to_string()
+    };
+    for said in [
+        refused(|options| options.resources.memory = Some(64 << 20)),
+        refused(|options| options.resources.cpu_shares = Some(7)),
+        refused(|options| options.resources.pids_limit = Some(7)),
+        refused(|options| options.resources.blkio_weight = Some(20)),
+        refused(|options| options.security.writable_cgroups = true),
+        refused(|options| options.devices = vec!["/dev/fuse:/dev/fuse:r".parse().unwrap()]),
+    ] {
+        assert!(said.contains("control group") && said.contains("as root"), "{said}");
+    }
+    assert!(refused(|options| options.devices = vec!["/dev/fuse:/dev/x".parse().unwrap()]).contains("its own path"));
+}
+
+#[test]
 fn every_default_has_a_reason() {
     let reasons = (defaults::CAPABILITIES.iter().map(|e| e.reason))
         .chain(defaults::MASKED_PATHS.iter().map(|e| e.reason))

@@ -186,6 +186,13 @@ fn a_container_goes_on_while_other_commands_look_at_it() {
     eventually("the output", Duration::from_secs(10), || user.ask("logs one").ok().out() == "started");
     assert!(user.ask("top one").ok().stdout.contains("sleep"));
     assert_eq!(user.ask("ps --format {{.Names}}:{{.State}}").ok().out(), "one:running");
+    // What an audit reads is held against the namespace that it is read in.
+    let audit = user.script("$S audit --format json one").json();
+    let checks = audit[0]["checks"].as_array().unwrap();
+    let verdict =
+        |id: &str| checks.iter().find(|check| check["id"] == id).map(|check| check["verdict"].clone()).unwrap();
+    assert_eq!(verdict("identity"), "holds", "{audit}");
+    assert_eq!(verdict("device-filter"), "not-asked", "{audit}");
     user.ask("pause one").refuses(&["cgroup"]);
     assert_eq!(user.ask("inspect -f {{.State.Status}} one").ok().out(), "running");
     user.ask("stop one").ok();
@@ -226,6 +233,8 @@ fn what_needs_the_hosts_root_is_refused_by_name() {
         ("--pids-limit 10", "--pids-limit"),
         ("--userns auto", "--userns"),
         ("--pid host", "pid namespace"),
+        ("--device /dev/null:/dev/other", "/dev/other"),
+        ("--device /dev/null:/dev/null:r", "--device"),
     ] {
         let refused = user.shell(flags, "true").refuses(&[word]);
         assert!(refused.stderr.contains("root"), "{refused:?}");
@@ -248,6 +257,50 @@ fn a_privileged_container_has_no_more_than_the_user() {
     host("echo 1 > /sys/kernel/mm/ksm/run").refuses(&["read-only", "denied"]);
     let namespace = std::fs::read_link("/proc/self/ns/net").unwrap();
     assert_eq!(host("readlink /proc/self/ns/net").ok().out(), namespace.display().to_string());
+}
+
+/// A machine with one neighbour, 192.0.2.1, that answers at port 7000.
+/// `/dev/net/tun` is everybody's, as on most machines.
+const NEIGHBOUR: &str = "mount -t tmpfs -o mode=755 none /dev/net; mknod -m 666 /dev/net/tun c 10 200; chmod 666 /dev/net/tun; \
+    ip link set lo up; ip link add up0 type veth peer name peer0; unshare -n sleep 100 & P=$!; \
+    until [ \"$(readlink /proc/$P/ns/net)\" != \"$(readlink /proc/$$/ns/net)\" ]; do sleep 0.02; done; \
+    ip link set peer0 netns $P; ip addr add 192.0.2.2/24 dev up0; ip link set up0 up; ip route add default via 192.0.2.1; \
+    nsenter -t $P -n sh -c 'ip link set lo up; ip addr add 192.0.2.1/24 dev peer0; ip link set peer0 up'; \
+    nsenter -t $P -n socat TCP-LISTEN:7000,fork,reuseaddr SYSTEM:'echo outside' & Q=$!; \
+    socat TCP-LISTEN:9000,fork,reuseaddr SYSTEM:'echo host' & H=$!; ";
+
+#[test]
+fn pasta_leads_out_and_published_ports_in() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv, ip, nsenter, socat, pasta);
+    let user = User::new();
+    let done = user.script_in(
+        &["-m", "-n"],
+        &format!(
+            "{NEIGHBOUR} $S run -d --name web -p 127.0.0.1:8080:80 $I sh -c 'while :; do echo inside | nc -l -p 80; done' >&2; \
+             echo out $($S exec web sh -c 'sleep 1 | timeout 5 nc 192.0.2.1 7000 | head -n 1'); \
+             until R=$(socat -T5 - TCP:127.0.0.1:8080 </dev/null); [ -n \"$R\" ]; do sleep 0.1; done; echo in $R; \
+             echo neighbour $(nsenter -t $P -n socat -T5 - TCP:192.0.2.2:8080 </dev/null 2>&1); \
+             echo host $($S exec web sh -c 'sleep 1 | timeout 5 nc -w 2 192.0.2.2 9000 2>&1 | head -n 1'); \
+             echo loopback $($S exec web sh -c 'sleep 1 | timeout 5 nc -w 2 127.0.0.1 9000 2>&1 | head -n 1'); \
+             echo port $($S port web); echo mode $($S inspect -f '{{{{.HostConfig.NetworkMode}}}}' web); \
+             echo again $($S run --rm -p 127.0.0.1:8080:80 $I true 2>&1); \
+             echo low $($S run --rm -p 80:80 $I true 2>&1); \
+             echo before $(pgrep -f -c '[-]-pid {0}/home'); $S restart -t 0 web >&2; until R=$(socat -T5 - TCP:127.0.0.1:8080 </dev/null); [ -n \"$R\" ]; do sleep 0.1; done; echo in $R; \
+             $S rm -f web >&2; echo after $(pgrep -f -c '[-]-pid {0}/home'); kill $P $Q $H",
+            user.place.path().display()
+        ),
+    );
+    let said: Vec<&str> = done.out().lines().collect();
+    let begins = |line: usize, text: &str| assert!(said[line].starts_with(text), "line {line}, not {text:?}: {done:?}");
+    begins(0, "out outside");
+    begins(1, "in inside");
+    assert!(said[2].contains("refused"), "only the loopback is published: {done:?}");
+    assert!(said[3].contains("refused") && said[4].contains("refused"), "the host is not reached: {done:?}");
+    begins(5, "port 80/tcp -> 127.0.0.1:8080");
+    begins(6, "mode pasta");
+    assert!(said[7].contains("8080"), "{done:?}");
+    assert!(said[8].contains("ip_unprivileged_port_start"), "{done:?}");
+    assert_eq!(&said[9..], ["before 1", "in inside", "after 0"], "{done:?}");
 }
 
 #[test]

@@ -77,6 +77,12 @@ impl IdMap {
         &self.0
     }
 
+    /// The same ids, each standing for itself: the map as it is seen from inside.
+    #[must_use]
+    pub fn onto_itself(&self) -> Self {
+        Self(self.0.iter().map(|range| IdRange { outside: range.inside, ..*range }).collect())
+    }
+
     /// The outside id of `inside`, if it is mapped.
     #[must_use]
     pub fn outside(&self, inside: u32) -> Option<u32> {
@@ -148,6 +154,8 @@ mod tests {
         let map = IdMap::new(vec![range(0, 100_000, 1000), range(2000, 5, 1)]).unwrap();
         assert_eq!((map.outside(999), map.outside(1000), map.outside(2000)), (Some(100_999), None, Some(5)));
         assert_eq!((map.inside(100_999), map.inside(101_000), map.inside(5)), (Some(999), None, Some(2000)));
+        let own = map.onto_itself();
+        assert_eq!((own.outside(999), own.inside(2000), own.inside(5000)), (Some(999), Some(2000), None));
         assert_eq!(IdMap::from_text(&map.to_text()), Some(map));
         for text in ["0 1", "0 1 x", "0 1 2 3", "-1 0 1"] {
             assert_eq!(IdMap::from_text(text), None, "{text}");

@@ -50,9 +50,13 @@ pub fn differing(these: &[(Namespaces, u64)], others: &[(Namespaces, u64)]) -> N
 /// As `readlink(2)` and `read(2)`; `EBADMSG` if the kernel's answer has another form.
 pub fn observe(procfs: &Procfs, subject: Subject) -> io::Result<Observed> {
     let inodes = inodes(procfs, subject)?;
+    let user = |subject| procfs.read_link(subject, "ns/user");
+    // To a reader in the same one the kernel shows its ids as the parent's, and all others, such as those of `status`, as its own.
+    let readers = user(subject)? == user(Subject::Myself)?;
     let map = |file| {
         let text = procfs.read(subject, file)?;
-        IdMap::from_text(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::from(Errno::BADMSG))
+        let map = IdMap::from_text(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::from(Errno::BADMSG))?;
+        Ok::<_, io::Error>(if readers { map.onto_itself() } else { map })
     };
     Ok(Observed { inodes, maps: IdMaps { users: map("uid_map")?, groups: map("gid_map")? } })
 }
