@@ -60,8 +60,10 @@ pub(crate) struct Record {
     pub(crate) gid_mappings: Vec<IdMapping>,
 }
 
-/// What `ps` shows of a [`Record`]. The rest is passed over: where containers are many, to read it is most of the work.
+/// What `ps` shows of a [`Record`], which must have the same keys. The values of the others are passed over: where containers are many, to read
+/// them is most of the work.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Short {
     version: u32,
     pub(crate) id: ContainerId,
@@ -72,6 +74,18 @@ pub(crate) struct Short {
     pub(crate) host_config: ShortHostConfig,
     pub(crate) config: ShortConfig,
     pub(crate) mounts: Vec<MountPoint>,
+    #[serde(default, rename = "volumes")]
+    _volumes: IgnoredAny,
+    #[serde(rename = "confinement")]
+    _confinement: IgnoredAny,
+    #[serde(rename = "apparmor")]
+    _apparmor: IgnoredAny,
+    #[serde(rename = "joined")]
+    _joined: IgnoredAny,
+    #[serde(rename = "uid_mappings")]
+    _uid_mappings: IgnoredAny,
+    #[serde(rename = "gid_mappings")]
+    _gid_mappings: IgnoredAny,
 }
 
 /// The same of an [`ImageRecord`].
