@@ -18,28 +18,15 @@ use stockade_kernel::exec::exit_now;
 use stockade_network::addresses::AddressError;
 use stockade_network::model::{BridgeOptions, Driver, Network, NetworkId, Subnet};
 use stockade_network::store::{Lease, Networks, StoreError, Wish};
+use stockade_testkit::{Dice, dice};
 
 /// How many take an address.
 const MOST: u32 = 500;
 /// How many more addresses there are: the network is a /23, with addresses of its own and of the gateway.
 const SPARE: u32 = 509 - MOST;
 
-/// Numbers that follow from a seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
-
 fn main() -> ExitCode {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    let given = std::env::var("STOCKADE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| u64::from(now));
+    let seed = dice::seed();
     let place = tempfile::tempdir().unwrap();
     let done = std::panic::catch_unwind(|| crowd(place.path(), seed));
     let (word, passed) = if done.is_ok() { ("ok", 1) } else { ("FAILED", 0) };
@@ -104,7 +91,7 @@ fn distinct(leases: &[Lease]) -> BTreeSet<IpAddr> {
 }
 
 fn crowd(place: &Path, seed: u64) {
-    let mut dice = Dice(seed | 1);
+    let mut dice = Dice::new(seed);
     let (data, exec) = (place.join("data"), place.join("exec"));
     for path in [&data, &exec] {
         std::fs::create_dir(path).unwrap();
@@ -120,7 +107,7 @@ fn crowd(place: &Path, seed: u64) {
         }
         if dice.below(3) == 0 {
             sleep(Duration::from_micros(dice.below(400)));
-            let victim = all[usize::try_from(dice.below(all.len() as u64)).unwrap()].0;
+            let (victim, _) = dice.pick(&all);
             // It is not waited for yet, so that the number is still its own.
             kill_process(victim, Signal::KILL).unwrap();
         }

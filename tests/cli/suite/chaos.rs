@@ -7,37 +7,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-use stockade_testkit::{Running, Stockade, eventually, requires};
+use stockade_testkit::processes::{self, kill};
+use stockade_testkit::{Dice, Running, Stockade, dice, eventually, requires};
 
 /// How many work at once.
 const WORKERS: u64 = 8;
 
 /// The names that all of them fight over.
 const NAMES: [&str; 5] = ["one", "two", "three", "four", "five"];
-
-/// Numbers that follow from a seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
-    }
-}
-
-fn seed() -> u64 {
-    let given =
-        std::env::var("STOCKADE_TEST_SEED").ok().map(|seed| seed.parse().expect("STOCKADE_TEST_SEED is a number"));
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into();
-    given.unwrap_or_else(now)
-}
 
 fn seconds() -> Duration {
     let given = std::env::var("STOCKADE_CHAOS_SECONDS").ok();
@@ -69,27 +46,9 @@ fn begin(stockade: &Stockade, dice: &mut Dice) -> Running {
     stockade.call(&words).start()
 }
 
-fn kill(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        match rustix::process::kill_process(pid, Signal::KILL) {
-            // It may have ended by itself.
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => panic!("kill {pid:?}: {error}"),
-        }
-    }
-}
-
 /// The monitors of this test's containers, by what the kernel says now.
 fn monitors(stockade: &Stockade) -> Vec<i32> {
-    let folder = stockade.folder().to_str().unwrap().to_owned();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("stockade-monitor") && line.contains(&folder)
-    })
-    .collect()
+    processes::ids_with(&["stockade-monitor", stockade.folder().to_str().unwrap()])
 }
 
 /// The children of a process.
@@ -162,12 +121,11 @@ fn whatever_happens_records_are_true_and_nothing_is_left() {
     let stockade = Stockade::new();
     // The layers are unpacked before.
     stockade.sh(&[], "true").ok();
-    let seed = seed();
-    eprintln!("STOCKADE_TEST_SEED={seed}");
+    let seed = dice::seed();
     let end = Instant::now() + seconds();
     std::thread::scope(|scope| {
         for number in 0..WORKERS {
-            let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number + 1) | 1);
+            let dice = Dice::of_worker(seed, number);
             let stockade = &stockade;
             scope.spawn(move || work(stockade, dice, end));
         }

@@ -2,52 +2,25 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
-use stockade_testkit::{Running, Stockade, eventually, requires};
+use stockade_testkit::processes::{ids_with, kill};
+use stockade_testkit::{Dice, Running, Stockade, dice, eventually, requires};
 
 /// Instants that differ from run to run: milliseconds below `most`.
-struct Instants(u64);
+struct Instants(Dice);
 
 impl Instants {
     fn new() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = std::env::var("STOCKADE_TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-        let seed = seed.unwrap_or_else(|| now.subsec_nanos().into());
-        eprintln!("STOCKADE_TEST_SEED={seed}");
-        Self(seed | 1)
+        Self(Dice::new(dice::seed()))
     }
 
     fn below(&mut self, most: u64) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        Duration::from_micros(self.0 % (most * 1000))
-    }
-}
-
-/// The processes whose command line has all of `words`, by what the kernel says now.
-fn processes(words: &[&str]) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        words.iter().all(|word| line.contains(word))
-    })
-    .collect()
-}
-
-fn kill(pid: i32) {
-    match rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL) {
-        // It may have ended by itself.
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(error) => panic!("kill {pid}: {error}"),
+        Duration::from_micros(self.0.below(most * 1000))
     }
 }
 
 /// The monitors of this test's containers.
 fn monitors(stockade: &Stockade) -> Vec<i32> {
-    processes(&["stockade-monitor", stockade.folder().to_str().unwrap()])
+    ids_with(&["stockade-monitor", stockade.folder().to_str().unwrap()])
 }
 
 /// How long `run -d` takes here, in milliseconds: the instants are to fall into the making of a container, on any machine.

@@ -16,6 +16,14 @@ fn log(stockade: &Stockade, id: &str) -> Vec<Value> {
     serde_json::from_str(&stockade.inspect(id, "{{json .State.Health.Log}}")).unwrap()
 }
 
+/// Kills the container's first process, and waits until it is healthy in its second run.
+fn begins_again(stockade: &Stockade, id: &str) {
+    let pid = rustix::process::Pid::from_raw(stockade.pid(id)).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    eventually("the restart", LONG, || stockade.inspect(id, "{{.RestartCount}}") == "1");
+    until(stockade, id, "healthy");
+}
+
 #[test]
 fn a_container_becomes_ill_and_well_again() {
     requires!(root, stockade, busybox_packed);
@@ -78,10 +86,7 @@ fn a_restarted_container_is_checked_anew_and_its_walls_are_the_checks() {
     assert_eq!(seen.trim_end(), own.out());
     assert!(seen.contains("CapBnd:\t0000000000000000\n") && seen.contains("NoNewPrivs:\t1\n"), "{seen}");
     assert!(seen.contains("Seccomp:\t2\n") && seen.contains("\n1000\n"), "{seen}");
-    let pid = rustix::process::Pid::from_raw(stockade.pid(&id)).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    eventually("the restart", LONG, || stockade.inspect(&id, "{{.RestartCount}}") == "1");
-    until(&stockade, &id, "healthy");
+    begins_again(&stockade, &id);
     stockade.ask(&["rm", "-f", &id]).ok();
     stockade.assert_gone();
 }
@@ -123,10 +128,7 @@ fn what_a_check_started_ends_with_it_when_it_takes_too_long() {
     assert!(running().contains("sleep 1000"), "the container goes on");
     until(&stockade, &id, "healthy");
     // Once more in a new run.
-    let pid = rustix::process::Pid::from_raw(stockade.pid(&id)).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    eventually("the restart", LONG, || stockade.inspect(&id, "{{.RestartCount}}") == "1");
-    until(&stockade, &id, "healthy");
+    begins_again(&stockade, &id);
     stockade.ask(&["rm", "-f", &id]).ok();
     stockade.assert_gone();
 }

@@ -58,14 +58,7 @@ impl Runtime {
 
 /// The processes that a runtime which hangs has for the container.
 fn of_the_runtime(id: &str) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.contains("stuck") && line.contains(id)
-    })
-    .collect()
+    stockade_testkit::processes::ids_with(&["stuck", id])
 }
 
 /// What others do goes on.

@@ -4,9 +4,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use stockade_testkit::layout::Layout;
+use stockade_testkit::processes::kill;
 use stockade_testkit::tarball::{Member, Tarball};
 use stockade_testkit::{Call, Stockade, eventually, requires};
 
@@ -433,14 +433,6 @@ fn a_damaged_container_keeps_volumes_until_it_is_removed_by_force() {
     stockade.ask(&["rm", "-fv", &id]).ok();
     assert_eq!(stockade.volumes(), ["data"]);
     stockade.ask(&["volume", "rm", "data"]).ok();
-}
-
-/// Kills a process, which may have ended by itself.
-fn kill(pid: i32) {
-    match rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(error) => panic!("{error}"),
-    }
 }
 
 #[test]

@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-use stockade_testkit::call::eventually;
-use stockade_testkit::requires;
+use stockade_testkit::processes::{self, kill};
+use stockade_testkit::{Dice, dice, eventually, requires};
 
 use crate::place::Place;
 
@@ -15,38 +14,8 @@ const WORKERS: u64 = 8;
 /// How many containers are started, and for how long at most.
 const CYCLES: u64 = 100;
 const LONGEST: Duration = Duration::from_secs(20);
-
-/// Numbers that follow from a seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
-
-/// The processes whose command line has the test's folder in it, and those whose network namespace is none of `known`.
-fn processes(folder: &str) -> Vec<(i32, String)> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let line = |pid: i32| {
-        String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).replace('\0', " ")
-    };
-    pids.map(|pid| (pid, line(pid))).filter(|(_, line)| line.contains(folder)).collect()
-}
-
-fn kill(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        match rustix::process::kill_process(pid, Signal::KILL) {
-            // It may have ended by itself.
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => panic!("kill {pid:?}: {error}"),
-        }
-    }
-}
+/// In the command lines of all that a container has.
+const CONTAINERS: &str = "/data/containers/";
 
 /// One of the eight: its share of all cycles.
 fn work(place: &Place, mut dice: Dice, worker: u64, end: Instant) {
@@ -68,11 +37,7 @@ fn work(place: &Place, mut dice: Dice, worker: u64, end: Instant) {
         match fate {
             // Whichever process of it is there: commands, monitors, runtimes, name servers.
             0 => {
-                let all: Vec<i32> = processes(&folder)
-                    .into_iter()
-                    .filter(|(_, line)| line.contains("/data/containers/"))
-                    .map(|(pid, _)| pid)
-                    .collect();
+                let all = processes::ids_with(&[&folder, CONTAINERS]);
                 if let Some(pid) = all.get(usize::try_from(dice.below(all.len().max(1) as u64)).unwrap()) {
                     kill(*pid);
                 }
@@ -95,10 +60,7 @@ fn interfaces(place: &Place) -> BTreeSet<String> {
 #[test]
 fn nothing_is_left_whoever_is_killed() {
     requires!(root, stockade, busybox_packed, ip, nft);
-    let given = std::env::var("STOCKADE_TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    let seed = given.unwrap_or_else(|| u64::from(now()));
-    eprintln!("STOCKADE_TEST_SEED={seed}");
+    let seed = dice::seed();
     let place = Place::new();
     place.ask(&["network", "create", "net"]).ok().either_way();
     place.ask(&["network", "create", "--ipv6", "six"]).ok().either_way();
@@ -108,7 +70,7 @@ fn nothing_is_left_whoever_is_killed() {
     let end = Instant::now() + LONGEST;
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
-            let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(worker + 1) | 1);
+            let dice = Dice::of_worker(seed, worker);
             let place = &place;
             scope.spawn(move || work(place, dice, worker, end));
         }
@@ -123,9 +85,8 @@ fn nothing_is_left_whoever_is_killed() {
 
 fn assert_clean(place: &Place, before: &BTreeSet<String>) {
     let folder = place.stockade.folder().display().to_string();
-    let others = |line: &str| line.contains("/data/containers/");
     eventually("the end of all processes", Duration::from_secs(30), || {
-        processes(&folder).iter().all(|(_, line)| !others(line))
+        processes::ids_with(&[&folder, CONTAINERS]).is_empty()
     });
     // The kernel removes interfaces with their network namespace, after its last process.
     eventually("the interfaces of containers to go", Duration::from_secs(30), || {

@@ -39,7 +39,9 @@ impl Search<'_> {
     #[must_use]
     pub fn look(&self) -> Found {
         let mut found = Found::new();
-        found.extend(self.processes().iter().map(|pid| format!("process {pid}: {}", describe(*pid))));
+        found.extend(
+            self.processes().iter().map(|pid| format!("process {pid}: {}", crate::processes::command_line(*pid))),
+        );
         found.extend(crate::cgroup::named(self.id).iter().map(|path| format!("cgroup {}", path.display())));
         found.extend(self.mounts().iter().map(|path| format!("mount {}", path.display())));
         found.extend(self.states().iter().map(|path| format!("state {}", path.display())));
@@ -107,11 +109,6 @@ fn collect(folder: &Path, id: &str, found: &mut Vec<PathBuf>) {
 
 fn is_zombie(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
-}
-
-fn describe(pid: i32) -> String {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned()
 }
 
 /// A frozen group cannot be emptied.

@@ -17,6 +17,7 @@
 pub mod bundle;
 pub mod call;
 pub mod cgroup;
+pub mod dice;
 pub mod generated;
 pub mod handed;
 pub mod hostile;
@@ -24,6 +25,7 @@ pub mod layout;
 pub mod leftovers;
 pub mod offers;
 pub mod posture;
+pub mod processes;
 pub mod programs;
 pub mod proxy;
 pub mod pty;
@@ -37,6 +39,7 @@ pub mod walls;
 
 pub use bundle::Bundle;
 pub use call::{Call, Finished, Running, eventually};
+pub use dice::Dice;
 pub use layout::Layout;
 pub use proxy::Proxy;
 pub use pty::Pty;
