@@ -236,7 +236,8 @@ pub struct LastWords(Vec<u8>);
 impl LastWords {
     /// Takes what it says next.
     pub(crate) fn hear(&mut self, said: &[u8]) {
-        self.0.extend_from_slice(said);
+        // Of much that is said at once only the end is copied: this stands in the way of all output.
+        self.0.extend_from_slice(&said[said.len().saturating_sub(MOST_WORDS)..]);
         let before = self.0.len().saturating_sub(MOST_WORDS);
         self.0.drain(..before);
     }
