@@ -19,6 +19,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -77,12 +78,17 @@ fn at<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> EnterError {
     move |source| EnterError::Step { step, source: source.into() }
 }
 
-/// Whether this process is root of a user namespace only, as after [`enter`].
+/// Whether this process is root of a user namespace only, as after [`enter`]. It is found out once: a process stays in its user
+/// namespace but in `enter`, which executes the program anew.
 ///
 /// # Errors
 /// As reading `/proc/self`.
 pub fn is_here() -> io::Result<bool> {
-    Ok(Privilege::here()? != Privilege::Host)
+    static HERE: OnceLock<bool> = OnceLock::new();
+    match HERE.get() {
+        Some(here) => Ok(*here),
+        None => Privilege::here().map(|privilege| *HERE.get_or_init(|| privilege != Privilege::Host)),
+    }
 }
 
 /// Enters the user's namespace and executes this program again with the same arguments, after `--data-root` and `--exec-root` with the
