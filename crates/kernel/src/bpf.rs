@@ -49,6 +49,8 @@ pub struct ProgramInfo {
     pub tag: [u8; 8],
     /// Whether it is of the type for cgroup devices.
     pub is_device_program: bool,
+    /// Its name, filled up with zeros; empty before Linux 4.15.
+    pub name: [u8; 16],
 }
 
 /// `union bpf_attr` for `BPF_PROG_LOAD`, as far as Linux 4.15 knows it.
@@ -114,6 +116,11 @@ struct RawInfo {
     length: u32,
     machine_code: u64,
     instructions: u64,
+    load_time: u64,
+    owner: u32,
+    map_count: u32,
+    maps: u64,
+    name: [u8; 16],
 }
 
 /// The system call.
@@ -227,7 +234,7 @@ pub fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     let mut raw = RawInfo::default();
     // SAFETY: no address is in `raw`, so that nothing but itself is written.
     unsafe { info(program, &mut raw) }?;
-    Ok(ProgramInfo { id: raw.id, tag: raw.tag, is_device_program: raw.kind == TYPE_CGROUP_DEVICE })
+    Ok(ProgramInfo { id: raw.id, tag: raw.tag, is_device_program: raw.kind == TYPE_CGROUP_DEVICE, name: raw.name })
 }
 
 /// The instructions of `program` as the kernel runs them, after the verifier: of a device program they are those that were loaded,
@@ -283,6 +290,7 @@ mod tests {
         };
         let info = program_info(program.as_fd()).unwrap();
         assert!(info.is_device_program);
+        assert_eq!(&info.name, b"stockade_test\0\0\0");
         let again = program_by_id(info.id).unwrap();
         assert_eq!(program_info(again.as_fd()).unwrap(), info);
         assert_eq!(program_instructions(again.as_fd()).unwrap(), allow);

@@ -235,6 +235,7 @@ fn what_is_not_supported_is_refused() {
     let container = CONTAINERD.container().detached(&[], "exec sleep 1000");
     container.task("checkpoint", &[]).refuses(&["not supported", "unknown flag"]);
     container.until("RUNNING");
+    // `ctr` gives a path, and no `slice:prefix:name`.
     let container = CONTAINERD.container();
     let done = container.run(&["--runc-systemd-cgroup"], &["true"]);
     done.refuses(&["--systemd-cgroup"]);

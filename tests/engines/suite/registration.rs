@@ -43,7 +43,7 @@ fn containerd_reads_its_part() {
     let (_, options) = dump.split_once(&section).unwrap_or_else(|| panic!("no {section} in {dump}"));
     let options = options.split("\n\n").next().unwrap();
     assert!(options.contains(&format!("BinaryName = \"{INSTALLED}\"")), "{options}");
-    assert!(options.contains("SystemdCgroup = false"), "{options}");
+    assert!(options.contains("SystemdCgroup = true"), "{options}");
     let (_, runtime) = dump.split_once(&format!("[plugins.\"{plugin}\".containerd.runtimes.stake]")).unwrap();
     assert!(runtime.split("\n\n").next().unwrap().contains("runtime_type = \"io.containerd.runc.v2\""), "{dump}");
 }
@@ -60,7 +60,7 @@ fn podman_reads_its_part() {
     let template = "{{.Host.OCIRuntime.Path}} {{.Host.CgroupManager}}";
     let podman = cell.call("podman").env("CONTAINERS_CONF", config.path()).args(folders).arg("--storage-driver=vfs");
     let shown = podman.args(["info", "--format", template]).run().ok();
-    assert_eq!(shown.out(), format!("{} cgroupfs", runtime.display()));
+    assert_eq!(shown.out(), format!("{} systemd", runtime.display()));
 }
 
 #[test]
@@ -69,5 +69,5 @@ fn docker_would_read_its_part() {
     let config: Value = serde_json::from_str(&block("json", "runtimes")).unwrap();
     assert_eq!(config["runtimes"]["stake"]["path"], INSTALLED);
     assert_eq!(config["default-runtime"], "stake");
-    assert_eq!(config["exec-opts"][0], "native.cgroupdriver=cgroupfs");
+    assert_eq!(config["exec-opts"][0], "native.cgroupdriver=systemd");
 }

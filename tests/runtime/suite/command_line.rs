@@ -107,13 +107,14 @@ fn features_are_those_of_the_specification_and_can_be_had() {
         ("cgroup", "v1"),
         ("cgroup", "v2"),
         ("cgroup", "rdma"),
+        ("cgroup", "systemd"),
         ("seccomp", "enabled"),
         ("apparmor", "enabled"),
         ("netDevices", "enabled"),
     ] {
         assert_eq!(linux[section][property], true, "{section}.{property}");
     }
-    for (section, property) in [("selinux", "enabled"), ("intelRdt", "enabled"), ("cgroup", "systemd")] {
+    for (section, property) in [("selinux", "enabled"), ("intelRdt", "enabled")] {
         assert_eq!(linux[section][property], false, "{section}.{property}");
     }
     assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
@@ -149,7 +150,7 @@ fn what_is_not_supported_is_said_with_the_way_out() {
     let other = Bundle::busybox();
     other.write();
     let call = other.call(&["--systemd-cgroup", "run", "--bundle", other.folder().to_str().unwrap(), other.id()]);
-    call.run().exits(1).refuses(&["cgroupfs"]);
+    call.run().exits(1).refuses(&["slice:prefix:name"]);
     other.assert_gone();
     other.call(&["--systemd-cgroup=false", "run", "-b", other.folder().to_str().unwrap(), other.id()]).run().ok();
 }

@@ -74,6 +74,17 @@ fn an_id_is_taken_once() {
 }
 
 #[test]
+fn one_with_the_cgroup_of_another_is_refused_and_the_other_lives() {
+    requires!(root, stake, busybox_image);
+    let first = Bundle::busybox().args(&["/bin/sleep", "1000"]).detached();
+    let path = first.cgroup().to_owned();
+    let second = Bundle::busybox().edit(|config| config["linux"]["cgroupsPath"] = serde_json::json!(path));
+    second.run().refuses(&["in use"]);
+    second.assert_gone();
+    assert_eq!(first.status(), "running");
+}
+
+#[test]
 fn list_shows_containers() {
     requires!(root, runtime, busybox_image);
     let bundle = Bundle::busybox().args(&["/bin/sleep", "1000"]).detached();

@@ -17,5 +17,6 @@ mod notify;
 mod process;
 mod refusals;
 mod stdio;
+mod systemd;
 mod terminal;
 mod walls;

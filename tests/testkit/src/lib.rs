@@ -31,6 +31,7 @@ pub mod proxy;
 pub mod pty;
 pub mod registry;
 pub mod stockade;
+pub mod systemd;
 pub mod tarball;
 pub mod terminal;
 pub mod tmux;

@@ -27,7 +27,7 @@
 //! Promises: a limit that was asked is in force, or the call is an error, or the degradation is listed. Files are
 //! reached through descriptors of the group's own directory, without links. Failure of `create` leaves nothing.
 //!
-//! Limits: systemd's `slice:prefix:name` paths are not understood; a group is made directly, also beside systemd.
+//! A group is made directly, also beside systemd, or by systemd, in which case [`systemd`] asks for it and step 3 takes it over.
 //!
 //! References: `cgroups(7)`, the kernel's `admin-guide/cgroup-v2.rst` and `admin-guide/cgroup-v1/`.
 
@@ -47,6 +47,7 @@ mod place;
 mod plan;
 pub mod stats;
 pub mod support;
+pub mod systemd;
 mod write;
 
 pub use controller::Controllers;
@@ -60,5 +61,5 @@ pub use layout::{Hierarchy, Kind, Layout, LayoutError, Version};
 pub use membership::Membership;
 pub use path::{GroupPath, PathError};
 pub use place::Place;
-pub use plan::{Degradation, Plan, PlanError, PlannedGroup, plan};
+pub use plan::{Degradation, Origin, Plan, PlanError, PlannedGroup, plan};
 pub use write::{Expect, Missing, Write};

@@ -22,6 +22,19 @@ pub struct Plan {
     pub degradations: Vec<Degradation>,
     /// Whether an update must not go below the present use of memory.
     pub check_memory_use: bool,
+    /// Who makes the group.
+    pub origin: Origin,
+}
+
+/// Who makes a group before limits are written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// This room. One that is there already is taken only if it is empty and not frozen.
+    #[default]
+    Ours,
+    /// systemd, around a process that holds it ([`crate::systemd`]): what is there is taken as it is, and controllers are enabled only
+    /// where a limit needs them. Hierarchies that systemd does not manage get a group of ours under the same path.
+    Systemd,
 }
 
 /// A group to make in one hierarchy and what to write in it, in order.
@@ -50,6 +63,16 @@ pub struct Degradation {
 }
 
 impl Plan {
+    /// The plan for a group that systemd has made.
+    #[must_use]
+    pub fn taken_over(mut self) -> Self {
+        self.origin = Origin::Systemd;
+        for group in &mut self.groups {
+            group.enable = group.needed;
+        }
+        self
+    }
+
     /// Where the groups will be: to be saved before they are made, so that a crash leaves nothing unknown.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
@@ -87,7 +110,8 @@ pub(crate) fn plan_at(layout: &Layout, paths: Vec<PathBuf>, limits: &Limits) -> 
         writes: Vec::new(),
     };
     let groups = layout.hierarchies().iter().zip(paths).map(group).collect();
-    let plan = Plan { groups, device_program: None, degradations: Vec::new(), check_memory_use: false };
+    let plan =
+        Plan { groups, device_program: None, degradations: Vec::new(), check_memory_use: false, origin: Origin::Ours };
     let mut draft = Draft { layout, plan };
     controllers::write_all(&mut draft, limits)?;
     let unified = layout.kind() == Kind::Unified;

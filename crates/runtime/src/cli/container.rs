@@ -10,6 +10,7 @@ use super::verbs::{HELP, done, on, verb, with};
 use super::{Error, Flag, Globals};
 use crate::rootfs::Way;
 use crate::stage::Keyring;
+use crate::verb::group::Driver;
 use crate::verb::{create, run};
 
 pub(super) const BUNDLE: Flag =
@@ -43,15 +44,13 @@ pub(super) fn create(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
 }
 
 fn container(globals: &Globals, parsed: &Parsed) -> Result<create::Arguments, Error> {
-    if globals.systemd_cgroup {
-        return Err(Error::SystemdCgroup);
-    }
     let listen_fds = listen_fds();
     Ok(create::Arguments {
         id: only_id(parsed)?,
         bundle: parsed.path("bundle").unwrap_or_else(|| PathBuf::from(".")),
         console_socket: parsed.path("console-socket"),
         pid_file: parsed.path("pid-file"),
+        driver: if globals.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
         keyring: if parsed.has("no-new-keyring") { Keyring::Callers } else { Keyring::New },
         way: if parsed.has("no-pivot") { Way::Move } else { Way::Pivot },
         preserve_fds: preserve(parsed, listen_fds)?,

@@ -51,7 +51,12 @@ const GLOBAL: &[Flag] = &[
     Flag { name: "log", short: None, value: Some("FILE"), help: "file for messages, instead of standard error" },
     Flag { name: "log-format", short: None, value: Some("text|json"), help: "form of that file" },
     Flag { name: "debug", short: None, value: None, help: "accepted: there are no messages that are left out without" },
-    Flag { name: "systemd-cgroup", short: None, value: None, help: "not supported: cgroups are made directly" },
+    Flag {
+        name: "systemd-cgroup",
+        short: None,
+        value: None,
+        help: "have systemd make the container's cgroup; linux.cgroupsPath is slice:prefix:name",
+    },
     Flag { name: "rootless", short: None, value: Some("true|false|auto"), help: "accepted: it is found out" },
     Flag { name: "criu", short: None, value: Some("PATH"), help: "accepted: checkpoints are not supported yet" },
     Flag { name: "version", short: Some("v"), value: None, help: "print the version" },
@@ -72,11 +77,6 @@ enum Error {
     Usage(#[from] UsageError),
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
-    #[error(
-        "--systemd-cgroup is not supported, since stake makes cgroups itself: configure the engine for cgroupfs \
-         (dockerd --exec-opt native.cgroupdriver=cgroupfs, podman --cgroup-manager=cgroupfs, containerd SystemdCgroup = false)"
-    )]
-    SystemdCgroup,
     #[error("exec failed")]
     Exec(#[source] ExecError),
     #[error(transparent)]

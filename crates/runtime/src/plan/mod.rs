@@ -24,6 +24,7 @@ mod rlimits;
 mod rootfs;
 mod scheduling;
 mod sysctl;
+mod unit;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ pub(crate) use namespaces::flag as namespace_flag;
 pub use process::{UserNamespace, process};
 pub use resources::limits;
 pub(crate) use scheduling::memory_policy_names;
+pub use unit::unit_properties;
 
 /// What the caller has found out about the machine and itself.
 #[derive(Clone, Debug)]

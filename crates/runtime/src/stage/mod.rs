@@ -16,6 +16,7 @@ mod environment;
 mod failure;
 mod filter;
 mod finish;
+mod holder;
 mod init;
 mod join;
 mod launch;
@@ -33,6 +34,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 pub use console::{Console, ConsoleError};
 pub use failure::Failure;
+pub use holder::Holder;
 pub use join::{JoinError, Joining, join};
 pub use launch::{LaunchError, Launched, Witness, launch};
 pub use prepare::{Keyring, Payload, PrepareError, Prepared, Sharing};

@@ -20,7 +20,7 @@ use stockade_kernel::procfs::read_all;
 use stockade_kernel::resolve;
 
 pub use id::{ContainerId, InvalidId};
-pub use record::{ProcessRecord, Record};
+pub use record::{ProcessRecord, Record, UnitRecord};
 
 /// The record's file.
 const RECORD: &str = "state.json";

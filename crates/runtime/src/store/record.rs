@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use stockade_cgroups::Place;
+use stockade_cgroups::systemd::Manager;
 use stockade_spec::{ContainerStatus, State};
 
 use super::ContainerId;
@@ -29,8 +30,21 @@ pub struct Record {
     pub places: Vec<Place>,
     /// Ancestors of its cgroups that were made for it, to be removed with it if nothing else is in them.
     pub made: Vec<Place>,
+    /// The unit of systemd's that its cgroups belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitRecord>,
     /// Its first process.
     pub process: Option<ProcessRecord>,
+}
+
+/// A unit of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitRecord {
+    /// Whose it is.
+    pub manager: Manager,
+    /// Its name.
+    pub name: String,
 }
 
 /// A process, told apart from a later one of the same number.

@@ -16,6 +16,7 @@ fn record(id: &ContainerId) -> Record {
         annotations: Default::default(),
         places: Vec::new(),
         made: Vec::new(),
+        unit: None,
         process: Some(ProcessRecord { pid: 7, start_time: 8 }),
     }
 }

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
-use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
 use stockade_kernel::chain::chain;
 use stockade_kernel::clock::now;
-use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::read_all;
 use stockade_spec::{ContainerStatus, Spec};
 
 use super::Context;
+use super::group::{self, Driver, GroupError, PlannedGroup};
 use crate::facts;
 use crate::hook::HookError;
 use crate::plan::{self, Plan};
@@ -35,6 +34,8 @@ pub struct Arguments {
     pub console_socket: Option<PathBuf>,
     /// Where to write the first process' id.
     pub pid_file: Option<PathBuf>,
+    /// Who makes its cgroup.
+    pub driver: Driver,
     /// Which session keyring the container has.
     pub keyring: Keyring,
     /// How its root is entered.
@@ -81,33 +82,9 @@ pub enum CreateError {
     /// Something on the host can not be had.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The cgroups of this machine can not be read.
+    /// Its group.
     #[error(transparent)]
-    Layout(#[from] stockade_cgroups::LayoutError),
-    /// The cgroup's path.
-    #[error("linux.cgroupsPath can not be used")]
-    GroupPath(#[from] stockade_cgroups::PathError),
-    /// The limits can not be had.
-    #[error("linux.resources can not be had")]
-    Limits(#[from] stockade_cgroups::PlanError),
-    /// The runtime's own cgroups.
-    #[error("cannot find out in which cgroups this process may make others")]
-    OwnGroup(#[source] io::Error),
-    /// Nothing tells its processes from others.
-    #[error(
-        "this user may make no cgroup, and without one the processes of a container that has no pid namespace of its own cannot be \
-         ended: give it one, or run it as root"
-    )]
-    Endless,
-    /// The cgroup can not be made.
-    #[error("cannot make the container's cgroup")]
-    Group(#[from] stockade_cgroups::CreateError),
-    /// A limit can not be read back.
-    #[error("cannot read the container's limits back")]
-    Verify(#[from] stockade_cgroups::LimitsError),
-    /// The kernel has another limit than was written.
-    #[error("{} is {:?} after {:?} was written", .0.path.display(), .0.found, .0.asked)]
-    Differs(Difference),
+    Group(#[from] GroupError),
     /// The container's folder.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -205,11 +182,8 @@ pub(super) fn make(
     };
     let process = plan.process.clone();
     let payload = process.map(|process| Payload::prepare(process, plan.seccomp.as_deref(), sharing)).transpose()?;
-    let path = if plan.cgroup_path.is_empty() { arguments.id.as_str() } else { &plan.cgroup_path };
-    let path = GroupPath::parse(path)?;
-    let layout = layout(&path, &facts, &plan)?;
-    let group = stockade_cgroups::plan(&layout, &path, &plan.limits)?;
-    for degradation in &group.degradations {
+    let group = group::plan(arguments.driver, &plan, &facts, &spec.annotations)?;
+    for degradation in &group.group.degradations {
         context.log.warn(&degradation.to_string());
     }
     let mut entry = context.store.reserve(&arguments.id)?;
@@ -223,17 +197,6 @@ pub(super) fn make(
     }
 }
 
-/// The hierarchies that the container is put in; where an ordinary user may use none, none. Its limits then are an error of the next step.
-fn layout(path: &GroupPath, facts: &plan::Facts, plan: &Plan) -> Result<Layout, CreateError> {
-    let layout = Layout::detect()?;
-    if !facts.rootless {
-        return Ok(layout);
-    }
-    let layout = layout.usable_by_caller(path).map_err(CreateError::OwnGroup)?;
-    let own_pids = plan.namespaces.new_ones().contains(Namespaces::PID);
-    if layout.hierarchies().is_empty() && !own_pids { Err(CreateError::Endless) } else { Ok(layout) }
-}
-
 /// A container of which only the id is taken yet.
 struct Draft<'a> {
     arguments: &'a Arguments,
@@ -242,31 +205,28 @@ struct Draft<'a> {
     bundle: PathBuf,
     plan: Plan,
     payload: Option<Payload>,
-    group: stockade_cgroups::Plan,
+    group: PlannedGroup,
     wait: Wait,
 }
 
 impl Draft<'_> {
     /// Makes the cgroup and the process. Whatever is made is recorded before, so that `delete` finds it however this ends.
     fn build(self, entry: &mut Entry) -> Result<Launched, CreateError> {
-        let places = self.group.places();
-        let record = Record {
+        let mut record = Record {
             id: entry.id().clone(),
             rootfs: self.plan.rootfs.path.clone(),
             created: now(),
             owner: rustix::process::geteuid().as_raw(),
             annotations: self.annotations,
-            made: missing_ancestors(&places),
-            places,
+            places: self.group.group.places(),
+            unit: None,
+            made: Vec::new(),
             process: None,
             bundle: self.bundle,
         };
         entry.save_config(self.config)?;
-        entry.save(record.clone())?;
-        let group = Group::create(self.group)?;
-        if let Some(difference) = group.verify()?.into_iter().next() {
-            return Err(CreateError::Differs(difference));
-        }
+        // The holder ends with this function: then the container's own process is in the group, or there is none.
+        let (group, _holder) = self.group.make(entry, &mut record)?;
         let state = record.state(ContainerStatus::Creating);
         let prepared =
             Prepared::prepare(self.plan, self.payload, group, state, self.arguments.keyring, self.arguments.way)?;
@@ -298,19 +258,6 @@ impl Witness for Recorder<'_> {
     fn in_child(&mut self) -> io::Result<()> {
         self.entry.forget_in_child()
     }
-}
-
-/// The ancestors of `places` that are not there, parents before children: those that are made for this container. Another
-/// container may use them meanwhile; they are removed only when they are empty.
-fn missing_ancestors(places: &[Place]) -> Vec<Place> {
-    let mut missing = Vec::new();
-    for place in places {
-        let mut ancestors: Vec<&Path> = place.path.ancestors().skip(1).collect();
-        ancestors.retain(|path| !path.as_os_str().is_empty() && !place.mount.join(path).exists());
-        ancestors.reverse();
-        missing.extend(ancestors.into_iter().map(|path| Place { path: path.to_owned(), ..place.clone() }));
-    }
-    missing
 }
 
 /// Removes what was made for a container that could not be made, and returns why it could not. Where hooks may have run, the

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Signal, pidfd_send_signal};
+use stockade_cgroups::systemd::{Systemd, SystemdError};
 use stockade_cgroups::{FileError, Group, KillError, RemoveError, Unused};
 use stockade_kernel::chain::chain;
 use stockade_spec::{ContainerStatus, Hook, Spec};
@@ -54,6 +55,9 @@ pub enum LeftError {
     /// The status of that process.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Its unit.
+    #[error("systemd cannot remove the container's scope")]
+    Unit(#[source] SystemdError),
     /// Its cgroups.
     #[error(transparent)]
     Groups(#[from] RemoveError),
@@ -134,7 +138,13 @@ pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
     if let Some(record) = entry.record() {
         let ended = record.process.map(alive).transpose()?.flatten().is_none();
         // Where the first process has ended, mostly nobody is left, and to try that is less work than to look for them.
-        if ended && stockade_cgroups::remove_unused(&record.places)? == Unused::Yes {
+        if let Some(unit) = &record.unit {
+            end(record)?;
+            let stopped = Systemd::connect(&unit.manager).and_then(|mut systemd| systemd.stop(&unit.name));
+            stopped.map_err(LeftError::Unit)?;
+            // What is in hierarchies that systemd does not manage.
+            stockade_cgroups::remove(&record.places, &record.made)?;
+        } else if ended && stockade_cgroups::remove_unused(&record.places)? == Unused::Yes {
             stockade_cgroups::remove(&[], &record.made)?;
         } else {
             end(record)?;

@@ -6,6 +6,7 @@ pub mod events;
 pub mod exec;
 pub mod features;
 pub mod freeze;
+pub mod group;
 pub mod kill;
 pub mod list;
 pub mod ps;

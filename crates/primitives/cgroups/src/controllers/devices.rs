@@ -25,8 +25,27 @@ pub(super) fn write(draft: &mut Draft<'_>, rules: Option<&DeviceRules>) -> Resul
     }
 }
 
+/// What rules come to where they have the form of a v1 group.
+pub(crate) enum Allowed {
+    /// Everything.
+    All,
+    /// These devices and no others.
+    Only(Vec<(Key, Access)>),
+    /// Neither.
+    Holes,
+}
+
+/// What `rules` come to.
+pub(crate) fn allowed(rules: &DeviceRules) -> Allowed {
+    match Exceptions::of(rules) {
+        Ok(Exceptions { allow: false, access }) => Allowed::Only(access.into_iter().collect()),
+        Ok(Exceptions { allow: true, access }) if access.is_empty() => Allowed::All,
+        Ok(_) | Err(_) => Allowed::Holes,
+    }
+}
+
 /// Devices by kind and numbers, `None` standing for all numbers.
-type Key = (DeviceKind, Option<u32>, Option<u32>);
+pub(crate) type Key = (DeviceKind, Option<u32>, Option<u32>);
 
 /// A default and exceptions to it.
 struct Exceptions {

@@ -3,7 +3,7 @@
 mod block_io;
 mod cpu;
 mod cpuset;
-mod devices;
+pub(crate) mod devices;
 mod memory;
 mod pids;
 mod special;

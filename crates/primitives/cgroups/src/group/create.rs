@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::limits::{LimitsError, attach_program};
+use super::limits::{Earlier, LimitsError, attach_program};
 use super::{Group, Member};
 use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
 use crate::layout::{Hierarchy, Version};
 use crate::place::Place;
-use crate::plan::{Plan, PlannedGroup};
+use crate::plan::{Origin, Plan, PlannedGroup};
 
 /// Why a group could not be made. What had been made was removed again; a directory that the kernel would not remove is empty.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,12 @@ pub enum CreateError {
 }
 
 impl CreateError {
+    /// Whether the group was there and is somebody else's, who may need it.
+    #[must_use]
+    pub fn is_of_others(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::Frozen { .. })
+    }
+
     /// Whether it is about permission: what a caller without privilege may choose to go on without.
     #[must_use]
     pub fn is_permission(&self) -> bool {
@@ -57,7 +63,7 @@ impl CreateError {
 impl Group {
     /// Makes the group with its missing ancestors, writes the limits and opens what a process joins by.
     ///
-    /// A group that is there already is taken if it is empty and not frozen, as other runtimes do.
+    /// A group that is there already is taken if it is empty and not frozen, as other runtimes do, or if systemd has made it.
     ///
     /// # Errors
     /// [`CreateError`]. The directories made by this call are removed again.
@@ -85,7 +91,7 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     let mut members = Vec::with_capacity(plan.groups.len());
     let mut writes = Vec::new();
     for (index, planned) in plan.groups.into_iter().enumerate() {
-        let directory = make_directories(&planned, made)?;
+        let directory = make_directories(&planned, plan.origin, made)?;
         let place = Place::new(&planned.hierarchy, &planned.path);
         writes.extend(planned.writes.into_iter().map(|write| (index, write)));
         members.push(Member { hierarchy: planned.hierarchy, place, directory });
@@ -94,8 +100,9 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     let mut group = Group::to_join(members)?;
     group.degradations = plan.degradations;
     group.write(writes)?;
+    let earlier = if plan.origin == Origin::Ours { Earlier::All } else { Earlier::Ours };
     if let Some(rules) = &plan.device_program {
-        group.program = Some(attach_program(&group, rules)?);
+        group.program = Some(attach_program(&group, rules, earlier)?);
     }
     Ok((group, leaves))
 }
@@ -106,7 +113,7 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
-fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
+fn make_directories(planned: &PlannedGroup, origin: Origin, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
     let hierarchy = &planned.hierarchy;
     let top = Directory::top(hierarchy)?;
     let parent_path = planned.path.parent().unwrap_or(Path::new(""));
@@ -127,7 +134,7 @@ fn make_directories(planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Dir
         made.push(Place::new(hierarchy, &planned.path));
     }
     let directory = parent.open(leaf)?;
-    if !new {
+    if !new && origin == Origin::Ours {
         refuse_used(&directory)?;
     }
     if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {

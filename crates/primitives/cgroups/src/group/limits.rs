@@ -224,7 +224,7 @@ impl Group {
             return Err(LimitsError::Differs(difference));
         }
         if let Some(rules) = rules {
-            self.program = Some(attach_program(self, rules)?);
+            self.program = Some(attach_program(self, rules, Earlier::Ours)?);
         }
         Ok(())
     }
@@ -257,9 +257,21 @@ impl Group {
     }
 }
 
+/// Which of the programs that were on a group before are taken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// All: nobody else uses the group.
+    All,
+    /// Those of this room, and not systemd's.
+    Ours,
+}
+
+/// The name of this room's programs.
+const PROGRAM: &std::ffi::CStr = c"stockade_dev";
+
 /// Loads the program for `rules`, attaches it to the cgroup2 group, takes off those attached there before, and returns
 /// its id. Programs on one group must all allow an access, so nothing is allowed for a moment that was not.
-pub(super) fn attach_program(group: &Group, rules: &DeviceRules) -> Result<u32, LimitsError> {
+pub(super) fn attach_program(group: &Group, rules: &DeviceRules, earlier: Earlier) -> Result<u32, LimitsError> {
     let Some(member) = group.unified() else {
         let source = Errno::NOTSUP.into();
         return Err(LimitsError::Program { path: PathBuf::from("of cgroup v2"), source });
@@ -267,10 +279,15 @@ pub(super) fn attach_program(group: &Group, rules: &DeviceRules) -> Result<u32, 
     let directory = member.directory.as_fd();
     let attach = || {
         let old = bpf::query_device_programs(directory)?;
-        let program = bpf::load_device_program(&device_program::compile(rules), c"stockade_dev")?;
+        let program = bpf::load_device_program(&device_program::compile(rules), PROGRAM)?;
         bpf::attach_device_program(directory, program.as_fd())?;
         for id in old {
-            bpf::detach_device_program(directory, bpf::program_by_id(id)?.as_fd())?;
+            let old = bpf::program_by_id(id)?;
+            let is_ours =
+                || Ok::<_, std::io::Error>(bpf::program_info(old.as_fd())?.name.starts_with(PROGRAM.to_bytes()));
+            if earlier == Earlier::All || is_ours()? {
+                bpf::detach_device_program(directory, old.as_fd())?;
+            }
         }
         Ok(bpf::program_info(program.as_fd())?.id)
     };

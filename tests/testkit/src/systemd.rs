@@ -1,0 +1,120 @@
+//! A systemd in namespaces of its own: the first process of a pid namespace, with a part of the cgroup2 hierarchy as all of its
+//! cgroups. It knows no unit but those that it makes itself, and is gone with the test's process.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::call::{Call, eventually};
+
+/// How long it may take to boot and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PROGRAM: &str = "/lib/systemd/systemd";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Whether one can be booted here.
+#[must_use]
+pub fn is_there() -> bool {
+    Path::new(PROGRAM).exists() && crate::programs::on_path("nsenter").is_some() && hierarchy().is_some()
+}
+
+/// Where cgroup2 is mounted.
+fn hierarchy() -> Option<PathBuf> {
+    crate::cgroup::hierarchies().into_iter().find(|one| one.kind == "cgroup2").map(|one| one.mount)
+}
+
+/// A systemd that runs.
+pub struct Systemd {
+    folder: PathBuf,
+    group: PathBuf,
+    /// The host's id of it.
+    init: String,
+    /// Ends with its standard input.
+    warden: Child,
+}
+
+impl Systemd {
+    /// Boots one.
+    ///
+    /// # Panics
+    /// If it does not boot.
+    #[must_use]
+    pub fn boot() -> Self {
+        let folder = tempfile::Builder::new().prefix("stockade-test-").tempdir().expect("a folder can be made").keep();
+        let name = format!("stockade-test-systemd-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let group = hierarchy().expect("cgroup2 is mounted").join(name);
+        let log = File::create(folder.join("warden.log")).expect("a file can be made");
+        let mut command = Command::new("sh");
+        command.args(["-c", include_str!("systemd.sh"), "warden"]).arg(&folder).arg(&group).arg(PROGRAM);
+        // Not of the terminal's process group: it has to outlive an interrupted test.
+        command.stdin(Stdio::piped()).process_group(0);
+        command.stdout(log.try_clone().expect("a file can be duplicated")).stderr(log);
+        let warden = command.spawn().expect("sh starts");
+        eventually("systemd to boot", PATIENCE, || folder.join("pid").exists());
+        let init = std::fs::read_to_string(folder.join("pid")).expect("its pid can be read").trim().to_owned();
+        Self { folder, group, init, warden }
+    }
+
+    /// A program that runs `program` beside it, in its namespaces.
+    ///
+    /// # Panics
+    /// If it can not be written.
+    #[must_use]
+    pub fn door(&self, program: &Path) -> PathBuf {
+        let path = self.folder.join(program.file_name().expect("a program has a name"));
+        let text = format!(
+            "#!/bin/sh\nexec nsenter --target {} --mount --pid --cgroup -- '{}' \"$@\"\n",
+            self.init,
+            program.display()
+        );
+        std::fs::write(&path, text).expect("a file can be written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("modes can be set");
+        path
+    }
+
+    /// `program` beside it.
+    #[must_use]
+    pub fn call(&self, program: &str) -> Call {
+        Call::new("nsenter").args(["--target", &self.init, "--mount", "--pid", "--cgroup", "--", program])
+    }
+
+    /// What `systemctl show` says of the property `name` of `unit`.
+    #[must_use]
+    #[track_caller]
+    pub fn property(&self, unit: &str, name: &str) -> String {
+        self.call("systemctl").args(["show", "--value", "-p", name, unit]).run().ok().out().trim().to_owned()
+    }
+
+    /// Whether it knows `unit`.
+    #[must_use]
+    #[track_caller]
+    pub fn knows(&self, unit: &str) -> bool {
+        self.property(unit, "LoadState") != "not-found"
+    }
+
+    /// The folder of the cgroup `path`, beginning with a slash as systemd tells it, as seen from the test.
+    #[must_use]
+    pub fn group(&self, path: &str) -> PathBuf {
+        self.group.join(path.trim_start_matches('/'))
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        drop(self.warden.stdin.take());
+        let ended = self.warden.wait().expect("the warden can be waited for");
+        if !std::thread::panicking() {
+            assert!(
+                ended.success(),
+                "the warden could not remove {} or {}",
+                self.folder.display(),
+                self.group.display()
+            );
+        }
+    }
+}

@@ -1,0 +1,54 @@
+# usage: systemd.sh FOLDER GROUP SYSTEMD
+#
+# Makes the cgroup2 group GROUP, boots SYSTEMD as the first process of a pid namespace whose cgroups that group is, writes its
+# process id to FOLDER/pid, and waits for the end of standard input. That comes when the test's process ends, however it does. Then
+# systemd is killed, and with it all that it started, and FOLDER and GROUP are removed.
+set -u
+folder=$1
+group=$2
+mkdir "$group" || exit 1
+
+# A target without dependencies is all that it boots; what it would write is on file systems that nobody else sees.
+inner='
+set -e
+umount -l /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /etc/systemd/system
+printf "[Unit]\nDefaultDependencies=no\n" >/etc/systemd/system/default.target
+export container=stockade
+exec "$1" --system --unit=default.target --log-target=null --show-status=no
+'
+# Only the process that becomes systemd may be in the group: where others are, no controllers are given to groups below.
+outer='
+mount --make-rprivate /
+echo 0 >"$2/cgroup.procs"
+exec unshare --cgroup -- sh -c "$3" systemd "$1"
+'
+unshare --pid --fork --kill-child --mount -- sh -c "$outer" cell "$3" "$group" "$inner" </dev/null &
+unshare=$!
+while
+  kill -0 "$unshare" 2>/dev/null || exit 1
+  init=$(pgrep -P "$unshare")
+  [ ! -e "/proc/$init/root/run/systemd/private" ]
+do
+  sleep 0.02
+done
+echo "$init" >"$folder/pid.new" && mv "$folder/pid.new" "$folder/pid"
+
+cat >/dev/null
+
+# A frozen process does not die.
+find "$group" -name cgroup.freeze | while read -r file; do echo 0 >"$file"; done
+kill -KILL "$unshare"
+wait "$unshare" 2>/dev/null
+for _ in $(seq 100); do
+  rm -rf -- "$folder"
+  [ ! -e "$group" ] || find "$group" -depth -type d -exec rmdir -- {} +
+  if [ ! -e "$folder" ] && [ ! -e "$group" ]; then
+    exit 0
+  fi
+  sleep 0.1
+done 2>/dev/null
+exit 1
