@@ -19,6 +19,7 @@ use crate::files::{self, FileError};
 use crate::identity::{self, IdentityError};
 use crate::idmap::Mappings;
 use crate::naming::Taken;
+use crate::organisation::{RefusalError, Subjected};
 use crate::process::{Payload, PayloadError};
 use crate::record::{ImageRecord, Record, VERSION, now};
 use crate::spec::{self, Parts};
@@ -26,7 +27,7 @@ use crate::userns::{self, Settled};
 use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
 use crate::volumes_from::{self, VolumesFromError};
 use crate::walls::{self, Walls, WallsError};
-use crate::{ContainerId, ContainerName, Engine, Request, devices};
+use crate::{ContainerId, ContainerName, Engine, Request, devices, organisation};
 
 /// A container that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,9 @@ pub enum CreateError {
         /// Why it could not be removed.
         source: Box<CreateError>,
     },
+    /// The organisation's policy.
+    #[error(transparent)]
+    Policy(#[from] RefusalError),
     /// No random id.
     #[error("cannot draw an id")]
     Random(#[source] std::io::Error),
@@ -136,11 +140,53 @@ impl From<LoadError> for CreateError {
 
 /// Makes a container that waits for its start: its folder with the record, the OCI configuration, and the folders of its root.
 ///
-/// Volumes that are not there are made, and those that are empty are filled with what the image has where they are mounted.
+/// Volumes that are not there are made, and those that are empty are filled with what the image has where they are mounted. What nobody
+/// asked for is as the organisation's policy has it, and what that does not allow is not made.
 ///
 /// # Errors
 /// See [`CreateError`].
 pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError> {
+    let mut request = request.clone();
+    organisation::fill(&mut request.options)?;
+    make(
+        engine,
+        &request,
+        |making, request, options, image, payload| making.make(request, options, image, payload),
+        Keep::Made,
+    )
+}
+
+/// Whether `create` would be allowed by the organisation's policy: everything is planned and judged, and nothing of it stays but layers
+/// that were unpacked. A volume that is not there is not made, and one that is there stays as it is.
+///
+/// # Errors
+/// As [`create`]; what is not allowed is [`CreateError::Policy`].
+pub fn judge(engine: &Engine, request: &Request) -> Result<(), CreateError> {
+    let mut request = request.clone();
+    organisation::fill(&mut request.options)?;
+    organisation::without_volumes(engine, &mut request)?;
+    let judged = |making: &Making<'_>, request: &Request, options, image: &Image, payload: &Payload| {
+        making.fill(request, options, image, payload).map(drop)
+    };
+    make(engine, &request, judged, Keep::Nothing)
+}
+
+/// What becomes of a container that could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// It stays.
+    Made,
+    /// It is taken apart.
+    Nothing,
+}
+
+/// Does `work` with a container's unfinished folder.
+fn make<T>(
+    engine: &Engine,
+    request: &Request,
+    work: impl FnOnce(&Making<'_>, &Request, stockade_policy::Options, &Image, &Payload) -> Result<T, CreateError>,
+    keep: Keep,
+) -> Result<T, CreateError> {
     if let Some(name) = &request.name
         && let Some(id) = engine.named(name)?
     {
@@ -160,9 +206,9 @@ pub fn create(engine: &Engine, request: &Request) -> Result<Created, CreateError
     let image = stockade_images::load(&request.image, request.platform.as_ref(), &images, &layers)?;
     let payload = Payload::plan(request, &image.config)?;
     let making = Making::begin(engine)?;
-    let made = making.make(request, options, &image, &payload);
-    match made {
-        Ok(created) => Ok(created),
+    match work(&making, request, options, &image, &payload) {
+        Ok(made) if keep == Keep::Made => Ok(made),
+        Ok(judged) => making.abandon().map(|()| judged),
         Err(error) => match making.abandon() {
             Ok(()) => Err(error),
             Err(source) => Err(CreateError::Left { first: Box::new(error), source: Box::new(source) }),
@@ -262,6 +308,9 @@ impl<'a> Making<'a> {
             own_files: etc::mounted_from(&self.etc_folder(&walls.options.network)),
         };
         let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
+        let (name, digest) = (image.reference.familiar(), image.id.as_ref().map(ToString::to_string));
+        let joined = &walls.joined;
+        self.engine.judge(&spec, Subjected { id: &self.id, image: &name, image_id: digest.as_deref(), joined })?;
         self.write(&folder, CONFIG, &spec)?;
         let mut record = self.record(request, image, payload, &walls, &parts, &hostname);
         record.mounts.extend(volumes.mount_points());

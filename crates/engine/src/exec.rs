@@ -98,6 +98,9 @@ pub enum ExecError {
         /// Why not.
         message: String,
     },
+    /// The organisation's policy.
+    #[error(transparent)]
+    Policy(#[from] crate::organisation::RefusalError),
     /// The capabilities that `--privileged` gives.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -160,6 +163,7 @@ pub fn exec(engine: &Engine, id: &ContainerId, request: &ExecRequest) -> Result<
     }
     let folder = engine.folder(id)?;
     let process = plan(&folder, &view, request)?;
+    engine.judge_exec(&folder, &view.record, &process)?;
     let file = in_memory(&process).map_err(ExecError::doing("write the process down"))?;
     let exec_id = ContainerId::random().map_err(ExecError::doing("draw an id"))?;
     let event = |action| about(&view.record, &action).with("execID", exec_id.as_str());

@@ -27,6 +27,7 @@ use crate::files::FileError;
 use crate::idmap::Mappings;
 use crate::lifecycle::State;
 use crate::network::connect::ATTACH_COMMAND;
+use crate::organisation::RefusalError;
 use crate::record::{Joined, LOG, Record};
 use crate::runtime::PATH;
 use crate::session::{Attachment, Connected, Session};
@@ -34,7 +35,7 @@ use crate::socket;
 use crate::userns::UsersError;
 use crate::volume_parts::VolumeStartError;
 use crate::walls::{self, WallsError, kind_word};
-use crate::{ContainerId, Engine, ExecError, Logging, LoggingError, OwnVolumes, finish, health};
+use crate::{ContainerId, Engine, ExecError, Logging, LoggingError, OwnVolumes, finish, health, organisation};
 
 /// How long a monitor that has said that nothing runs may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,6 +78,9 @@ pub enum StartError {
     /// Its AppArmor profile.
     #[error(transparent)]
     Walls(#[from] WallsError),
+    /// The organisation's policy.
+    #[error(transparent)]
+    Policy(#[from] RefusalError),
     /// Its volumes.
     #[error(transparent)]
     Volume(#[from] VolumeStartError),
@@ -184,6 +188,7 @@ fn launch(
     walls::reload(engine, &view.record.apparmor)?;
     engine.keep_ids(&view.record).map_err(|error| WallsError::from(UsersError::from(error)))?;
     join(engine, &folder.0, &view.record.joined)?;
+    engine.judge_folder(&folder.0, &view.record)?;
     engine.check_volumes(&view.record)?;
     let lock = lock(&folder)?;
     engine.remove_leftovers(&folder.0)?;
@@ -199,7 +204,7 @@ fn launch(
     if attachment.is_some() {
         engine.happened_to(&view.record, &ContainerAction::Attach);
     }
-    match converse(engine, &folder, &ours, view.record.config.tty, attachment, watch) {
+    match converse(engine, &folder, &view.record, &ours, attachment, watch) {
         Ok(connected) => {
             engine.volumes_mounted(&view.record);
             Ok(connected)
@@ -215,7 +220,7 @@ fn launch(
 }
 
 /// What a monitor has done before it makes a container again that joins namespaces: the processes by whose ids they are named may
-/// be others by now.
+/// be others by now. Where the organisation has a policy every container is judged again.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -224,7 +229,8 @@ pub fn join_again(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
     let folder = engine.folder(id)?;
     let _config = folder.lock_config()?;
     let record = folder.record()?;
-    join(engine, &folder, &record.joined)
+    join(engine, &folder, &record.joined)?;
+    Ok(engine.judge_folder(&folder, &record)?)
 }
 
 /// Writes the paths of the namespaces that are joined into the configuration: those of the containers' processes of now.
@@ -285,7 +291,11 @@ fn order(engine: &Engine, folder: &Locked, view: &View) -> Result<Order, StartEr
         log: Logging::of(&record.host_config.log_config)?.order(record, folder.0.path.join(LOG))?,
         on_exit: finish::command(engine, &record.id),
         restart: record.host_config.restart_policy.policy(),
-        before_restart: if record.joined.is_empty() { Vec::new() } else { finish::joining(engine, &record.id) },
+        before_restart: if record.joined.is_empty() && !organisation::is_there()? {
+            Vec::new()
+        } else {
+            finish::joining(engine, &record.id)
+        },
         on_restart: match record.host_config.network_mode.as_str() {
             mode if matches!(mode, "none" | "host") || mode.starts_with("container:") => Vec::new(),
             _ => finish::with_places(engine, &[ATTACH_COMMAND, record.id.as_str()]),
@@ -365,19 +375,20 @@ impl Child<'_> {
 fn converse(
     engine: &Engine,
     folder: &Locked,
+    record: &Record,
     control: &OwnedFd,
-    terminal: bool,
     attachment: Option<&Attachment>,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Connected>, StartError> {
     match hear(folder, control)? {
         Report::Created { pid } => {
+            engine.judge_mounts(&folder.0, record, pid)?;
             engine.attach_networks(&folder.0, pid)?;
             watch(pid).map_err(StartError::Watch)?;
         }
         report => return Err(refused(folder, report)),
     }
-    let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, terminal);
+    let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, record.config.tty);
     let connected = attachment.map(attach).transpose().map_err(doing("attach to the container"))?;
     let start = serde_json::to_vec(&Command::Start).map_err(doing("say start"))?;
     fdpass::send(control, &start, &[]).map_err(doing("say start to the monitor"))?;
@@ -424,7 +435,7 @@ fn after_failure(
         folder.0.wait_for_monitor(None)?;
     }
     let view = folder.0.view()?;
-    if let (State::Failed, StartError::Network(_) | StartError::Watch(_), Some(end)) =
+    if let (State::Failed, StartError::Network(_) | StartError::Watch(_) | StartError::Policy(_), Some(end)) =
         (view.life.state, error, &view.life.end)
     {
         // The monitor knows only that nobody started it.

@@ -45,6 +45,9 @@ pub enum UpdateError {
     /// A limit that makes no sense.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The organisation's policy.
+    #[error(transparent)]
+    Organisation(#[from] crate::organisation::RefusalError),
     /// How many processors there are.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -119,6 +122,11 @@ pub fn update(engine: &Engine, id: &ContainerId, update: &Update) -> Result<(), 
         }
         _ => false,
     };
+    let mut new = old.clone();
+    merge(new.linux.get_or_insert_default().resources.get_or_insert_default(), &wanted);
+    if changes {
+        engine.judge_at_rest(&new, &view.record)?;
+    }
     if runs && changes {
         let failed = |source| UpdateError::Runtime { id: id.clone(), source };
         ask(engine, &folder, &wanted)?.map_err(failed)?;
@@ -132,8 +140,6 @@ pub fn update(engine: &Engine, id: &ContainerId, update: &Update) -> Result<(), 
     if let Some(restart) = update.restart {
         record.host_config.restart_policy = restart.into();
     }
-    let mut new = old.clone();
-    merge(new.linux.get_or_insert_default().resources.get_or_insert_default(), &wanted);
     if let Err(first) = write(&folder, &new, &record, update.restart) {
         // The record is written last: it is what it was. The rest is what it was once these are.
         folder.0.write(CONFIG, &old)?;
