@@ -8,6 +8,8 @@
 //!
 //! [`exposure`] says what a missing wall exposes and how much that weighs, as data with reasons; the sum is the [`Grade`].
 //!
+//! [`selftest`] tries the field's escapes against a runtime.
+//!
 //! Promises: nothing is changed; a process stands still only for the instant in which its filters are read; what cannot be read is said
 //! to be so, with the reason, and never counted as a wall. A hostile process decides about what is read of it: paths are opened below its
 //! root without links, file systems that a program answers for are not entered, and text is shown without control characters.
@@ -27,11 +29,13 @@ pub mod exposure;
 pub mod filter;
 mod finding;
 mod grade;
+pub mod html;
 mod picture;
 mod profile;
 mod reference;
 pub mod sarif;
 mod scene;
+pub mod selftest;
 mod show;
 pub mod watch;
 

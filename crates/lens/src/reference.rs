@@ -5,7 +5,7 @@ use stockade_capabilities::{CapSet, Capability, support};
 use stockade_cgroups::{Kind, Layout};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_policy::{Kernel, Machine, Options, Posture, Resolved, Seccomp};
-use stockade_spec::{Root, Spec};
+use stockade_spec::{NamespaceType, Process, Root, Spec};
 
 use crate::asked::Asked;
 
@@ -20,11 +20,40 @@ pub struct ReferenceError(String);
 /// # Errors
 /// [`ReferenceError`] if the machine cannot be asked.
 pub fn docker_default(pid: i32) -> Result<Asked, ReferenceError> {
-    fn fail(error: impl std::fmt::Display) -> ReferenceError {
-        ReferenceError(error.to_string())
-    }
     let procfs = Procfs::host().map_err(fail)?;
-    let last_cap: Capability = support::last_cap(&procfs).map_err(fail)?;
+    let mut spec = default(&procfs)?;
+    // Each engine's default profile has a name of its own: any that confines will do.
+    if let (Some(process), Ok(found)) = (spec.process.as_mut(), observe::of(&procfs, Subject::Pid(pid)))
+        && !process.apparmor_profile.is_empty()
+        && found.mode.confines()
+    {
+        process.apparmor_profile = found.profile;
+    }
+    Ok(Asked { spec, origin: "Docker's default".to_owned() })
+}
+
+/// The same for a container of any runtime: without what older ones do not know (time namespaces), and without a profile that an engine
+/// would have to load first.
+///
+/// # Errors
+/// As [`docker_default`].
+pub(crate) fn spec() -> Result<Spec, ReferenceError> {
+    let mut spec = default(&Procfs::host().map_err(fail)?)?;
+    if let Some(process) = &mut spec.process {
+        process.apparmor_profile.clear();
+    }
+    if let Some(linux) = &mut spec.linux {
+        linux.namespaces.retain(|namespace| namespace.kind != NamespaceType::Time);
+    }
+    Ok(spec)
+}
+
+fn fail(error: impl std::fmt::Display) -> ReferenceError {
+    ReferenceError(error.to_string())
+}
+
+fn default(procfs: &Procfs) -> Result<Spec, ReferenceError> {
+    let last_cap: Capability = support::last_cap(procfs).map_err(fail)?;
     let layout = Layout::detect().map_err(fail)?;
     let machine = Machine {
         last_cap,
@@ -42,14 +71,8 @@ pub fn docker_default(pid: i32) -> Result<Asked, ReferenceError> {
     let seccomp = Seccomp::Builtin.resolve(posture.bounding, Kernel::running()).map_err(fail)?;
     let confined = !matches!(posture.apparmor, Plan::Unconfined(_));
     let profile = posture.apparmor_profile().filter(|_| confined).map(str::to_owned);
-    let mut spec = Spec { root: Some(Root::default()), ..Spec::default() };
+    let process = Some(Process::default());
+    let mut spec = Spec { root: Some(Root::default()), process, ..Spec::default() };
     posture.fill(&mut spec, Resolved { seccomp, apparmor_profile: profile }).map_err(fail)?;
-    // Each engine's default profile has a name of its own: any that confines will do.
-    if let (Some(process), Ok(found)) = (spec.process.as_mut(), observe::of(&procfs, Subject::Pid(pid)))
-        && !process.apparmor_profile.is_empty()
-        && found.mode.confines()
-    {
-        process.apparmor_profile = found.profile;
-    }
-    Ok(Asked { spec, origin: "Docker's default".to_owned() })
+    Ok(spec)
 }
