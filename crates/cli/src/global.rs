@@ -29,9 +29,9 @@ pub(crate) struct Global {
     /// Folder of what does not outlive a reboot [default: /run/stockade; of a user other than root $XDG_RUNTIME_DIR/stockade]
     #[arg(long, value_name = "DIR")]
     pub(crate) exec_root: Option<PathBuf>,
-    /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake
+    /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake. Of several the last counts, but selftest tries each
     #[arg(long, value_name = "PROGRAM", global = true)]
-    pub(crate) runtime: Option<String>,
+    pub(crate) runtime: Vec<String>,
     /// Network of containers for which no --network is given: none, host, or a network's name [default: bridge; of a user other than root
     /// pasta]
     #[arg(long, value_name = "NETWORK", value_parser = plain)]
@@ -51,7 +51,7 @@ impl Global {
             data_root: data_root.map(PathBuf::from),
             exec_root: exec_root.map(PathBuf::from),
             default_network: None,
-            runtime: None,
+            runtime: Vec::new(),
             insecure_registry: Vec::new(),
             registry_mirror: Vec::new(),
         }
@@ -130,7 +130,7 @@ impl Global {
         let mut all: Vec<OsString> = vec!["--data-root".into(), self.data().into()];
         all.extend(["--exec-root".into(), self.exec().into()]);
         all.extend(self.default_network.iter().flat_map(|one| ["--default-network".into(), one.to_string().into()]));
-        if let Some(runtime) = &self.runtime {
+        if let Some(runtime) = self.runtime.last() {
             all.extend(["--runtime".into(), runtime.into()]);
         }
         for (flag, values) in
@@ -141,12 +141,19 @@ impl Global {
         all
     }
 
+    /// All runtimes that are named, or stake beside this program.
+    pub(crate) fn runtimes(&self) -> Result<Vec<PathBuf>, Failure> {
+        let own = || Ok(self.places()?.programs.join(PROGRAMS[0]));
+        let named = |name: &String| if name == PROGRAMS[0] { own() } else { find_runtime(name) };
+        if self.runtime.is_empty() { Ok(vec![own()?]) } else { self.runtime.iter().map(named).collect() }
+    }
+
     /// The folders and programs.
     fn places(&self) -> Result<Places, Failure> {
         let myself = std::env::current_exe()
             .map_err(|error| Failure::new(REFUSED, format!("cannot tell where this program is: {error}")))?;
         let programs = myself.parent().unwrap_or(Path::new("/")).to_owned();
-        let runtime = self.runtime.as_deref().filter(|name| !name.is_empty() && *name != PROGRAMS[0]);
+        let runtime = self.runtime.last().map(String::as_str).filter(|name| !name.is_empty() && *name != PROGRAMS[0]);
         let runtime = runtime.map(find_runtime).transpose()?;
         for name in PROGRAMS {
             let needed = name != PROGRAMS[0] || runtime.is_none();

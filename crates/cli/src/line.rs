@@ -42,6 +42,9 @@ pub(crate) enum Command {
     DiffWalls(Flags<verb::diff_walls::DiffWalls>),
     Explain(Flags<verb::explain::Explain>),
     Doctor(Flags<verb::doctor::Doctor>),
+    Selftest(Flags<verb::selftest::Selftest>),
+    #[command(name = stockade_lens::selftest::inside::COMMAND, hide = true)]
+    SelftestInside(Flags<verb::selftest::SelftestInside>),
     Completion(Flags<verb::completion::Completion>),
     Ui(Flags<verb::ui::Ui>),
     Login(Flags<verb::login::Login>),
@@ -71,6 +74,9 @@ pub(crate) enum Command {
     /// Look at profiles of system call filters, without a container
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Seccomp(verb::seccomp::SeccompCommand),
+    /// The organisation's policy of this machine
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Policy(PolicyCommand),
     /// The commands about all that is kept
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     System(SystemCommand),
@@ -128,6 +134,13 @@ pub(crate) enum VolumeCommand {
     Prune(Flags<verb::volume::prune::Prune>),
     #[command(visible_alias = "remove")]
     Rm(Flags<verb::volume::rm::Rm>),
+}
+
+/// `policy COMMAND`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum PolicyCommand {
+    Check(Flags<verb::policy::check::Check>),
 }
 
 /// `network COMMAND`.
@@ -271,11 +284,14 @@ impl Line {
             Command::DiffWalls(diff) => diff.0.run(global),
             Command::Explain(explain) => explain.0.run(global),
             Command::Doctor(doctor) => doctor.0.run(),
+            Command::Selftest(selftest) => selftest.0.run(global),
+            Command::SelftestInside(attempt) => attempt.0.run(),
             Command::Completion(completion) => completion.0.run(),
             Command::Man(man) => man.0.run(),
             Command::Image(command) => command.run(global),
             Command::System(command) => command.run(global),
             Command::Seccomp(command) => command.run(),
+            Command::Policy(PolicyCommand::Check(check)) => check.0.run(global),
             Command::Volume(command) => command.run(global),
             Command::Network(command) => command.run(global),
             Command::Ui(ui) => ui.0.run(global),

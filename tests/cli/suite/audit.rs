@@ -224,3 +224,23 @@ fn what_explain_says_is_what_happens() {
         assert_eq!(stockade.sh(&[flag], script).code(), 0, "{script} with {flag}");
     }
 }
+
+#[test]
+fn a_page_of_all_that_run_has_no_markup_of_theirs() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let variable = "LD_PRELOAD=<script>alert(1)</script>\"'><b>";
+    let first = stockade.detached(&["--name", "first", "-e", variable], &["sleep", "1000"]);
+    let second = stockade.detached(&["--name", "second", "--pid", "host"], &["sleep", "1000"]);
+    let page = stockade.ask(&["audit", "--html"]).ok().stdout;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    for forbidden in ["<script", "<b>", "<i>", "http://", "https://", "<img", "<link"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    let place = |name: &str| page.find(&format!("</span> {name}</h2>")).unwrap();
+    assert!(place("second") < place("first"), "who exposes more comes first");
+    assert_eq!(page.matches("<svg ").count(), 2);
+    let one = stockade.ask(&["audit", "--html", &first]).ok().stdout;
+    assert!(one.matches("<svg ").count() == 1 && !one.contains(&second));
+    assert_eq!(stockade.ask(&["audit", "--html", "--format", "json", &first]).code(), 125);
+}

@@ -27,6 +27,7 @@ mod login;
 mod logs;
 mod machine;
 mod monitors;
+mod policy;
 mod process;
 mod pull;
 mod pulls;

@@ -18,6 +18,7 @@ mod paths;
 mod procfs;
 mod races;
 mod readable;
+mod selftest;
 mod volumes;
 
 use std::path::Path;

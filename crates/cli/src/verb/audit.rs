@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use stockade_engine::{Engine, FindError};
+use stockade_engine::{Engine, FindError, Which};
 use stockade_kernel::chain::chain;
-use stockade_lens::{Asked, Conformance, Detail, Profile, Report, Target, Verdict, sarif};
+use stockade_lens::{Asked, Conformance, Detail, Profile, Report, Target, Verdict, html, sarif};
 
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, WEAKER};
 use crate::global::Global;
@@ -25,6 +25,9 @@ pub(crate) struct Audit {
     /// text, json, or sarif (2.1.0)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write one HTML file that needs nothing else; without names, of every container that runs
+    #[arg(long, conflicts_with_all = ["format", "profile", "all"])]
+    html: bool,
     /// Hold it against a profile: cis, pss-baseline, pss-restricted, or nist-800-190
     #[arg(long, value_name = "PROFILE")]
     profile: Option<Profile>,
@@ -35,7 +38,7 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Names, ids, or beginnings of ids, or process ids of whatever engine's containers (pid:N, or N alone)
-    #[arg(required = true, value_name = "CONTAINER|PID")]
+    #[arg(required_unless_present = "html", value_name = "CONTAINER|PID")]
     targets: Vec<String>,
 }
 
@@ -66,7 +69,8 @@ impl Audit {
         let earlier = self.since.as_deref().map(Report::load).transpose().map_err(refused)?;
         let config = self.config.as_deref().map(Asked::read).transpose().map_err(refused)?;
         let (mut reports, mut code) = (Vec::new(), SUCCESS);
-        for text in &self.targets {
+        let targets = if self.targets.is_empty() { running(global)? } else { self.targets.clone() };
+        for text in &targets {
             let target = target(global, text).map(|found| Target {
                 earlier: earlier.clone(),
                 asked: config.clone().or(found.asked.clone()),
@@ -93,6 +97,10 @@ impl Audit {
 
     fn print(&self, reports: &[Report], judged: Option<&[Conformance]>) -> Result<(), Failure> {
         let failed = |error: serde_json::Error| Failure::failed(&error);
+        if self.html {
+            say::bytes(html::page(reports, VERSION).as_bytes())?;
+            return Ok(());
+        }
         match (self.format, judged) {
             (Format::Json, Some(judged)) => say::line(&serde_json::to_string_pretty(judged).map_err(failed)?)?,
             (Format::Json, None) => say::line(&serde_json::to_string_pretty(reports).map_err(failed)?)?,
@@ -111,6 +119,12 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// The ids of the containers that run.
+fn running(global: &Global) -> Result<Vec<String>, Failure> {
+    let found = stockade_engine::list(&global.engine()?, Which::All).map_err(|error| Failure::failed(&error))?;
+    Ok(found.into_iter().filter(|one| one.pid.is_some()).map(|one| one.id.to_string()).collect())
 }
 
 /// Who `text` means: a container of ours, or else a process.

@@ -13,7 +13,7 @@ use crate::say;
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     #[command(flatten)]
-    flags: CreateFlags,
+    pub(super) flags: CreateFlags,
 }
 
 impl Create {

@@ -32,7 +32,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     session: SessionFlags,
     #[command(flatten)]
-    create: CreateFlags,
+    pub(super) create: CreateFlags,
 }
 
 impl Run {

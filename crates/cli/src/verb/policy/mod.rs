@@ -1,0 +1,3 @@
+//! `policy COMMAND`: the organisation's policy of this machine.
+
+pub(crate) mod check;
