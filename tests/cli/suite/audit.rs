@@ -168,7 +168,7 @@ fn differences_of_walls_say_who_is_weaker() {
 
 #[test]
 fn a_paused_container_is_audited_and_stays_paused() {
-    requires!(root, stockade, busybox_packed, cgroup_v1);
+    requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
     let id = stockade.detached(&[], &["sleep", "1000"]);
     stockade.ask(&["pause", &id]).ok();

@@ -40,7 +40,7 @@ fn dockers_keys_are_there() {
 
 #[test]
 fn what_was_asked_for_is_told() {
-    requires!(root, stockade, busybox_packed, cgroup_v1);
+    requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
     let idfile = stockade.folder().join("cid-inspected").display().to_string();
     let flags = [

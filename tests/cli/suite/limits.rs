@@ -89,11 +89,14 @@ fn each_flag_is_in_its_file_v2() {
 
 #[test]
 fn cpus_are_a_quota() {
-    requires!(root, stockade, busybox_packed, cgroup_v1);
+    requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
     let id = stockade.detached(&["--cpus", "0.25"], &["sleep", "1000"]);
-    assert_eq!(cgroup::read("cpu", &group(&id), "cpu.cfs_quota_us"), "25000");
-    assert_eq!(cgroup::read("cpu", &group(&id), "cpu.cfs_period_us"), "100000");
+    let read = |file: &str| cgroup::read("cpu", &group(&id), file);
+    match cgroup::is_v1("cpu") {
+        true => assert_eq!((read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")), ("25000".into(), "100000".into())),
+        false => assert_eq!(read("cpu.max"), "25000 100000"),
+    }
 }
 
 /// A disk of this machine: its file and its numbers.
@@ -110,7 +113,7 @@ fn disk() -> Option<(String, String)> {
 
 #[test]
 fn rates_of_disks() {
-    requires!(root, stockade, busybox_packed, cgroup_v1, block_device);
+    requires!(root, stockade, busybox_packed, limits, block_device);
     let (path, numbers) = disk().unwrap();
     let stockade = Stockade::new();
     let flags = [
@@ -120,6 +123,10 @@ fn rates_of_disks() {
         format!("--device-write-iops={path}:40"),
     ];
     let id = stockade.detached(&flags.each_ref().map(String::as_str), &["sleep", "1000"]);
+    if !cgroup::is_v1("blkio") {
+        let rates = cgroup::read("io", &group(&id), "io.max");
+        return assert_eq!(rates, format!("{numbers} rbps=1048576 wbps=2097152 riops=30 wiops=40"));
+    }
     for (file, rate) in [
         ("blkio.throttle.read_bps_device", 1 << 20),
         ("blkio.throttle.write_bps_device", 2 << 20),
@@ -132,21 +139,25 @@ fn rates_of_disks() {
 
 #[test]
 fn the_weight_of_disks_is_written_or_refused() {
-    requires!(root, stockade, busybox_packed, cgroup_v1);
+    requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
-    let probe = stockade.detached(&[], &["sleep", "1000"]);
-    // Which file there is depends on the kernel's schedulers.
-    let files = ["blkio.weight", "blkio.bfq.weight"];
-    let file = files.into_iter().find(|file| cgroup::folder("blkio", &group(&probe)).join(file).exists());
-    match file {
-        Some(file) => {
-            let id = stockade.detached(&["--blkio-weight", "123"], &["sleep", "1000"]);
-            assert_eq!(cgroup::read("blkio", &group(&id), file), "123");
-        }
-        None => {
-            stockade.run(&["--blkio-weight", "123"], &["true"]).exits(125).refuses(&["weight"]);
-        }
+    // Which file there is depends on the kernel's schedulers; a group of cgroup v2 has it from the first limit of disks on.
+    let (controller, files) = match cgroup::is_v1("blkio") {
+        true => ("blkio", [("blkio.weight", "123"), ("blkio.bfq.weight", "123")]),
+        false => ("io", [("io.bfq.weight", "default 123"), ("io.weight", "default 1142")]),
+    };
+    let weighed = stockade.call(&["run", "--detach", "--blkio-weight", "123", stockade.image(), "sleep", "1000"]).run();
+    if weighed.code() != 0 {
+        let probe = stockade.detached(&[], &["sleep", "1000"]);
+        let there = |file: &str| cgroup::folder(controller, &group(&probe)).join(file).exists();
+        assert!(!files.iter().any(|(file, _)| there(file)), "{weighed:?}");
+        weighed.exits(125).refuses(&["weight"]);
+        return;
     }
+    let id = stockade.know(weighed.out());
+    let there = |file: &str| cgroup::folder(controller, &group(&id)).join(file).exists();
+    let (file, value) = files.into_iter().find(|(file, _)| there(file)).unwrap();
+    assert_eq!(cgroup::read(controller, &group(&id), file).lines().next(), Some(value), "{file}");
 }
 
 #[test]

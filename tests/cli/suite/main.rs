@@ -2,6 +2,7 @@
 //! that is as it was when a container is gone, whoever was killed at whatever instant.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod apparmor;
 mod archives;
 mod audit;
 mod chaos;

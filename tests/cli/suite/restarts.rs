@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use stockade_testkit::{Stockade, eventually, requires};
+use stockade_testkit::{Stockade, cgroup, eventually, requires};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -155,14 +155,15 @@ fn paused_it_stands_still_and_goes_on_or_ends() {
 
 #[test]
 fn limits_are_updated_now_and_for_later_or_not_at_all() {
-    requires!(root, stockade, busybox_packed, cgroup_v1);
+    requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
     let id = stockade.detached(&["-m", "64m"], &["sleep", "1000"]);
     let pids = |id: &str| {
         let pid = stockade.pid(id);
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        let path = groups.lines().find_map(|line| line.split_once(":pids:")).unwrap().1.to_owned();
-        std::fs::read_to_string(format!("/sys/fs/cgroup/pids{path}/pids.max")).unwrap().trim().to_owned()
+        let name = if cgroup::is_v1("pids") { ":pids:" } else { "0::" };
+        let path = groups.lines().find_map(|line| line.split_once(name)).unwrap().1.to_owned();
+        cgroup::read("pids", &path, "pids.max")
     };
     stockade.ask(&["update", "--pids-limit", "77", "--restart", "always", &id]).ok();
     assert_eq!(pids(&id), "77");

@@ -224,7 +224,7 @@ fn namespaces_devices_and_parameters() {
 
 #[test]
 fn limits() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     refuse_all(LIMITS);
 }
 

@@ -92,6 +92,20 @@ fn in_a_group_below_the_containers() {
 }
 
 #[test]
+fn in_a_group_of_cgroup_v2_below_the_containers() {
+    requires!(root, stake, busybox_image, cgroup_v2);
+    let bundle = sleeping();
+    std::fs::create_dir(cgroup::folder("pids", bundle.cgroup()).join("sub")).unwrap();
+    for (option, group) in [("sub", "0::/sub"), ("/sub", "0::/sub"), ("/", "0::/")] {
+        let done = bundle.exec_call(&["--cgroup", option], &["/bin/cat", "/proc/self/cgroup"]).run().ok();
+        assert_eq!(done.out(), group, "{option}");
+    }
+    for (wrong, word) in [("../x", "--cgroup"), ("none", "none"), ("pids:sub", "pids"), ("magic:sub", "magic")] {
+        bundle.exec_call(&["--cgroup", wrong], &["/bin/true"]).run().refuses(&[word]);
+    }
+}
+
+#[test]
 fn in_the_first_process_group_where_the_containers_takes_none() {
     // cgroup v2 allows no processes beside groups that have controllers.
     requires!(root, stake, busybox_image, cgroup_v2);

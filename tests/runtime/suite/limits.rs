@@ -48,6 +48,45 @@ fn v1_files_hold_what_was_asked_for() {
 }
 
 #[test]
+fn v2_files_hold_what_was_asked_for() {
+    requires!(root, runtime, busybox_image, cgroup_v2);
+    let bundle = limited(&json!({
+        "memory": { "limit": 67_108_864, "swap": 100_663_296, "reservation": 33_554_432 },
+        "cpu": { "shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0" },
+        "pids": { "limit": 77 },
+        "unified": { "memory.high": "50331648", "memory.oom.group": "1" }
+    }))
+    .detached();
+    let table = [
+        ("memory", "memory.max", "67108864"),
+        ("memory", "memory.swap.max", "33554432"),
+        ("memory", "memory.low", "33554432"),
+        ("memory", "memory.high", "50331648"),
+        ("memory", "memory.oom.group", "1"),
+        ("cpu", "cpu.weight", "59"),
+        ("cpu", "cpu.max", "50000 100000"),
+        ("cpuset", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "77"),
+    ];
+    for (controller, file, value) in table {
+        assert_eq!(cgroup::read(controller, bundle.cgroup(), file), value, "{file}");
+    }
+}
+
+/// One process takes too much, and all of the container are killed.
+#[test]
+fn a_group_that_dies_of_memory_as_one_does() {
+    requires!(root, stake, busybox_image, cgroup_v2);
+    let resources =
+        json!({ "memory": { "limit": 16_777_216, "swap": 16_777_216 }, "unified": { "memory.oom.group": "1" } });
+    let script = "dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived";
+    let done = limited(&resources).args(&["/bin/sh", "-c", script]).run().exits(137);
+    assert_eq!(done.out(), "");
+    let without = json!({ "memory": { "limit": 16_777_216, "swap": 16_777_216 } });
+    assert_eq!(limited(&without).args(&["/bin/sh", "-c", script]).run().ok().out(), "survived");
+}
+
+#[test]
 fn update_changes_a_running_container() {
     requires!(root, runtime, busybox_image);
     let bundle = limited(&json!({})).detached();
@@ -60,19 +99,21 @@ fn update_changes_a_running_container() {
 
 #[test]
 fn an_update_that_is_refused_changes_nothing() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
+    let (shares, value) = if cgroup::is_v1("cpu") { ("cpu.shares", "700") } else { ("cpu.weight", "75") };
+    let limit = if cgroup::is_v1("memory") { "memory.limit_in_bytes" } else { "memory.max" };
     let bundle = limited(&json!({ "pids": { "limit": 70 }, "cpu": { "shares": 700 } })).detached();
     let call =
         bundle.call(&["update", "--pids-limit", "77", "--cpu-share", "77", "--cpuset-cpus", "4000", bundle.id()]);
     call.run().refuses(&["as before"]);
     assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
-    assert_eq!(cgroup::read("cpu", bundle.cgroup(), "cpu.shares"), "700");
-    let before = cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes");
+    assert_eq!(cgroup::read("cpu", bundle.cgroup(), shares), value);
+    let before = cgroup::read("memory", bundle.cgroup(), limit);
     let resources =
         json!({ "pids": { "limit": 71 }, "memory": { "limit": 4096, "checkBeforeUpdate": true } }).to_string();
     let call = bundle.call(&["update", "--resources", "-", bundle.id()]).stdin(resources.as_bytes());
     call.run().refuses(&["more than the new limit"]);
-    assert_eq!(cgroup::read("memory", bundle.cgroup(), "memory.limit_in_bytes"), before);
+    assert_eq!(cgroup::read("memory", bundle.cgroup(), limit), before);
     assert_eq!(cgroup::read("pids", bundle.cgroup(), "pids.max"), "70");
 }
 
@@ -102,15 +143,20 @@ fn events_report_statistics() {
 
 #[test]
 fn statistics_have_runcs_names() {
-    requires!(root, runtime, busybox_image, cgroup_v1);
+    requires!(root, runtime, busybox_image, limits);
     let bundle = limited(&json!({ "memory": { "limit": 67_108_864 } })).detached();
     let data = bundle.call(&["events", "--stats", bundle.id()]).run().ok().json()["data"].clone();
     let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64);
     assert_eq!(number("/memory/usage/limit"), Some(67_108_864));
-    assert!(number("/memory/usage/usage") > Some(0) && number("/memory/raw/rss").is_some(), "{data}");
+    assert!(number("/memory/usage/usage") > Some(0) && number("/cpu/usage/total") > Some(0), "{data}");
+    if !cgroup::is_v1("memory") {
+        assert!(number("/memory/raw/anon").is_some() && number("/memory/psi/some/total").is_some(), "{data}");
+        assert!(number("/cpu/psi/some/total").is_some() && number("/blkio/psi/full/total").is_some(), "{data}");
+        return;
+    }
+    assert!(number("/memory/raw/rss").is_some(), "{data}");
     // As the file says it: no limit is a number in cgroup v1.
     assert_eq!(number("/memory/kernel/limit").map(|limit| limit > 1 << 62), Some(true));
-    assert!(number("/cpu/usage/total") > Some(0), "{data}");
     for list in ["percpu", "percpu_kernel", "percpu_user"] {
         assert!(data["cpu"]["usage"][list].as_array().is_some_and(|all| !all.is_empty()), "{list}: {data}");
     }

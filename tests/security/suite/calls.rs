@@ -50,7 +50,7 @@ fn cve_2026_31431_no_crypto_socket_by_any_way() {
 /// The published sequence: a user and cgroup namespace of one's own, a mount of a v1 hierarchy, and a release agent.
 #[test]
 fn cve_2022_0492_no_release_agent_can_be_set() {
-    requires!(root, runtime, busybox_image, cgroup_v1);
+    requires!(root, runtime, busybox_image, limits);
     let script = "d=/tmp/hierarchy; mkdir -p $d; \
         unshare -UrmC sh -c \"mount -t cgroup -o rdma cgroup $d\" && echo unshared; \
         for c in rdma memory pids misc devices; do mount -t cgroup -o $c cgroup $d && echo mounted; done; \

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::json;
-use stockade_testkit::{Bundle, posture, requires};
+use stockade_testkit::{Bundle, Call, posture, requires};
 
 /// A fake procfs beside the bundle.
 fn fake(bundle: &Bundle) -> String {
@@ -37,6 +37,34 @@ fn cve_2019_16884_only_procfs_itself_can_be_proc() {
             bundle.assert_gone();
         }
     }
+}
+
+/// The label is what was asked for, whatever files the image has where the kernel's are: none of them is written to.
+#[test]
+fn cve_2019_16884_and_2019_19921_the_label_is_the_kernels() {
+    requires!(root, runtime, busybox_image, apparmor, apparmor_parser);
+    let name = format!("stockade-test-label-{}", std::process::id());
+    let parse = |what: &str| {
+        let text = format!("profile {name} flags=(attach_disconnected) {{ file, capability, network, unix, signal, }}");
+        Call::new("apparmor_parser").args([what, "--skip-cache"]).stdin(text.as_bytes()).run().ok();
+    };
+    parse("--replace");
+    let bundle = Bundle::busybox().sh("cat /proc/self/attr/current");
+    let folder = bundle.rootfs().join("proc/self/attr/apparmor");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(bundle.rootfs().join("proc/thread-self/attr")).unwrap();
+    let fakes = ["self/attr/exec", "self/attr/current", "self/attr/apparmor/exec", "thread-self/attr/exec"];
+    let fakes = fakes.map(|file| bundle.rootfs().join("proc").join(file));
+    fakes.iter().for_each(|fake| std::fs::write(fake, "").unwrap());
+    let bundle = bundle.edit(|config| config["process"]["apparmorProfile"] = json!(name));
+    let done = bundle.run();
+    assert!(fakes.iter().all(|fake| std::fs::read(fake).unwrap().is_empty()), "a file of the image was written to");
+    parse("--remove");
+    assert_eq!(done.ok().out(), format!("{name} (enforce)"));
+    // Now that it is not loaded it is an error, and no container without.
+    let bundle = Bundle::busybox().edit(|config| config["process"]["apparmorProfile"] = json!(name));
+    bundle.run().refuses(&[&name]);
+    bundle.assert_gone();
 }
 
 /// The same through a link of the image: the destination leads into procfs without saying so.

@@ -31,6 +31,12 @@ pub const NEEDS: &[Need] = &[
     Need { name: "root", advertised: is_root, works: can_mount },
     Need { name: "cgroup_v1", advertised: || cgroup_mounted("cgroup", "pids"), works: cgroup_v1_works },
     Need { name: "systemd", advertised: crate::systemd::is_there, works: crate::systemd::is_there },
+    // Control groups with controllers in whichever world.
+    Need {
+        name: "limits",
+        advertised: || cgroup_mounted("cgroup", "pids") || cgroup_v2_controller("pids"),
+        works: || if crate::cgroup::is_v1("pids") { cgroup_v1_works() } else { cgroup_v2_works() },
+    },
     Need { name: "cgroup_v2", advertised: || cgroup_v2_controller("pids"), works: cgroup_v2_works },
     Need { name: "apparmor", advertised: apparmor_enabled, works: apparmor_works },
     Need { name: "user_namespaces", advertised: user_namespaces, works: || succeeds("unshare", &["-U", "true"]) },

@@ -102,6 +102,8 @@ const COMMON: &[&str] = &[
     "user_namespaces",
     "time_namespaces",
     "sys_resource",
+    "limits",
+    "block_device",
     "x86_64",
     "busybox_image",
     "busybox_packed",

@@ -19,7 +19,7 @@ fn numbers(last: u32) -> String {
 
 #[test]
 fn ten_mebibytes_arrive_at_the_log_and_at_a_slow_client() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     const LAST: u32 = 1_500_000;
     let mut live = Scene::sh(&format!("seq 1 {LAST}; echo end >&2")).launch();
     live.created();
@@ -45,7 +45,7 @@ fn ten_mebibytes_arrive_at_the_log_and_at_a_slow_client() {
 
 #[test]
 fn output_waits_for_a_client_that_does_not_take_it() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("i=0; while [ $i -lt 100 ]; do seq 1 9999; i=$((i+1)); done; echo through >&2").launch();
     live.created();
     let (stuck, other) = (live.attach(), live.attach());
@@ -66,7 +66,7 @@ fn output_waits_for_a_client_that_does_not_take_it() {
 
 #[test]
 fn who_looks_on_and_falls_asleep_is_dropped_and_the_container_goes_on() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "read go; i=0; while [ $i -lt 60 ]; do seq 1 9999; i=$((i+1)); done; echo through >&2; exit 4";
     let mut live = Scene::sh(script).launch();
     live.created();
@@ -89,7 +89,7 @@ fn who_looks_on_and_falls_asleep_is_dropped_and_the_container_goes_on() {
 
 #[test]
 fn a_client_that_sleeps_at_the_end_keeps_neither_record_nor_lock_and_gets_the_rest() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let scene = Scene::sh("seq 1 40000; exit 3");
     let left = scene.folder().join("left");
     let mut live = scene.on_exit(&format!("echo left >{}", left.display())).launch();
@@ -109,7 +109,7 @@ fn a_client_that_sleeps_at_the_end_keeps_neither_record_nor_lock_and_gets_the_re
 
 #[test]
 fn clients_that_misbehave_are_dropped_and_nothing_else() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("read line; echo \"got $line\"").run();
     let good = live.attach();
     let oversize = vec![b'i'; LONGEST + 1];
@@ -144,7 +144,7 @@ fn clients_that_misbehave_are_dropped_and_nothing_else() {
 
 #[test]
 fn more_clients_than_there_is_room_for_are_turned_away() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("read line; echo \"got $line\"").run();
     let clients: Vec<_> = (0..128).map(|_| live.attach()).collect();
     assert_eq!(live.attach().next(), None);
@@ -157,7 +157,7 @@ fn more_clients_than_there_is_room_for_are_turned_away() {
 
 #[test]
 fn a_flood_is_held_back_and_others_are_served() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     // Nobody reads standard input.
     let mut live = Scene::sh("trap 'echo bye; exit 8' TERM; echo ready; while :; do sleep 0.05; done").launch();
     live.created();
@@ -191,7 +191,7 @@ fn a_flood_is_held_back_and_others_are_served() {
 
 #[test]
 fn a_client_that_comes_late_gets_what_is_written_from_then_on() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("echo early; read line; echo late; exit 1").launch();
     live.created();
     let first = live.attach();
@@ -206,7 +206,7 @@ fn a_client_that_comes_late_gets_what_is_written_from_then_on() {
 
 #[test]
 fn signals_of_clients_reach_the_first_process() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "trap 'echo usr1' USR1; trap 'echo rt; exit 2' 35; echo ready; while :; do sleep 0.02; done";
     let mut live = Scene::sh(script).launch();
     live.created();

@@ -30,7 +30,7 @@ fn with_on_exit(scene: Scene) -> Scene {
 
 #[test]
 fn programs_that_can_not_be_executed_have_dockers_codes() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for (program, code, words) in [
         ("no-such-program", 127, "executable file not found in $PATH"),
         ("/no/such", 127, "no such file or directory"),
@@ -52,7 +52,7 @@ fn programs_that_can_not_be_executed_have_dockers_codes() {
 
 #[test]
 fn a_program_that_the_kernel_refuses_fails_at_the_start() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let bundle = Bundle::busybox().args(&["/broken"]);
     let file = bundle.rootfs().join("broken");
     std::fs::write(&file, "\x7fELF no program").unwrap();
@@ -68,7 +68,7 @@ fn a_program_that_the_kernel_refuses_fails_at_the_start() {
 
 #[test]
 fn what_is_no_program_at_fault_is_125() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let missing = Bundle::busybox().mount("bind", "/no/such/source", "/mnt", &["bind"]);
     for bundle in [missing, Bundle::busybox().raw("{ no json")] {
         let (code, message) = fails(&mut with_on_exit(Scene::new(bundle)).launch());
@@ -78,7 +78,7 @@ fn what_is_no_program_at_fault_is_125() {
 
 #[test]
 fn a_runtime_that_can_not_be_executed_is_named() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = with_on_exit(Scene::sh("true"));
     scene.order.runtime[0] = "/no/such/runtime".to_owned();
     let mut live = scene.launch();
@@ -88,7 +88,7 @@ fn a_runtime_that_can_not_be_executed_is_named() {
 
 #[test]
 fn a_runtime_that_says_nothing_to_its_log_is_heard_on_its_standard_error() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for terminal in [false, true] {
         let mut scene = with_on_exit(Scene::sh("true"));
         scene.order.terminal = terminal;
@@ -100,7 +100,7 @@ fn a_runtime_that_says_nothing_to_its_log_is_heard_on_its_standard_error() {
 
 #[test]
 fn a_runtime_that_tells_a_foreign_process_is_not_believed() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for (pid, words) in [("1", "not a child"), ("x", "no process id"), ("0", "no process id"), ("-1", "no process id")]
     {
         let mut scene = with_on_exit(Scene::sh("true"));
@@ -115,7 +115,7 @@ fn a_runtime_that_tells_a_foreign_process_is_not_believed() {
 
 #[test]
 fn a_runtime_that_keeps_the_terminal_is_an_error() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = with_on_exit(Scene::terminal("true"));
     scene.order.runtime = ["/bin/true"].map(str::to_owned).to_vec();
     let (code, message) = fails(&mut scene.launch());
@@ -124,7 +124,7 @@ fn a_runtime_that_keeps_the_terminal_is_an_error() {
 
 #[test]
 fn a_log_that_can_not_be_opened_keeps_the_container_from_being_made() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = with_on_exit(Scene::sh("true"));
     scene.order.log = Log::JsonFile(JsonFile::unlimited("/no/such/folder/log".into()));
     let (code, message) = fails(&mut scene.launch());
@@ -133,7 +133,7 @@ fn a_log_that_can_not_be_opened_keeps_the_container_from_being_made() {
 
 #[test]
 fn the_engine_that_ends_before_the_start_leaves_nothing() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("echo never").launch();
     live.created();
     let client = live.attach();
@@ -147,7 +147,7 @@ fn the_engine_that_ends_before_the_start_leaves_nothing() {
 
 #[test]
 fn an_engine_that_says_something_else_is_as_good_as_gone() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = with_on_exit(Scene::sh("echo never")).launch();
     live.created();
     let control = live.control.as_ref().unwrap();
@@ -157,7 +157,7 @@ fn an_engine_that_says_something_else_is_as_good_as_gone() {
 
 #[test]
 fn an_order_that_is_wrong_is_told_to_the_engine() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("true");
     scene.order.runtime = Vec::new();
     let mut live = scene.launch();

@@ -73,7 +73,7 @@ fn with_init(script: &str, terminal: bool) -> Scene {
 
 #[test]
 fn in_a_container_it_is_the_first_process_and_reaps_orphans() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "echo \"I am $$\"; for i in 1 2 3; do (sleep 0.01 & :); done; sleep 0.3; grep -l 'State:.Z' /proc/[0-9]*/status; exit 9";
     let mut live = with_init(script, false).launch();
     live.created();
@@ -88,7 +88,7 @@ fn in_a_container_it_is_the_first_process_and_reaps_orphans() {
 
 #[test]
 fn in_a_container_a_signal_without_a_handler_ends_the_program() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = with_init("echo ready; exec sleep 300", false).launch();
     live.created();
     let client = live.attach();
@@ -101,7 +101,7 @@ fn in_a_container_a_signal_without_a_handler_ends_the_program() {
 
 #[test]
 fn in_a_container_the_program_has_the_terminal() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     // Reads at once: whoever is not in the foreground is stopped for that.
     for _ in 0..5 {
         let mut live = with_init("read line; echo \"got $line\"; trap 'echo interrupted; exit 4' INT; echo ready; while :; do sleep 0.02; done", true)

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 
 #[test]
 fn it_is_open_until_the_first_client_ends_it() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("cat; echo ended").launch();
     live.created();
     let (first, second) = (live.attach(), live.attach());
@@ -32,7 +32,7 @@ fn it_is_open_until_the_first_client_ends_it() {
 
 #[test]
 fn who_goes_away_ends_it_and_what_was_sent_before_arrives() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("cat | wc -c").run();
     let client = live.attach();
     let most = vec![b'x'; LONGEST - 1];
@@ -46,7 +46,7 @@ fn who_goes_away_ends_it_and_what_was_sent_before_arrives() {
 
 #[test]
 fn much_input_goes_through_unchanged() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("md5sum").launch();
     live.created();
     let client = live.attach();
@@ -65,7 +65,7 @@ fn much_input_goes_through_unchanged() {
 
 #[test]
 fn open_input_is_ended_by_no_client() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("while read line; do echo \"got $line\"; [ $line = stop ] && exit 4; done; exit 5")
         .stdin(Stdin::Open)
         .run();
@@ -81,7 +81,7 @@ fn open_input_is_ended_by_no_client() {
 
 #[test]
 fn closed_input_is_at_its_end_at_once() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("cat; readlink /proc/self/fd/0").stdin(Stdin::Closed).launch();
     live.created();
     let client = live.attach();

@@ -85,7 +85,7 @@ fn parse(mut rest: &[u8]) -> Fields {
 
 #[test]
 fn entries_are_those_of_dockers_driver() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh(
         "echo one; sleep 0.1; printf 'b\\377d\\n' >&2; sleep 0.1; printf %016384d%05d 0 0; echo; printf open",
     );
@@ -114,7 +114,7 @@ fn entries_are_those_of_dockers_driver() {
 
 #[test]
 fn what_is_too_large_for_a_datagram_comes_as_a_file() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("echo one");
     let journal = Journal::of(&mut scene);
     let Log::Journald(order) = &mut scene.order.log else { unreachable!() };
@@ -128,7 +128,7 @@ fn what_is_too_large_for_a_datagram_comes_as_a_file() {
 
 #[test]
 fn a_journal_that_is_not_there_is_told_when_the_container_is_made() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("echo never");
     let journal = Journal::of(&mut scene);
     std::fs::remove_file(&journal.path).unwrap();
@@ -140,7 +140,7 @@ fn a_journal_that_is_not_there_is_told_when_the_container_is_made() {
 
 #[test]
 fn a_journal_that_was_away_is_told_what_it_missed() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("while read line; do echo $line; done");
     let mut journal = Journal::of(&mut scene);
     let mut live = scene.run();
@@ -170,7 +170,7 @@ fn a_journal_that_was_away_is_told_what_it_missed() {
 
 #[test]
 fn a_slow_journal_is_waited_for_and_clients_are_served() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     const LAST: usize = 20_000;
     let mut scene = Scene::sh(&format!("trap 'exit 8' TERM; seq 1 {LAST}; echo done; read line"));
     let journal = Journal::of(&mut scene);
@@ -194,7 +194,7 @@ fn a_slow_journal_is_waited_for_and_clients_are_served() {
 
 #[test]
 fn a_journal_that_stands_still_does_not_keep_a_container_from_ending() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("seq 1 20000");
     let journal = Journal::of(&mut scene);
     let mut live = scene.run();

@@ -10,7 +10,7 @@ use crate::scene::{LIMIT, Scene, read};
 
 #[test]
 fn exit_codes_and_signals_are_recorded_and_told() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for (script, code, signal) in [
         ("exit 0", 0, None),
         ("exit 7", 7, None),
@@ -34,7 +34,7 @@ fn exit_codes_and_signals_are_recorded_and_told() {
 
 #[test]
 fn what_a_client_that_was_there_before_the_start_hears_is_everything() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("echo out; echo err >&2; exit 3").launch();
     live.created();
     let client = live.attach();
@@ -47,7 +47,7 @@ fn what_a_client_that_was_there_before_the_start_hears_is_everything() {
 
 #[test]
 fn a_container_that_ends_at_once_is_running_first_and_loses_nothing() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for _ in 0..5 {
         let mut live = Scene::new(Bundle::busybox().args(&["/bin/echo", "here"])).launch();
         live.created();
@@ -62,7 +62,7 @@ fn a_container_that_ends_at_once_is_running_first_and_loses_nothing() {
 
 #[test]
 fn a_running_container_is_recorded_as_such_and_locked() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let live = Scene::sh("sleep 300").launch();
     let pid = live.created();
     assert!(!live.is_unlocked());
@@ -79,7 +79,7 @@ fn a_running_container_is_recorded_as_such_and_locked() {
 
 #[test]
 fn signals_to_the_monitor_do_not_end_it() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
     let mut live = Scene::sh(script).launch();
     live.created();
@@ -97,7 +97,7 @@ fn signals_to_the_monitor_do_not_end_it() {
 
 #[test]
 fn the_container_inherits_nothing_of_the_monitor() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "ls /proc/self/fd; grep SigIgn /proc/self/status; grep SigBlk /proc/self/status";
     let mut live = Scene::sh(script).launch();
     live.created();
@@ -114,7 +114,7 @@ fn the_container_inherits_nothing_of_the_monitor() {
 
 #[test]
 fn the_monitor_keeps_nothing_of_its_caller() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("sleep 300").run();
     let process = std::path::PathBuf::from(format!("/proc/{}", live.child.id()));
     let files: Vec<_> = std::fs::read_dir(process.join("fd")).unwrap().flatten().collect();
@@ -133,7 +133,7 @@ fn the_monitor_keeps_nothing_of_its_caller() {
 
 #[test]
 fn the_program_for_the_end_runs_once_with_the_lock_free_and_before_clients_are_told() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let scene = Scene::sh("exit 4");
     let folder = scene.folder().display().to_string();
     let script = format!(
@@ -155,7 +155,7 @@ fn the_program_for_the_end_runs_once_with_the_lock_free_and_before_clients_are_t
 
 #[test]
 fn a_program_for_the_end_that_fails_does_not_keep_the_end_from_clients() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     for (words, trouble) in [(vec!["/bin/false"], "failed"), (vec!["/no/such"], "cannot execute \"/no/such\"")] {
         let mut scene = Scene::sh("exit 4");
         scene.order.on_exit = words.into_iter().map(str::to_owned).collect();
@@ -171,7 +171,7 @@ fn a_program_for_the_end_that_fails_does_not_keep_the_end_from_clients() {
 
 #[test]
 fn the_engine_that_ends_after_the_start_is_not_missed() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("sleep 0.3; echo on; exit 2").launch();
     live.created();
     live.say_start();
@@ -182,7 +182,7 @@ fn the_engine_that_ends_after_the_start_is_not_missed() {
 
 #[test]
 fn a_killed_monitor_leaves_the_lock_and_what_the_runtime_can_delete() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("sleep 300").run();
     live.signal_monitor(Signal::KILL);
     assert_eq!(live.end(), None);
@@ -194,7 +194,7 @@ fn a_killed_monitor_leaves_the_lock_and_what_the_runtime_can_delete() {
 
 #[test]
 fn descendants_that_hold_the_output_do_not_keep_the_end() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let bundle = Bundle::busybox().without_namespace("pid");
     let script = "(trap '' HUP; echo from below; while :; do sleep 0.05; echo x; done) & sleep 0.3; exit 6";
     let mut live = Scene::new(bundle.sh(script)).launch();
@@ -209,7 +209,7 @@ fn descendants_that_hold_the_output_do_not_keep_the_end() {
 
 #[test]
 fn orphans_of_the_container_are_reaped() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let bundle = Bundle::busybox().without_namespace("pid");
     let script = "for i in 1 2 3 4 5; do (sleep 0.01 & sleep 0.001) & done; wait; sleep 0.2; echo ready; sleep 300";
     let mut live = Scene::new(bundle.sh(script)).launch();
@@ -227,7 +227,7 @@ fn orphans_of_the_container_are_reaped() {
 
 #[test]
 fn a_container_that_is_killed_before_its_start_is_told_as_failed() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("echo never").launch();
     live.created();
     live.attach().send(&Frame::Signal(9));

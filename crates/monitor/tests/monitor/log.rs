@@ -9,7 +9,7 @@ use crate::scene::Scene;
 
 #[test]
 fn a_line_is_what_docker_would_have_written() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = r#"printf 'a<b>&"\\\t\001\033[0m\r\n'; printf '\377\342\202x \342\200\250\n'; printf 'gr\303\274n'"#;
     let mut live = Scene::sh(script).run();
     assert_eq!(live.exited(), 0);
@@ -32,7 +32,7 @@ fn a_line_is_what_docker_would_have_written() {
 
 #[test]
 fn a_log_that_is_there_is_continued() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("echo second");
     let path = scene.bundle.folder().join("old.json");
     let first = "{\"log\":\"first\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
@@ -46,7 +46,7 @@ fn a_log_that_is_there_is_continued() {
 
 #[test]
 fn no_log_is_no_file() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("echo nowhere");
     scene.order.log = Log::None;
     let mut live = scene.run();
@@ -56,7 +56,7 @@ fn no_log_is_no_file() {
 
 #[test]
 fn a_full_disk_is_noted_and_the_container_goes_on() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("i=0; while [ $i -lt 3 ]; do seq 1 9999; i=$((i+1)); done; exit 9");
     // A file system of 4 KiB; the container's folder, where the trouble is noted, is elsewhere.
     let small = Small::new();

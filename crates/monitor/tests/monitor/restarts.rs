@@ -9,7 +9,7 @@ use crate::scene::{LIMIT, Scene};
 
 #[test]
 fn the_programs_of_a_restart_are_executed_and_the_count_is_kept() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("echo run; exit 3");
     scene.order.restart = RestartPolicy::OnFailure { most: 2 };
     let note = scene.folder().join("note");
@@ -27,7 +27,7 @@ fn the_programs_of_a_restart_are_executed_and_the_count_is_kept() {
 
 #[test]
 fn a_client_is_told_of_each_end_and_a_stop_ends_the_wait() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("exit 4");
     scene.order.restart = RestartPolicy::Always;
     let mut live = scene.launch();
@@ -44,7 +44,7 @@ fn a_client_is_told_of_each_end_and_a_stop_ends_the_wait() {
 
 #[test]
 fn a_restart_that_fails_is_the_end_with_its_reason() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::sh("exit 0");
     scene.order.restart = RestartPolicy::Always;
     scene.order.before_restart = vec!["/bin/false".to_owned()];
@@ -57,7 +57,7 @@ fn a_restart_that_fails_is_the_end_with_its_reason() {
 
 #[test]
 fn a_runtime_that_hangs_in_create_does_not_make_the_monitor_hang() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::new(Bundle::busybox());
     let program = scene.bundle.folder().join("hanging");
     let script = "#!/bin/sh\ncase \"$*\" in *delete*) exit 0;; esac\nexec sleep 1000\n";

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 
 #[test]
 fn it_echoes_has_a_size_and_its_output_is_one_stream() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "echo ready; read line; stty size; echo \"err $line\" >&2; tty; exit 3";
     let mut live = Scene::terminal(script).launch();
     live.created();
@@ -32,7 +32,7 @@ fn it_echoes_has_a_size_and_its_output_is_one_stream() {
 
 #[test]
 fn a_program_is_told_of_a_new_size() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.02; done";
     let mut live = Scene::terminal(script).launch();
     live.created();
@@ -46,7 +46,7 @@ fn a_program_is_told_of_a_new_size() {
 
 #[test]
 fn control_c_is_a_signal_and_the_end_of_input_is_control_d() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     // Not one long sleep: a shell that is interrupted before it has started that would sleep to the end.
     let script = "trap 'echo interrupted; heard=1' INT; echo ready; while test -z \"$heard\"; do sleep 0.05; done; cat; echo ended";
     let mut live = Scene::terminal(script).launch();
@@ -63,7 +63,7 @@ fn control_c_is_a_signal_and_the_end_of_input_is_control_d() {
 
 #[test]
 fn who_leaves_a_terminal_can_come_back() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::terminal("while read line; do echo \"got <$line>\"; done").run();
     for word in ["one", "two"] {
         let client = live.attach();
@@ -81,7 +81,7 @@ fn who_leaves_a_terminal_can_come_back() {
 
 #[test]
 fn a_terminal_that_nobody_has_open_for_a_while_is_not_at_its_end() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let script = "echo before; exec 0<&- 1>&- 2>&-; sleep 0.3; exec 1>/dev/tty; echo after";
     let mut live = Scene::terminal(script).launch();
     live.created();
@@ -93,7 +93,7 @@ fn a_terminal_that_nobody_has_open_for_a_while_is_not_at_its_end() {
 
 #[test]
 fn much_output_at_the_end_is_not_lost() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut live = Scene::terminal("seq 1 20000").stdin(Stdin::Closed).launch();
     live.created();
     let client = live.attach();
@@ -107,7 +107,7 @@ fn much_output_at_the_end_is_not_lost() {
 
 #[test]
 fn the_console_socket_may_be_far_away() {
-    requires!(root, stake, busybox_image, cgroup_v1);
+    requires!(root, stake, busybox_image, limits);
     let mut scene = Scene::terminal("tty");
     // The folder's path alone is longer than a socket's address.
     let far = scene.bundle.folder().join("f".repeat(120));

@@ -1,5 +1,9 @@
 //! What this machine's control groups can do.
 
+use std::path::Path;
+
+use rustix::io::Errno;
+
 use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
 use crate::layout::{Kind, Layout, Version};
@@ -37,7 +41,7 @@ impl Support {
             cpu_burst: has(layout, Controllers::CPU, "cpu.cfs_burst_us", "cpu.max.burst")?,
             bfq: has(layout, Controllers::BLOCK_IO, "blkio.bfq.io_serviced", "io.bfq.weight")?,
             kill: match layout.unified() {
-                Some(hierarchy) => has_file(&Directory::top(hierarchy)?, "cgroup.kill")?,
+                Some(hierarchy) => has_file(&Directory::top(hierarchy)?, Controllers::empty(), "cgroup.kill")?,
                 None => Some(false),
             },
             devices: layout.home(Controllers::DEVICES).is_some() || layout.unified().is_some(),
@@ -51,14 +55,28 @@ fn has(layout: &Layout, controller: Controllers, legacy: &str, unified: &str) ->
     let top = Directory::top(hierarchy)?;
     match hierarchy.version {
         Version::V1 => Ok(Some(top.read_if_there(legacy)?.is_some())),
-        Version::V2 => has_file(&top, unified),
+        Version::V2 => has_file(&top, controller, unified),
     }
 }
 
-/// Whether a child of `top` lists the file.
-fn has_file(top: &Directory, file: &str) -> Result<Option<bool>, FileError> {
-    match top.children()?.first() {
-        Some(child) => Ok(Some(top.open(child)?.files()?.iter().any(|name| name == file))),
-        None => Ok(None),
+/// Whether a group below `top` has the file. Such groups come and go meanwhile.
+fn has_file(top: &Directory, controllers: Controllers, file: &str) -> Result<Option<bool>, FileError> {
+    for child in top.children()? {
+        match told_by(top, &child, controllers, file) {
+            Ok(None) => {}
+            Err(error) if error.is(Errno::NOENT) || error.is(Errno::NODEV) => {}
+            told => return told,
+        }
     }
+    Ok(None)
+}
+
+/// Whether `child` has the file; `None` if it has not the `controllers`, without which no group has it.
+fn told_by(top: &Directory, child: &Path, controllers: Controllers, file: &str) -> Result<Option<bool>, FileError> {
+    let child = top.open(child)?;
+    let enabled = Controllers::listed(child.read("cgroup.controllers")?.split_whitespace());
+    if !enabled.contains(controllers) {
+        return Ok(None);
+    }
+    Ok(Some(child.files()?.iter().any(|name| name == file)))
 }

@@ -101,8 +101,8 @@ fn the_limit_on_tasks_is_felt() {
 #[test]
 fn the_memory_limit_kills() {
     let limit = Some(Max::At(16 << 20));
-    let swap =
-        if support::Support::detect(&Layout::detect().unwrap()).unwrap().swap == Some(true) { limit } else { None };
+    let Some(support) = support(&Layout::detect().unwrap()) else { return };
+    let swap = limit.filter(|_| support.swap == Some(true));
     let limits = Limits { memory: Memory { limit, swap, ..Memory::default() }, ..Limits::default() };
     let Some(group) = create(&limits) else { return };
     // The last command of the shell: dd replaces it and asks for one buffer of 64 MiB.
@@ -204,10 +204,43 @@ fn devices_are_denied_by_a_program() {
     assert_read_back(&group.0, &layout);
 }
 
+/// What the machine can; on cgroup v2 that takes a group that has all controllers.
+fn support(layout: &Layout) -> Option<support::Support> {
+    let unified = |controller| layout.home(controller).is_some_and(|home| home.version == Version::V2);
+    let mut limits = Limits::default();
+    limits.memory.limit = unified(Controllers::MEMORY).then_some(Max::At(16 << 20));
+    limits.cpu.quota = unified(Controllers::CPU).then(|| CpuQuota::new(5000).unwrap());
+    limits.block_io.weight = unified(Controllers::BLOCK_IO).then(|| IoWeight::new(300).unwrap());
+    let _group = create(&limits)?;
+    let told = support::Support::detect(layout).unwrap();
+    let sure = [told.swap, told.cpu_burst, told.bfq, told.kill];
+    assert!(sure.iter().all(Option::is_some), "{told:?}");
+    Some(told)
+}
+
+#[test]
+fn what_the_machine_can_is_told_while_groups_come_and_go() {
+    let layout = Layout::detect().unwrap();
+    let path = GroupPath::parse(&format!("/stockade-test-{}-short", std::process::id())).unwrap();
+    let make = || Group::create(plan(&layout, &path, &Limits::default()).unwrap());
+    match make() {
+        Err(error) if error.is_permission() => return eprintln!("skipped: {error}"),
+        made => drop(Own(made.unwrap())),
+    }
+    std::thread::scope(|scope| {
+        let looker = scope.spawn(|| (0..500).find_map(|_| support::Support::detect(&layout).err()));
+        while !looker.is_finished() {
+            drop(Own(make().unwrap()));
+        }
+        let failed = looker.join().unwrap();
+        assert!(failed.is_none(), "{failed:?}");
+    });
+}
+
 #[test]
 fn everything_that_can_be_written_is_read_back() {
     let layout = Layout::detect().unwrap();
-    let support = support::Support::detect(&layout).unwrap();
+    let Some(support) = support(&layout) else { return };
     let has = |controller| support.controllers.contains(controller);
     let mut limits = Limits::default();
     if has(Controllers::MEMORY) {

@@ -8,6 +8,7 @@ mod linux;
 mod mounts;
 mod process;
 mod resources;
+mod resources_v2;
 mod scheduling;
 
 use serde_json::Value;
@@ -173,6 +174,7 @@ fn every_property_is_tried() {
         linux::LINUX,
         mounts::MOUNTS,
         resources::RESOURCES_V1,
+        resources_v2::RESOURCES_V2,
     ];
     let mut tried: Vec<&str> = tables.iter().flat_map(|table| table.iter().map(|case| case.property)).collect();
     tried.extend(resources::RESOURCES_OF_ANY_MACHINE.iter().map(|(property, ..)| *property));

@@ -6,7 +6,7 @@ use stockade_testkit::{Bundle, cgroup, requires};
 use super::{Case, Prints, Refused, Warned, case, try_all};
 
 /// Sets one section of `linux.resources`.
-fn resource(config: &mut Value, section: &str, value: &Value) {
+pub(super) fn resource(config: &mut Value, section: &str, value: &Value) {
     config["linux"]["resources"][section] = value.clone();
 }
 
@@ -185,7 +185,7 @@ const THROTTLE: &str =
     "cd /sys/fs/cgroup/blkio; for f in *throttle.*_device; do while read l; do echo $f $l; done < $f; done";
 
 /// A rate for the first loop device, which every machine of ours has.
-fn throttle(config: &mut Value, what: &str) {
+pub(super) fn throttle(config: &mut Value, what: &str) {
     config["linux"]["resources"]["blockIO"][format!("throttle{what}Device")] =
         json!([{ "major": 7, "minor": 0, "rate": 7 }]);
 }

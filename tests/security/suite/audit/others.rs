@@ -1,7 +1,7 @@
 //! Processes that are made weaker after their start, and those of other engines or none.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use stockade_testkit::cgroup;
 
 use super::*;
 
@@ -52,34 +52,42 @@ fn a_false_proc_is_found() {
 
 #[test]
 fn a_process_that_is_moved_out_of_its_group_is_found() {
-    requires!(root, stake, stockade, busybox_image, cgroup_v1);
+    requires!(root, stake, stockade, busybox_image, limits);
     let bundle = walled();
     let asked = bundle.config().clone();
     let bundle = bundle.detached();
     let pid = bundle.pid().to_string();
-    std::fs::write("/sys/fs/cgroup/pids/cgroup.procs", &pid).unwrap();
+    std::fs::write(cgroup::folder("pids", "/").join("cgroup.procs"), &pid).unwrap();
     let found = weaker(&of(&bundle, &asked));
-    assert_eq!(found, BTreeSet::from(["limits: group", "limits: pids"].map(str::to_owned)));
-    std::fs::write(Path::new("/sys/fs/cgroup/pids").join(bundle.id()).join("cgroup.procs"), &pid).unwrap();
+    let expected: &[&str] = match cgroup::is_v1("pids") {
+        true => &["limits: group", "limits: pids"],
+        // One group is all limits there are, and the devices.
+        false => &["device-filter: disks", "limits: cpus", "limits: group", "limits: pids"],
+    };
+    assert_eq!(found, expected.iter().map(|one| (*one).to_owned()).collect());
+    std::fs::write(cgroup::folder("pids", bundle.cgroup()).join("cgroup.procs"), &pid).unwrap();
     assert_eq!(weaker(&of(&bundle, &asked)), BTreeSet::new());
 }
 
 #[test]
 fn a_limit_that_is_lifted_and_a_device_that_is_allowed_later_are_found() {
-    requires!(root, stake, stockade, busybox_image, cgroup_v1);
+    requires!(root, stake, stockade, busybox_image, limits);
     let bundle = walled();
     let asked = bundle.config().clone();
     let bundle = bundle.detached();
-    let group = |controller: &str| Path::new("/sys/fs/cgroup").join(controller).join(bundle.id());
-    std::fs::write(group("pids").join("pids.max"), "max").unwrap();
-    std::fs::write(group("devices").join("devices.allow"), "c 10:229 rwm").unwrap();
+    std::fs::write(cgroup::folder("pids", bundle.cgroup()).join("pids.max"), "max").unwrap();
+    if !cgroup::is_v1("devices") {
+        // No file says which devices are allowed, and one more program could only deny more.
+        return assert_eq!(weaker(&of(&bundle, &asked)), BTreeSet::from(["limits: pids".to_owned()]));
+    }
+    std::fs::write(cgroup::folder("devices", bundle.cgroup()).join("devices.allow"), "c 10:229 rwm").unwrap();
     let found = weaker(&of(&bundle, &asked));
     assert_eq!(found, BTreeSet::from(["device-filter: fuse", "limits: pids"].map(str::to_owned)));
 }
 
 #[test]
 fn a_limit_of_an_ancestor_counts() {
-    requires!(root, stake, stockade, busybox_image, cgroup_v1);
+    requires!(root, stake, stockade, busybox_image, limits);
     let bundle = walled().edit(|config| {
         config["linux"]["cgroupsPath"] =
             format!("{}-above/leaf", config["linux"]["cgroupsPath"].as_str().unwrap()).into();
@@ -88,7 +96,7 @@ fn a_limit_of_an_ancestor_counts() {
     let bundle = bundle.edit(|config| drop(config["linux"]["resources"].as_object_mut().unwrap().remove("pids")));
     let bundle = bundle.detached();
     assert_eq!(weaker(&of(&bundle, &asked)), BTreeSet::from(["limits: pids".to_owned()]));
-    let above = Path::new("/sys/fs/cgroup/pids").join(format!("{}-above", bundle.id()));
+    let above = cgroup::folder("pids", bundle.cgroup()).parent().unwrap().to_owned();
     std::fs::write(above.join("pids.max"), "100").unwrap();
     assert_eq!(weaker(&of(&bundle, &asked)), BTreeSet::new());
     drop(bundle);
