@@ -41,6 +41,9 @@ pub enum ExplainError {
     /// A profile.
     #[error("the built-in profile cannot be used")]
     Profile(#[from] ProfileError),
+    /// The kernel does not say whether there is AppArmor.
+    #[error("cannot ask the kernel for AppArmor")]
+    AppArmor(#[source] std::io::Error),
 }
 
 /// A flag that would allow something, and what that costs.
@@ -93,12 +96,38 @@ pub(crate) fn filter(profile: &Profile, capabilities: CapSet) -> Result<Filter, 
     profile.resolve(&Target::here(&names))
 }
 
+/// What AppArmor's profile of a container of defaults has to say, which is beside the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profiles {
+    /// The kernel enforces one.
+    Enforced,
+    /// There is no AppArmor.
+    Absent,
+}
+
+impl Profiles {
+    /// This machine's.
+    ///
+    /// # Errors
+    /// [`ExplainError::AppArmor`].
+    pub fn here() -> Result<Self, ExplainError> {
+        let support = stockade_apparmor::Support::probe().map_err(ExplainError::AppArmor)?;
+        Ok(if support.enabled { Self::Enforced } else { Self::Absent })
+    }
+
+    /// Whether they deny the call whatever the filter and the capabilities say.
+    fn deny(self, call: &str) -> bool {
+        // The hooks of `security/apparmor/lsm.c` that are about mounts, which the profile denies altogether.
+        self == Self::Enforced && ["mount", "umount2", "pivot_root", "move_mount"].contains(&call)
+    }
+}
+
 /// What happens to the system call `name` with these arguments in a container of defaults, and which one flag would let it through. It may
 /// still fail for other reasons: many calls ask for a capability themselves.
 ///
 /// # Errors
 /// [`ExplainError`].
-pub fn syscall(name: &str, arguments: &[String]) -> Result<Explanation, ExplainError> {
+pub fn syscall(name: &str, arguments: &[String], profiles: Profiles) -> Result<Explanation, ExplainError> {
     let arch = stockade_seccomp::architecture::Arch::NATIVE;
     let number = number(name)?;
     let numbers = numbers(arguments)?;
@@ -127,6 +156,13 @@ pub fn syscall(name: &str, arguments: &[String]) -> Result<Explanation, ExplainE
     ways.sort_by_key(|way| way.risks.iter().map(|risk| risk.points).sum::<u32>());
     let changed = format!("--security-opt seccomp=default+{name}");
     ways.push(Way { flag: changed, risks: vec![exposure::OPEN_CALL] });
+    if profiles.deny(name) {
+        because.push("AppArmor's profile stockade-default denies it too".to_owned());
+        for way in &mut ways {
+            way.flag += " --security-opt apparmor=unconfined";
+            way.risks.push(exposure::NO_LSM);
+        }
+    }
     Ok(Explanation { verdict: format!("{name}({shown}) {}", action(now.action)), because, ways })
 }
 
@@ -264,17 +300,28 @@ mod tests {
             ("vhangup", &[], "--cap-add SYS_TTY_CONFIG"),
         ] {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-            let explained = syscall(name, &arguments).unwrap();
+            let explained = syscall(name, &arguments, Profiles::Absent).unwrap();
             assert!(flags(&explained).contains(&way), "{name}: {explained}");
             assert!(explained.verdict.contains("is denied"), "{explained}");
         }
     }
 
     #[test]
+    fn where_a_profile_denies_it_as_well_a_capability_alone_is_no_way() {
+        for call in ["mount", "umount2", "pivot_root"] {
+            let explained = syscall(call, &[], Profiles::Enforced).unwrap();
+            let both = flags(&explained).into_iter().all(|flag| flag.ends_with(" --security-opt apparmor=unconfined"));
+            assert!(both && explained.because.iter().any(|line| line.contains("AppArmor")), "{explained}");
+        }
+        let explained = syscall("syslog", &[], Profiles::Enforced).unwrap();
+        assert!(flags(&explained).contains(&"--cap-add SYSLOG"), "{explained}");
+    }
+
+    #[test]
     fn what_no_capability_allows_has_a_change_of_the_filter_as_its_one_way() {
         for (name, arguments) in [("io_uring_setup", &[][..]), ("keyctl", &[]), ("socket", &["40"])] {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-            let explained = syscall(name, &arguments).unwrap();
+            let explained = syscall(name, &arguments, Profiles::Absent).unwrap();
             assert_eq!(flags(&explained), [format!("--security-opt seccomp=default+{name}")], "{explained}");
         }
     }
@@ -283,22 +330,26 @@ mod tests {
     fn calls_that_are_let_through_need_no_way() {
         for (name, arguments) in [("read", &[][..]), ("socket", &["2"]), ("clone", &["17"]), ("socket", &["-1"])] {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-            let explained = syscall(name, &arguments).unwrap();
+            let explained = syscall(name, &arguments, Profiles::Absent).unwrap();
             assert!(explained.ways.is_empty() && explained.verdict.contains("let through"), "{explained}");
         }
         // Upper bits, at which the kernel does not look, change nothing.
-        assert!(syscall("socket", &["0x100000028".to_owned()]).unwrap().verdict.contains("denied"));
-        let unsaid = syscall("clone", &[]).unwrap();
+        assert!(syscall("socket", &["0x100000028".to_owned()], Profiles::Absent).unwrap().verdict.contains("denied"));
+        let unsaid = syscall("clone", &[], Profiles::Absent).unwrap();
         assert!(unsaid.because.iter().any(|line| line.contains("depends on its arguments")), "{unsaid}");
     }
 
     #[test]
     fn what_is_none_is_an_error_that_helps() {
-        assert!(syscall("moutn", &[]).unwrap_err().to_string().ends_with("did you mean mount?"));
-        assert!(syscall("read", &["x".to_owned()]).is_err());
+        assert!(syscall("moutn", &[], Profiles::Absent).unwrap_err().to_string().ends_with("did you mean mount?"));
+        assert!(syscall("read", &["x".to_owned()], Profiles::Absent).is_err());
         assert!(
-            syscall("read", &["1".to_owned(), "2".into(), "3".into(), "4".into(), "5".into(), "6".into(), "7".into()])
-                .is_err()
+            syscall(
+                "read",
+                &["1".to_owned(), "2".into(), "3".into(), "4".into(), "5".into(), "6".into(), "7".into()],
+                Profiles::Absent
+            )
+            .is_err()
         );
         assert!(capability("SYS_ADMN").unwrap_err().to_string().contains("did you mean"));
         assert!(flag("--bogus").is_err());

@@ -18,6 +18,21 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 /// How long a program may run unless the test says otherwise. A loaded machine is slow; a hanging program is for ever.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// The variable that says by what all limits of time are multiplied, for machines that are emulated.
+pub const PATIENCE: &str = "STOCKADE_TEST_PATIENCE";
+
+/// `limit` as this machine is to have it; see [`PATIENCE`].
+///
+/// # Panics
+/// If the variable is no number.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    match std::env::var(PATIENCE) {
+        Ok(times) => limit * times.parse().expect("the patience is a number"),
+        Err(_) => limit,
+    }
+}
+
 /// A program about to run.
 pub struct Call {
     command: Command,
@@ -158,11 +173,11 @@ impl Running {
     /// # Panics
     /// If the limit is over; the program is killed then.
     pub fn wait(mut self) -> Finished {
-        let left = self.limit.saturating_sub(self.started.elapsed());
+        let left = patient(self.limit).saturating_sub(self.started.elapsed());
         if !ends_within(&self.child, left) {
             self.child.kill().expect("a child can be killed");
             self.child.wait().expect("a killed child ends");
-            panic!("{} did not end within {:?}; stderr: {}", self.shown, self.limit, text(&self.err));
+            panic!("{} did not end within {:?}; stderr: {}", self.shown, patient(self.limit), text(&self.err));
         }
         let status = self.child.wait().expect("a child can be waited for");
         let (stdout, stderr) = (text(&self.out), text(&self.err));
@@ -291,9 +306,10 @@ impl std::fmt::Debug for Finished {
 /// Asks `condition` every few milliseconds until it holds.
 ///
 /// # Panics
-/// If it does not hold within `limit`; `what` says what was waited for.
+/// If it does not hold within `limit`, as [`patient`] has it; `what` says what was waited for.
 #[track_caller]
 pub fn eventually(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let limit = patient(limit);
     let deadline = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");

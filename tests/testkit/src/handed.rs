@@ -30,7 +30,7 @@ pub fn receive<T>(path: &Path, start: impl FnOnce() -> T) -> io::Result<Handed<T
     let listener = UnixListener::bind(path)?;
     let started = start();
     listener.set_nonblocking(true)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + crate::call::patient(PATIENCE);
     let connection = loop {
         match listener.accept() {
             Ok((connection, _)) => break connection,

@@ -25,7 +25,7 @@ impl Search<'_> {
     /// Looks until nothing is left, for three seconds at most.
     #[must_use]
     pub fn settle(&self) -> Found {
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + crate::call::patient(GRACE);
         loop {
             let found = self.look();
             if found.is_empty() || Instant::now() > deadline {

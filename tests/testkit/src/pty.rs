@@ -62,7 +62,7 @@ impl Pty {
     /// If that does not happen in time; the message says what was written instead.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + crate::call::patient(LIMIT);
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
@@ -93,7 +93,7 @@ impl Pty {
     /// If it does not end in time; it is killed then.
     #[track_caller]
     pub fn wait(&mut self) -> (ExitStatus, String) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + crate::call::patient(LIMIT);
         loop {
             let status = self.child.try_wait().expect("a child can be waited for");
             while self.read_before(Instant::now() + Duration::from_millis(20)) {}

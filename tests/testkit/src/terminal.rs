@@ -86,7 +86,7 @@ impl Screen {
     /// If the terminal is closed, or 20 seconds are over, before that.
     #[track_caller]
     pub fn waits_for(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + crate::call::patient(PATIENCE);
         while !self.shown.contains(text) {
             let open = self.read();
             assert!(open || self.shown.contains(text), "closed before {text:?} was shown: {:?}", self.shown);
@@ -99,7 +99,7 @@ impl Screen {
     /// # Panics
     /// If that takes more than 20 seconds.
     pub fn to_the_end(mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + crate::call::patient(PATIENCE);
         while self.read() {
             assert!(Instant::now() < deadline, "the terminal stays open: {:?}", self.shown);
         }

@@ -7,7 +7,7 @@ pub(crate) mod watch;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use stockade_lens::explain::{self, ExplainError, Explanation};
+use stockade_lens::explain::{self, ExplainError, Explanation, Profiles};
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::global::Global;
@@ -85,7 +85,9 @@ impl Explain {
             (None, None) => return Err(Failure::new(REFUSED, "name a container, or syscall, cap or flag")),
         };
         let explained: Result<Explanation, ExplainError> = match about {
-            About::Syscall(OfSyscall { name, arguments }) => explain::syscall(name, arguments),
+            About::Syscall(OfSyscall { name, arguments }) => {
+                Profiles::here().and_then(|profiles| explain::syscall(name, arguments, profiles))
+            }
             About::Cap(OfCapability { name }) => explain::capability(name),
             About::Flag(OfFlag { words }) => explain::flag(&words.join(" ")),
         };

@@ -62,7 +62,14 @@ fn a_process_that_is_moved_out_of_its_group_is_found() {
     let expected: &[&str] = match cgroup::is_v1("pids") {
         true => &["limits: group", "limits: pids"],
         // One group is all limits there are, and the devices.
-        false => &["device-filter: disks", "limits: cpus", "limits: group", "limits: pids"],
+        false => &[
+            "device-filter: filter",
+            "limits: cpu",
+            "limits: cpuset.cpus",
+            "limits: group",
+            "limits: memory",
+            "limits: pids",
+        ],
     };
     assert_eq!(found, expected.iter().map(|one| (*one).to_owned()).collect());
     std::fs::write(cgroup::folder("pids", bundle.cgroup()).join("cgroup.procs"), &pid).unwrap();
