@@ -1,7 +1,8 @@
 //! What given processes do, told by the kernel's tracepoints into memory that is shared with it (`perf_event_open(2)`).
 //!
 //! [`Watch`] is a set of tracepoints for chosen threads and, from then on, for all their children. Nobody is stopped or slowed down but
-//! by the writing of a record, and only what the filter of a tracepoint lets through is written. It works where processors tell all
+//! by the writing of a record, and only what the filter of a tracepoint lets through is written. A filter cannot be changed; a second
+//! [`Point`] of the same tracepoint, which waits ([`Begins::Later`]), can take the place of one ([`Watch::replace`]). It works where processors tell all
 //! arguments of a system call after it (x86-64).
 
 mod record;
@@ -30,11 +31,13 @@ const SAMPLE_STACK: u64 = 0x2000;
 const DISABLED: u64 = 1;
 const INHERIT: u64 = 1 << 1;
 const ENABLE_ON_EXEC: u64 = 1 << 12;
+const WATERMARK: u64 = 1 << 14;
 const USE_CLOCK: u64 = 1 << 25;
 /// `PERF_FLAG_FD_CLOEXEC`.
 const CLOSE_ON_EXEC: libc::c_ulong = 8;
-/// `PERF_EVENT_IOC_ENABLE`, `_SET_OUTPUT` and `_SET_FILTER`: `_IO('$', 0)`, `_IO('$', 5)`, `_IOW('$', 6, char *)`.
+/// `PERF_EVENT_IOC_ENABLE`, `_DISABLE`, `_SET_OUTPUT` and `_SET_FILTER`: `_IO('$', 0)`, `_IO('$', 1)`, `_IO('$', 5)`, `_IOW('$', 6, char *)`.
 const ENABLE: libc::c_ulong = 0x2400;
+const DISABLE: libc::c_ulong = 0x2401;
 const SET_OUTPUT: libc::c_ulong = 0x2405;
 const SET_FILTER: libc::c_ulong = 0x4008_2406;
 
@@ -77,10 +80,37 @@ pub enum From {
 pub struct Point<'a> {
     /// Which.
     pub tracepoint: &'a Tracepoint,
-    /// The condition that its records must meet, in the language of `Documentation/trace/events.rst`.
+    /// The condition that its records must meet, in the language of `Documentation/trace/events.rst`; empty if there is none.
     pub filter: &'a str,
     /// Whether the thread's stack is told.
     pub stack: Stack,
+    /// From when on.
+    pub begins: Begins,
+}
+
+/// From when on a point is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// From when its thread is watched.
+    Watched,
+    /// Not before it takes the place of another ([`Watch::replace`]), which gives it its filter.
+    Later,
+}
+
+/// How much room there is for records that were not taken yet, and when their reader is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// In bytes, for each processor: a power of two of pages.
+    bytes: usize,
+    /// The reader is woken when so many bytes are there; 0 for each record.
+    wake: u32,
+}
+
+impl Room {
+    /// For few records, of each of which the reader wants to know at once.
+    pub const SMALL: Self = Self { bytes: 2 << 20, wake: 0 };
+    /// For many: the reader is woken by an eighth of the room.
+    pub const LARGE: Self = Self { bytes: 8 << 20, wake: 1 << 20 };
 }
 
 /// Whether a thread's stack is told.
@@ -98,24 +128,39 @@ const MOST_STACK: u32 = 16 << 10;
 /// Tracepoints of chosen threads and of all that these make.
 #[derive(Debug)]
 pub struct Watch {
-    points: Vec<(u64, CString, Stack)>,
+    points: Vec<Kept>,
+    room: Room,
     /// One for each processor.
     rings: Vec<Ring>,
-    events: Vec<OwnedFd>,
+    /// With the number of their points; the rings' own are of the first.
+    events: Vec<(usize, OwnedFd)>,
+}
+
+/// A point as it is for those who are watched from now on.
+#[derive(Debug)]
+struct Kept {
+    config: u64,
+    /// Empty if there is none.
+    filter: CString,
+    stack: Stack,
+    begins: Begins,
 }
 
 impl Watch {
-    /// For records of `points`. Nobody is watched yet.
+    /// For records of `points`, of which the first begins at once, with `room` for them. Nobody is watched yet.
     ///
     /// # Errors
     /// `ENOTSUP` on other processors than x86-64.
-    pub fn new(points: &[Point<'_>]) -> io::Result<Self> {
+    pub fn new(points: &[Point<'_>], room: Room) -> io::Result<Self> {
         if record::REGISTERS == 0 {
             return Err(Errno::NOTSUP.into());
         }
-        let filter = |text: &str| CString::new(text).map_err(io::Error::other);
-        let points = points.iter().map(|point| Ok((point.tracepoint.id(), filter(point.filter)?, point.stack)));
-        Ok(Self { points: points.collect::<io::Result<_>>()?, rings: Vec::new(), events: Vec::new() })
+        let keep = |point: &Point<'_>| {
+            let filter = CString::new(point.filter).map_err(io::Error::other)?;
+            Ok(Kept { config: point.tracepoint.id(), filter, stack: point.stack, begins: point.begins })
+        };
+        let points = points.iter().map(keep).collect::<io::Result<_>>()?;
+        Ok(Self { points, room, rings: Vec::new(), events: Vec::new() })
     }
 
     /// Watches the thread `tid`, and all that it makes.
@@ -125,30 +170,59 @@ impl Watch {
     /// that means nothing. Those that were watched before still are.
     pub fn add(&mut self, tid: i32, from: From) -> io::Result<()> {
         let processors = processors()?;
-        let mut opened = Vec::new();
+        let first = self.events.len();
+        let has_rings = !self.rings.is_empty();
         for (place, &processor) in processors.iter().enumerate() {
-            for (config, filter, stack) in &self.points {
-                let event = open(*config, *stack, tid, processor, from)?;
-                // SAFETY: the text is terminated and outlives the call, which reads it only.
-                check(unsafe { libc::ioctl(event.as_raw_fd(), SET_FILTER, filter.as_ptr()) })?;
+            for (number, point) in self.points.iter().enumerate() {
+                let event = open(point, self.room, tid, processor, from)?;
+                if point.begins == Begins::Watched {
+                    set_filter(&event, &point.filter)?;
+                }
                 match self.rings.get(place) {
                     // SAFETY: both descriptors are events of this process; nothing but numbers is given.
                     Some(ring) => drop(check(unsafe { libc::ioctl(event.as_raw_fd(), SET_OUTPUT, ring.fd()) })?),
                     None => {
-                        self.rings.push(Ring::map(event)?);
+                        self.rings.push(Ring::map(event, self.room.bytes)?);
                         continue;
                     }
                 }
-                opened.push(event);
+                self.events.push((number, event));
             }
         }
         if from == From::Now {
-            for event in opened.iter().map(AsRawFd::as_raw_fd).chain(self.rings.iter().map(Ring::fd)) {
-                // SAFETY: an event of this process; nothing but a number is given.
-                check(unsafe { libc::ioctl(event, ENABLE, 0) })?;
+            let rings = self.rings.iter().filter(|_| !has_rings).map(|ring| (0, ring.fd()));
+            let others = self.events[first..].iter().map(|(number, event)| (*number, event.as_raw_fd()));
+            for (number, event) in rings.chain(others) {
+                if self.points[number].begins == Begins::Watched {
+                    // SAFETY: an event of this process; nothing but a number is given.
+                    check(unsafe { libc::ioctl(event, ENABLE, 0) })?;
+                }
             }
         }
-        self.events.extend(opened);
+        Ok(())
+    }
+
+    /// Has the point `next`, which begins later, be told with `filter` instead of the point `before`, for all that are watched, and all that
+    /// they will make. For an instant both are told, and at no time none.
+    ///
+    /// # Errors
+    /// `EINVAL` for a filter that means nothing, `EEXIST` if `next` was given one before. Both may be told then.
+    pub fn replace(&mut self, before: usize, next: usize, filter: &str) -> io::Result<()> {
+        let filter = CString::new(filter).map_err(io::Error::other)?;
+        for (_, event) in self.events.iter().filter(|(number, _)| *number == next) {
+            set_filter(event, &filter)?;
+            // SAFETY: an event of this process; nothing but a number is given.
+            check(unsafe { libc::ioctl(event.as_raw_fd(), ENABLE, 0) })?;
+        }
+        let rings = self.rings.iter().filter(|_| before == 0).map(Ring::fd);
+        let events = self.events.iter().filter(|(number, _)| *number == before).map(|(_, event)| event.as_raw_fd());
+        for event in rings.chain(events) {
+            // SAFETY: an event of this process; nothing but a number is given.
+            check(unsafe { libc::ioctl(event, DISABLE, 0) })?;
+        }
+        self.points[before].begins = Begins::Later;
+        self.points[next].begins = Begins::Watched;
+        self.points[next].filter = filter;
         Ok(())
     }
 
@@ -187,19 +261,29 @@ fn processors() -> io::Result<Vec<i32>> {
     if all.is_empty() { Err(malformed()) } else { Ok(all) }
 }
 
+/// Gives an event its filter, if there is one.
+fn set_filter(event: &OwnedFd, filter: &CString) -> io::Result<()> {
+    if filter.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the text is terminated and outlives the call, which reads it only.
+    check(unsafe { libc::ioctl(event.as_raw_fd(), SET_FILTER, filter.as_ptr()) }).map(drop)
+}
+
 /// One tracepoint for one thread on one processor.
-fn open(config: u64, stack: Stack, tid: i32, processor: i32, from: From) -> io::Result<OwnedFd> {
-    let (with_stack, most_stack) = if stack == Stack::Told { (SAMPLE_STACK, MOST_STACK) } else { (0, 0) };
-    let on_exec = if from == From::Exec { ENABLE_ON_EXEC } else { 0 };
+fn open(point: &Kept, room: Room, tid: i32, processor: i32, from: From) -> io::Result<OwnedFd> {
+    let (with_stack, most_stack) = if point.stack == Stack::Told { (SAMPLE_STACK, MOST_STACK) } else { (0, 0) };
+    let on_exec = if from == From::Exec && point.begins == Begins::Watched { ENABLE_ON_EXEC } else { 0 };
+    let (by_bytes, wakeup) = if room.wake > 0 { (WATERMARK, room.wake) } else { (0, 1) };
     let mut attributes = Attributes {
         kind: TYPE_TRACEPOINT,
         size: size_of::<Attributes>() as u32,
-        config,
+        config: point.config,
         period: 1,
         sample: SAMPLE | with_stack,
         stack: most_stack,
-        flags: DISABLED | INHERIT | USE_CLOCK | on_exec,
-        wakeup: 1,
+        flags: DISABLED | INHERIT | USE_CLOCK | on_exec | by_bytes,
+        wakeup,
         registers: record::REGISTERS,
         clock: libc::CLOCK_MONOTONIC,
         ..Attributes::default()
@@ -215,13 +299,16 @@ fn open(config: u64, stack: Stack, tid: i32, processor: i32, from: From) -> io::
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::process::{Command, Stdio};
 
     /// `None` where the kernel does not let this process watch.
     fn watch(filter: &str) -> Option<Watch> {
         let found = Tracepoint::find("raw_syscalls", "sys_exit");
-        let watched =
-            |tracepoint: Tracepoint| Watch::new(&[Point { tracepoint: &tracepoint, filter, stack: Stack::Told }]);
+        let watched = |tracepoint: Tracepoint| {
+            let begins = Begins::Watched;
+            Watch::new(&[Point { tracepoint: &tracepoint, filter, stack: Stack::Told, begins }], Room::SMALL)
+        };
         match found.and_then(watched) {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -277,6 +364,41 @@ mod tests {
         let flags: Vec<u64> = calls.iter().map(|call| call.registers.as_ref().unwrap().arguments[2]).collect();
         // Only the shell wanted to make a file.
         assert!(!flags.is_empty() && flags.iter().all(|flags| flags & libc::O_CREAT as u64 == 0), "{flags:?}");
+    }
+
+    #[test]
+    fn a_point_takes_the_place_of_another_for_children_too() {
+        let Ok(tracepoint) = Tracepoint::find("raw_syscalls", "sys_enter") else { return };
+        let point = |begins| Point { tracepoint: &tracepoint, filter: "", stack: Stack::Untold, begins };
+        let mut watch = Watch::new(&[point(Begins::Watched), point(Begins::Later)], Room::LARGE).unwrap();
+        let script =
+            "exec 3<&0; read go; (exec <&3; read go; kill -s 0 $$; umask; read go; kill -s 0 $$; umask) & wait";
+        let mut child = Command::new("/bin/sh");
+        let mut child = child.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        watch.add(child.id().cast_signed(), From::Now).unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let mut lost = 0;
+        // kill(2), umask(2)
+        let mut told = |watch: &mut Watch, wanted: &[i64]| {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            let mut all: Vec<i64> = Vec::new();
+            while !wanted.iter().all(|id| all.contains(id)) && std::time::Instant::now() < end {
+                let samples = watch.take(&mut lost).unwrap();
+                all.extend(samples.iter().filter_map(|sample| tracepoint.number(&sample.raw, "id")));
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            all
+        };
+        input.write_all(b"go\ngo\n").unwrap();
+        let before = told(&mut watch, &[62, 95]);
+        assert!(before.contains(&62) && before.contains(&95), "{before:?}");
+        watch.replace(0, 1, "id != 62").unwrap();
+        drop(watch.take(&mut 0).unwrap());
+        input.write_all(b"go\n").unwrap();
+        let after = told(&mut watch, &[95]);
+        assert!(!after.contains(&62) && after.contains(&95), "{after:?}");
+        child.wait().unwrap();
+        assert!(watch.replace(0, 1, "id != 1").is_err());
     }
 
     #[test]

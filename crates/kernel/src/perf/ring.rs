@@ -9,8 +9,6 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// How many bytes of records there is room for: a power of two of pages.
-const ROOM: usize = 2 << 20;
 /// Where the first page (`struct perf_event_mmap_page`) has `data_head` and `data_tail`.
 const HEAD: usize = 1024;
 const TAIL: usize = 1032;
@@ -24,25 +22,27 @@ pub(super) struct Ring {
     base: NonNull<u8>,
     /// Of the first page, which no records are in.
     page: usize,
+    /// How many bytes of records there is room for: a power of two of pages.
+    room: usize,
 }
 
 // SAFETY: the memory belongs to this value alone, which nobody but its owner reads, and the kernel's side does not know of threads.
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Maps the memory of `event`.
+    /// Maps the memory of `event`, with `room` for records: a power of two of pages, in bytes.
     ///
     /// # Errors
     /// As `mmap(2)`: `EPERM` above the limit of locked memory.
-    pub(super) fn map(event: OwnedFd) -> io::Result<Self> {
+    pub(super) fn map(event: OwnedFd, room: usize) -> io::Result<Self> {
         // SAFETY: this has no effect.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: no address is asked for, so that nothing that is mapped is replaced; the memory is unmapped when this value goes.
         let base =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), page + ROOM, protection, MapFlags::SHARED, &event, 0) }?;
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), page + room, protection, MapFlags::SHARED, &event, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Self { event, base, page })
+        Ok(Self { event, base, page, room })
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -70,9 +70,9 @@ impl Ring {
         let head = self.counter(HEAD).load(Ordering::Acquire);
         let tail = self.counter(TAIL).load(Ordering::Relaxed);
         let length = usize::try_from(head.wrapping_sub(tail)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length.min(ROOM)];
-        let begin = tail as usize & (ROOM - 1);
-        let (before_the_end, from_the_start) = bytes.split_at_mut((ROOM - begin).min(length.min(ROOM)));
+        let mut bytes = vec![0; length.min(self.room)];
+        let begin = tail as usize & (self.room - 1);
+        let (before_the_end, from_the_start) = bytes.split_at_mut((self.room - begin).min(length.min(self.room)));
         for (offset, part) in [(begin, before_the_end), (0, from_the_start)] {
             // SAFETY: the offset is within the mapping: the records' room is behind the first page.
             let from = unsafe { self.base.add(self.page + offset) };
@@ -97,7 +97,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's own, and no reference into it outlives it.
-        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.page + ROOM) };
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.page + self.room) };
         debug_assert!(unmapped.is_ok(), "a mapping of our own is there to be unmapped");
     }
 }

@@ -50,13 +50,29 @@ impl Tracepoint {
     /// The number in the field `name` of a record; `None` if there is no such field, or the record is too short for it.
     #[must_use]
     pub fn number(&self, raw: &[u8], name: &str) -> Option<i64> {
-        let field = self.fields.iter().find(|field| field.name == name)?;
-        let bytes = raw.get(field.offset..field.offset.checked_add(field.size)?)?;
-        Some(match bytes {
+        Some(match self.bytes(raw, name)? {
             &[a, b] => i16::from_ne_bytes([a, b]).into(),
             &[a, b, c, d] => i32::from_ne_bytes([a, b, c, d]).into(),
             bytes => i64::from_ne_bytes(bytes.try_into().ok()?),
         })
+    }
+
+    /// The bytes of the field `name` of a record; `None` as for [`Tracepoint::number`].
+    #[must_use]
+    pub fn bytes<'a>(&self, raw: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        let field = self.fields.iter().find(|field| field.name == name)?;
+        raw.get(field.offset..field.offset.checked_add(field.size)?)
+    }
+
+    /// The text of the field `name` of a record (`__data_loc`: where it is, and its length), without its end; `None` as for
+    /// [`Tracepoint::number`].
+    #[must_use]
+    pub fn text<'a>(&self, raw: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        let &[a, b, c, d] = self.bytes(raw, name)? else { return None };
+        let place = u32::from_ne_bytes([a, b, c, d]);
+        let (offset, length) = ((place & 0xffff) as usize, (place >> 16) as usize);
+        let text = raw.get(offset..offset.checked_add(length)?)?;
+        text.split(|byte| *byte == 0).next()
     }
 
     /// Whether a record is of this tracepoint.
@@ -80,7 +96,9 @@ fn fields(text: &str) -> Option<Vec<Field>> {
     lines
         .map(|line| {
             let mut parts = line.split(';').map(str::trim);
-            let declared = parts.next()?.split('[').next()?;
+            let whole = parts.next()?;
+            // `__data_loc char[] NAME` has the brackets in its type, and others have them behind the name.
+            let declared = if whole.starts_with("__data_loc") { whole } else { whole.split('[').next()? };
             let name = declared.rsplit([' ', '*']).next()?.to_owned();
             let mut number = |key: &str| parts.next()?.strip_prefix(key)?.parse().ok();
             Some(Field { name, offset: number("offset:")?, size: number("size:")? })
