@@ -3,7 +3,8 @@
 //! `target/images/busybox/rootfs` is a root file system around Debian's static busybox, `target/images/debian/rootfs` the
 //! smallest Debian with a few tools; beside them, where skopeo and umoci are, the same as an OCI layout (`oci`), OCI archives
 //! with gzip (`oci.tar`) and zstd (`oci-zstd.tar`), and Docker archives of the old (`docker.tar`) and the new form
-//! (`docker-layout.tar`). `nginx` is that Debian with Debian's nginx, a root file system only. Images that are made by a rule (`layers`, `files`, `large`) are layouts only, and made when a bench asks
+//! (`docker-layout.tar`). `nginx` is that Debian with Debian's nginx, `servers` one with
+//! eight programs that are recorded, root file systems only. Images that are made by a rule (`layers`, `files`, `large`) are layouts only, and made when a bench asks
 //! for them.
 
 mod debian;
@@ -36,10 +37,11 @@ enum Forms {
 /// An image: its name, its forms, and what makes its `rootfs`.
 type Image = (&'static str, Forms, fn(&Path) -> Result<(), String>);
 
-const IMAGES: [Image; 3] = [
+const IMAGES: [Image; 4] = [
     ("busybox", Forms::Packed("/bin:/usr/bin"), busybox),
     ("debian", Forms::Packed("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), debian::make),
     ("nginx", Forms::Folder, debian::make_nginx),
+    ("servers", Forms::Folder, debian::make_servers),
 ];
 
 /// Makes what is missing or was made by an older recipe. An image that cannot be made does not keep the others away.

@@ -13,6 +13,8 @@ const SUITE: &str = "bookworm";
 const PACKAGES: &str = "--include=libcap2-bin,util-linux,procps";
 /// The same for a server of web pages.
 const NGINX: &str = "--include=nginx-light";
+/// The same for the programs that are recorded.
+const SERVERS: &str = "--include=nginx-light,redis-server,postgresql-15,python3,libpython3.11-testsuite,openssh-server,openssh-client,git,curl,busybox";
 
 /// Makes `rootfs` below `image` from the mirror that apt is configured to use.
 ///
@@ -28,6 +30,14 @@ pub(super) fn make(image: &Path) -> Result<(), String> {
 /// As [`make`].
 pub(super) fn make_nginx(image: &Path) -> Result<(), String> {
     bootstrap(image, NGINX)
+}
+
+/// The same with the programs that are recorded.
+///
+/// # Errors
+/// As [`make`].
+pub(super) fn make_servers(image: &Path) -> Result<(), String> {
+    bootstrap(image, SERVERS)
 }
 
 fn bootstrap(image: &Path, packages: &str) -> Result<(), String> {
