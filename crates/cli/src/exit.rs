@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | it worked; for `run` and `start --attach`, the container's program said so |
 //! | 1 | a command failed, or one of the containers that it named |
-//! | 3 | `audit` found a wall that is weaker than asked, or a profile that is not met; `diff-walls` found the second weaker; `selftest` found one broken; `policy check` does not allow it |
+//! | 3 | `audit` found a wall that is weaker than asked, or a profile that is not met; `diff-walls` found the second weaker; `selftest` found one broken; `policy check` does not allow it; `record replay` found something missing |
 //! | 64 | `--format` of `inspect`, `info` or `version` was given something that is no template |
 //! | 125 | a command line that is wrong, or a container that was not made or not started |
 //! | 126 | the container's program cannot be executed |

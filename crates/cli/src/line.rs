@@ -60,6 +60,10 @@ pub(crate) enum Command {
     ContainerJoins(Flags<verb::container_joins::ContainerJoins>),
     #[command(name = verb::explain::beside::COMMAND, hide = true)]
     ContainerExplained(Flags<verb::explain::beside::ContainerExplained>),
+    #[command(name = verb::record::beside::RECORDED, hide = true)]
+    ContainerRecorded(Flags<verb::record::beside::ContainerRecorded>),
+    #[command(name = verb::record::beside::REPLAYED, hide = true)]
+    ContainerReplayed(Flags<verb::record::beside::ContainerReplayed>),
     #[command(name = "container", subcommand_required = true, arg_required_else_help = true)]
     Group(Group),
     /// Make, list and remove volumes
@@ -77,6 +81,9 @@ pub(crate) enum Command {
     /// The organisation's policy of this machine
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Policy(PolicyCommand),
+    /// What run --record found: the least confinement of a container, put together, tried and shown
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Record(verb::record::RecordCommand),
     /// The commands about all that is kept
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     System(SystemCommand),
@@ -302,6 +309,9 @@ impl Line {
             Command::ContainerNetwork(network) => network.0.run(global),
             Command::ContainerJoins(joins) => joins.0.run(global),
             Command::ContainerExplained(explained) => explained.0.run(),
+            Command::ContainerRecorded(recorded) => recorded.0.run(),
+            Command::ContainerReplayed(replayed) => replayed.0.run(),
+            Command::Record(command) => command.run(global),
         }
     }
 }

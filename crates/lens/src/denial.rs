@@ -218,8 +218,8 @@ pub(crate) fn judge(walls: &Walls, attempt: &Attempt) -> Option<Denial> {
         .or_else(|| files::unmapped(walls, attempt))
 }
 
-/// A denial of `attempt`.
-fn denial(attempt: &Attempt, wall: Wall, certainty: Certainty) -> Denial {
+/// A denial of `attempt`, without reasons and ways out.
+pub(crate) fn denial(attempt: &Attempt, wall: Wall, certainty: Certainty) -> Denial {
     let ended = match attempt.errno {
         0 => "went through, and shows nothing".to_owned(),
         errno => format!("failed with {}", text::error_name(errno)),

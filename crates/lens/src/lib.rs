@@ -6,6 +6,8 @@
 //!
 //! [`watch`] looks at a container while it runs, and says which wall denied it what ([`denial`]), with the flag that would allow it.
 //!
+//! [`record`] finds in one run what a container needs, and makes of it the walls that allow just that.
+//!
 //! [`exposure`] says what a missing wall exposes and how much that weighs, as data with reasons; the sum is the [`Grade`].
 //!
 //! [`selftest`] tries the field's escapes against a runtime.
@@ -32,6 +34,7 @@ mod grade;
 pub mod html;
 mod picture;
 mod profile;
+pub mod record;
 mod reference;
 pub mod sarif;
 mod scene;

@@ -19,14 +19,17 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::ClockId;
 use stockade_capabilities::Capability;
-use stockade_kernel::perf::{From, Point, Registers, Sample, Stack, Tracepoint, Watch};
+use stockade_kernel::perf::{Begins, From, Point, Registers, Room, Sample, Stack, Tracepoint, Watch};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_seccomp::ProfileError;
 
 use crate::asked::Asked;
 use crate::denial::{self, Attempt, Checked, Denial, Walls};
+use crate::record::Baseline;
 use facts::Facts;
 
+pub(crate) use facts::raises;
+pub(crate) use members::host_users;
 pub use report::Report;
 
 /// Why nothing can be watched. Nothing was changed.
@@ -101,6 +104,8 @@ pub struct Watcher {
     /// Of each thread's last call, what it asked for in vain.
     asked: BTreeMap<u32, (Registers, Vec<Checked>)>,
     report: Report,
+    /// If only what is denied beyond these is told.
+    baseline: Option<Baseline>,
 }
 
 impl Watcher {
@@ -132,7 +137,9 @@ impl Watcher {
         let facts = Facts::new(procfs, pid, &walls).map_err(read("the root"))?;
         let report = Report::new(points.capable.is_some());
         let (held, asked, known) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        let mut watcher = Self { facts, walls, points, watch, host_users, process, known, held, asked, report };
+        let baseline = None;
+        let mut watcher =
+            Self { facts, walls, points, watch, host_users, process, known, held, asked, report, baseline };
         match begin {
             Begin::Program => {
                 watcher.known.insert(pid);
@@ -141,6 +148,30 @@ impl Watcher {
             Begin::Now => watcher.find_members()?,
         }
         Ok(watcher)
+    }
+
+    /// From now on only tells what would not have been denied under the walls of `baseline`.
+    pub fn hold_against(&mut self, baseline: Baseline) {
+        self.baseline = Some(baseline);
+    }
+
+    fn request(&self, checked: &[Checked]) -> Option<Denial> {
+        match &self.baseline {
+            None => denial::request(&self.walls, checked),
+            Some(baseline) => baseline.request(&self.walls, checked),
+        }
+    }
+
+    fn judge(&self, attempt: &Attempt) -> Option<Denial> {
+        match &self.baseline {
+            None => denial::judge(&self.walls, attempt),
+            Some(baseline) => baseline.judge(&self.walls, attempt),
+        }
+    }
+
+    fn victim(&self) -> Option<Denial> {
+        let is_told = self.baseline.as_ref().is_none_or(|baseline| baseline.had_other_memory(&self.walls));
+        denial::memory(&self.walls).filter(|_| is_told)
     }
 
     /// Watches processes of the container that are not watched yet: those that `exec` brought in, which none of it has made.
@@ -189,7 +220,7 @@ impl Watcher {
     pub fn finish(mut self) -> Result<Report, WatchError> {
         self.look(Settled::All)?;
         for (_, checked) in std::mem::take(&mut self.asked).into_values() {
-            if let Some(denial) = denial::request(&self.walls, &checked) {
+            if let Some(denial) = self.request(&checked) {
                 self.report.take(denial);
             }
         }
@@ -219,15 +250,15 @@ impl Watcher {
                     entry.0 = registers;
                     entry.1.push(checked);
                     // The call before it did not fail.
-                    denial::request(&self.walls, &before)
+                    self.request(&before)
                 }
                 Seen::Ended(mut attempt, registers) => {
                     let asked = self.asked.remove(&thread).filter(|(during, _)| *during == registers);
                     attempt.checked =
                         self.points.capable.as_ref().map(|_| asked.map(|(_, all)| all).unwrap_or_default());
-                    denial::judge(&self.walls, &attempt)
+                    self.judge(&attempt)
                 }
-                Seen::Victim => denial::memory(&self.walls),
+                Seen::Victim => self.victim(),
             };
             news.extend(denial.and_then(|denial| self.report.take(denial)));
         }
@@ -268,13 +299,14 @@ enum Settled {
 impl Points {
     fn watch(&self, walls: &Walls) -> io::Result<Watch> {
         let filter = call::filter(walls);
-        let mut all = vec![Point { tracepoint: &self.exit, filter: &filter, stack: Stack::Told }];
+        let begins = Begins::Watched;
+        let mut all = vec![Point { tracepoint: &self.exit, filter: &filter, stack: Stack::Told, begins }];
         let others = [(&self.capable, "ret == -1"), (&self.victim, "pid != 0")];
         all.extend(others.iter().filter_map(|(point, filter)| {
             let tracepoint = point.as_ref()?;
-            Some(Point { tracepoint, filter, stack: Stack::Untold })
+            Some(Point { tracepoint, filter, stack: Stack::Untold, begins })
         }));
-        Watch::new(&all)
+        Watch::new(&all, Room::SMALL)
     }
 }
 

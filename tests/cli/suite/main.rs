@@ -33,6 +33,7 @@ mod process;
 mod pull;
 mod pulls;
 mod push;
+mod record;
 mod recovery;
 mod refusals;
 mod registry;

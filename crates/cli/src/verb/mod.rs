@@ -33,6 +33,7 @@ pub(crate) mod port;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod record;
 pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;

@@ -8,13 +8,15 @@ use std::time::Instant;
 use clap::Args;
 use stockade_engine::policy::namespaces::IpcMode;
 use stockade_engine::session::{Attachment, Input, LastWords, Shown};
-use stockade_engine::{ContainerId, Created, Engine, Request};
+use stockade_engine::{ContainerId, Created, Engine, Request, RestartPolicy};
 
 use super::attach::{SessionFlags, check_terminal, follow, follow_hearing};
 use super::explain::beside::Beside;
 use super::explain::hint::hint;
 use super::explain::watch::profile;
 use super::pull::provide;
+use super::record::folder::Folder;
+use super::record::{self, recorded, replayed, words};
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::flags::{Asked, CreateFlags};
 use crate::global::Global;
@@ -29,6 +31,9 @@ pub(crate) struct Run {
     /// Tell at the end what the walls denied, and which flag would allow it
     #[arg(long, help_heading = "Walls")]
     explain: bool,
+    /// Write into this folder, which is made, the least confinement that this run needs, and its command line
+    #[arg(long, value_name = "DIR", help_heading = "Walls")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     session: SessionFlags,
     #[command(flatten)]
@@ -36,6 +41,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Runs the container, which `record` describes, with another process that watches for what is missing; the exit code says whether that is
+    /// anything, or is the program's.
+    pub(crate) fn replayed(self, global: &Global, record: &Path) -> Result<u8, Failure> {
+        let Asked { request, notices, when, telling } = self.create.request(&global.network()?)?;
+        let input = if request.interactive { Input::Forward } else { Input::Ignore };
+        check_terminal(request.terminal, input)?;
+        let engine = global.engine()?;
+        provide(global, &engine, &request, when, telling)?;
+        let created = make(&engine, &request, &notices, None)?;
+        let attachment = Attachment { shown: request.shown, ..self.session.attachment(input, request.terminal)? };
+        replayed(&engine, &created.id, attachment, record)
+    }
+
     /// Runs the container; the exit code is its program's.
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let cidfile = self.create.process.cidfile.clone();
@@ -48,6 +66,11 @@ impl Run {
             let text = "conflicting options: --explain tells at the end, and --detach does not wait for it; use stockade explain --follow";
             return Err(Failure::new(REFUSED, text));
         }
+        let record = self.record.as_deref().map(|path| Recording::begin(path, &request, self.detach, self.explain));
+        let record = record.transpose()?;
+        let remove = request.remove;
+        // What it wrote is looked at when it has ended.
+        request.remove &= record.is_none();
         request.detached = self.detach;
         let input = if request.interactive { Input::Forward } else { Input::Ignore };
         if !self.detach {
@@ -66,11 +89,48 @@ impl Run {
             // As in Docker who hears nothing of the container is told its id.
             say::line(created.id.as_str())?;
         }
+        if let Some(Recording { asked, folder, path }) = record {
+            let outcome = recorded(&engine, &created.id, attachment, asked, &folder, &path);
+            let removed = if remove { record::remove(&engine, &created.id) } else { Ok(()) };
+            return outcome.and_then(|code| removed.map(|()| code));
+        }
         if self.explain {
             explained(&engine, &created.id, attachment)
         } else {
             hinted(&engine, &created.id, attachment)
         }
+    }
+}
+
+/// What was decided before a container is recorded.
+struct Recording {
+    asked: stockade_lens::record::Request,
+    folder: Folder,
+    path: PathBuf,
+}
+
+impl Recording {
+    /// Makes the folder, if the flags go together.
+    fn begin(path: &Path, request: &Request, detach: bool, explain: bool) -> Result<Self, Failure> {
+        let refuse = |text: &str| Err(Failure::new(REFUSED, format!("conflicting options: {text}")));
+        if detach {
+            return refuse("--record writes at the end, and --detach does not wait for it");
+        }
+        if explain {
+            return refuse("--explain and --record both watch the container: choose one");
+        }
+        if request.options.privileged {
+            let text = "--record finds what a container needs, and --privileged gives it what nobody can see it use; begin with \
+                        --cap-add ALL --security-opt seccomp=unconfined and the devices that it may want";
+            return refuse(text);
+        }
+        if request.restart != RestartPolicy::No {
+            return refuse("--record is about one run, and --restart makes more of it");
+        }
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let asked =
+            words::request(&arguments).map_err(|reason| Failure::new(REFUSED, format!("--record: {reason}")))?;
+        Ok(Self { asked, folder: Folder::reserve(path)?, path: path.to_owned() })
     }
 }
 

@@ -199,6 +199,11 @@ impl Facts {
     }
 }
 
+/// Whether the file changes who executes it.
+pub(crate) fn raises(file: &OwnedFd) -> bool {
+    look(file).raises
+}
+
 /// Owner, kind, and whether it changes who executes it.
 fn look(file: &OwnedFd) -> File {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;

@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 use stockade_cgroups::Membership;
-use stockade_kernel::perf::{From, Point, Stack, Tracepoint, Watch};
+use stockade_kernel::perf::{Begins, From, Point, Room, Stack, Tracepoint, Watch};
 use stockade_kernel::procfs::{Procfs, Subject};
 
 /// The threads of processes in the control groups of `first` that are not `known` and whose parent is not one of the container's that is
@@ -38,8 +38,9 @@ pub(super) fn only_loopback(devices: &[u8]) -> bool {
 
 /// What the kernel's records call the host's user namespace. To watch somebody takes a capability there, so that a thread that watches
 /// itself do that is told.
-pub(super) fn host_users(point: &Tracepoint) -> io::Result<i64> {
-    let mut watch = Watch::new(&[Point { tracepoint: point, filter: "cap >= 0", stack: Stack::Untold }])?;
+pub(crate) fn host_users(point: &Tracepoint) -> io::Result<i64> {
+    let point_of_all = Point { tracepoint: point, filter: "cap >= 0", stack: Stack::Untold, begins: Begins::Watched };
+    let mut watch = Watch::new(&[point_of_all], Room::SMALL)?;
     let own = rustix::thread::gettid().as_raw_nonzero().get();
     watch.add(own, From::Now)?;
     watch.add(own, From::Now)?;

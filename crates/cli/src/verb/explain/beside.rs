@@ -1,7 +1,8 @@
-//! `run --explain`: another process of this program watches the container from its first instruction on, and tells at the end.
+//! `run --explain` and `run --record`: another process of this program watches the container from its first instruction on, and tells at the end.
 //!
 //! It is a process of its own because the one that runs the container waits for what the container says, and has one thread.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -41,13 +42,10 @@ impl ContainerExplained {
     /// Watches, says that it does, and prints all that was denied when nobody holds standard input open any more.
     pub(crate) fn run(self) -> Result<u8, Failure> {
         let fail = |error: WatchError| Failure::of(REFUSED, &error);
-        // Whoever is looked at does not wait: what it named has to be read at once.
-        if let Err(errno) = rustix::process::setpriority_process(None, -20) {
-            say::warning(&format!("some paths may be missing: this process cannot be made more urgent: {errno}"));
-        }
+        hurry();
         let asked = Asked::read(&self.config).map_err(|error| Failure::of(REFUSED, &error))?;
         let mut watcher = Watcher::new(self.pid, &asked, self.profile, Begin::Program).map_err(fail)?;
-        say::bytes(&[READY])?;
+        ready()?;
         while !is_over()? {
             watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map_err(fail)?;
         }
@@ -56,8 +54,26 @@ impl ContainerExplained {
     }
 }
 
+/// Whoever is looked at does not wait: what it named has to be read at once.
+pub(crate) fn hurry() {
+    if let Err(errno) = rustix::process::setpriority_process(None, -20) {
+        say::warning(&format!("something may be missed: this process cannot be made more urgent: {errno}"));
+    }
+}
+
+/// Says that this process watches.
+///
+/// # Errors
+/// If nobody hears it.
+pub(crate) fn ready() -> io::Result<()> {
+    say::bytes(&[READY])
+}
+
 /// Whether standard input has ended, which nothing is written to.
-fn is_over() -> io::Result<bool> {
+///
+/// # Errors
+/// As `poll(2)`.
+pub(crate) fn is_over() -> io::Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)];
     Ok(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
 }
@@ -72,10 +88,19 @@ impl Beside {
     /// # Errors
     /// If it does not: why it has said on standard error.
     pub(crate) fn begin(pid: i32, config: &Path, profile: Option<&str>) -> io::Result<Self> {
+        let mut arguments: Vec<OsString> = vec![COMMAND.into()];
+        arguments.extend(profile.iter().flat_map(|profile| ["--profile".into(), (*profile).into()]));
+        arguments.extend([pid.to_string().into(), config.into()]);
+        Self::start(arguments)
+    }
+
+    /// Starts this program with `arguments`, a hidden command that watches, and waits until it does.
+    ///
+    /// # Errors
+    /// If it does not: why it has said on standard error.
+    pub(crate) fn start(arguments: Vec<OsString>) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(COMMAND);
-        command.args(profile.iter().flat_map(|profile| ["--profile", profile]));
-        command.arg(pid.to_string()).arg(config);
+        command.args(arguments);
         // Keys that end the caller's programs are not for it: it tells what was seen until then.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
