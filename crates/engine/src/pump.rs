@@ -9,9 +9,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Signal;
+use stockade_kernel::fdpass;
 use stockade_kernel::terminal::RawMode;
+use stockade_monitor::control::{self, Command, Report};
 use stockade_monitor::frame::{Frame, LONGEST};
 
+use crate::RemoveError;
 use crate::session::{Attachment, Connected, Duty, FollowError, Input, LastWords, Shown, duty, resize};
 
 /// What a stream that is no regular file is given at once: as much as a pipe that can be written to takes without making its
@@ -32,6 +35,9 @@ pub(crate) enum Pumped {
     /// The monitor has closed the connection without a word.
     Hungup,
 }
+
+/// What follows from a container's end.
+pub(crate) type Finish<'a> = dyn FnMut() -> Result<(), RemoveError> + 'a;
 
 /// One of the caller's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +102,8 @@ impl<'a> Pump<'a> {
         }
     }
 
-    pub(crate) fn run(mut self) -> Result<Pumped, FollowError> {
+    /// Copies. Once the container has ended `finish` does what follows from that, if this session is to do it.
+    pub(crate) fn run(mut self, finish: &mut Finish<'_>) -> Result<Pumped, FollowError> {
         loop {
             if self.shown == Shown::Nothing && !self.reads && self.outgoing.is_empty() {
                 return Ok(Pumped::Detached);
@@ -104,6 +111,9 @@ impl<'a> Pump<'a> {
             let ready = self.wait()?;
             if let Some(signal) = self.take_signals()? {
                 return Ok(Pumped::Interrupted(signal));
+            }
+            if ready.control {
+                self.hear_control(finish)?;
             }
             if ready.input
                 && let Some(end) = self.read_input()?
@@ -135,13 +145,33 @@ impl<'a> Pump<'a> {
         let input = self.reads && idle;
         fds.extend(input.then(|| PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)));
         fds.extend(self.incoming.iter().map(|(to, _)| PollFd::from_borrowed_fd(to.fd(), PollFlags::OUT)));
+        fds.extend(self.connected.control.iter().map(|control| PollFd::new(control, PollFlags::IN)));
         fds.extend(self.connected.signals.iter().map(|signals| PollFd::new(signals, PollFlags::IN)));
         rustix::io::retry_on_intr(|| poll(&mut fds, None)).map_err(FollowError::doing("wait for the container"))?;
         let mut happened = fds.iter().map(|fd| !fd.revents().is_empty());
         let socket = happened.next().unwrap_or_default();
         let input = input && happened.next().unwrap_or_default();
         let output = self.incoming.is_some() && happened.next().unwrap_or_default();
-        Ok(Ready { socket, input, output })
+        let control = self.connected.control.is_some() && happened.next().unwrap_or_default();
+        Ok(Ready { socket, input, output, control })
+    }
+
+    /// Finishes the container if the monitor says so, and tells it. Where that fails the monitor is left to it, which says why.
+    fn hear_control(&mut self, finish: &mut Finish<'_>) -> Result<(), FollowError> {
+        let Some(control) = self.connected.control.take() else { return Ok(()) };
+        let mut packet = vec![0; control::LONGEST];
+        let length = match fdpass::receive(&control, &mut packet) {
+            Ok((length, _)) => length,
+            Err(_) => return Ok(()),
+        };
+        let ended = matches!(serde_json::from_slice(&packet[..length]), Ok(Report::Ended));
+        if ended && finish().is_ok() {
+            let finished =
+                serde_json::to_vec(&Command::Finished).map_err(FollowError::doing("say that it is finished"))?;
+            // A monitor that did not wait has done it itself.
+            drop(fdpass::send(&control, &finished, &[]));
+        }
+        Ok(())
     }
 
     /// Passes the signals on that have arrived, or does what they do; a terminal's new size goes its own way. The signal that is
@@ -292,6 +322,7 @@ struct Ready {
     socket: bool,
     input: bool,
     output: bool,
+    control: bool,
 }
 
 /// Whether the stream takes [`CHUNK`] bytes, or an error, at once.

@@ -139,6 +139,8 @@ impl FollowError {
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) socket: OwnedFd,
+    /// Where the monitor says that the container has ended and is to be finished here: of who has started it.
+    pub(crate) control: Option<OwnedFd>,
     /// The signals that are for the container, held back from now on; for a terminal at least those of its size.
     pub(crate) signals: Option<Signals>,
     /// Whether the container has a terminal.
@@ -157,7 +159,7 @@ impl Connected {
             Duty::Restore => Some(Signals::block(&heeded()?)?),
             Duty::Nothing => None,
         };
-        Ok(Self { socket, signals, terminal })
+        Ok(Self { socket, control: None, signals, terminal })
     }
 
     /// Makes a program in the container draw its screen, or its prompt, again: by a size that is another one for a moment, as
@@ -286,7 +288,8 @@ impl Session {
         let typed = self.connected.terminal && self.attachment.input == Input::Forward;
         let raw = if typed { RawMode::enter(rustix::stdio::stdin()) } else { Ok(None) };
         let raw = raw.map_err(FollowError::doing("put the terminal into raw mode"))?;
-        let pumped = Pump::new(self.connected, &self.attachment, raw.as_ref(), words).run();
+        let mut finish = || crate::finish(&self.engine, &self.id);
+        let pumped = Pump::new(self.connected, &self.attachment, raw.as_ref(), words).run(&mut finish);
         raw.map_or(Ok(()), RawMode::leave).map_err(FollowError::doing("give the terminal its mode back"))?;
         match pumped? {
             Pumped::Detached => Ok(Followed::Detached),
@@ -297,7 +300,8 @@ impl Session {
     }
 }
 
-/// The container's end, once it is removed if it was asked for with `--rm`: the monitor's last errand did that, unless it failed.
+/// The container's end, once it is removed if it was asked for with `--rm`: this session or the monitor's last errand did that, unless
+/// it failed.
 fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, FollowError> {
     // Not by who restarts it.
     let rests = || engine.folder(id)?.try_share(RESTARTING);

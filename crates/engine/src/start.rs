@@ -204,18 +204,15 @@ fn launch(
     if attachment.is_some() {
         engine.happened_to(&view.record, &ContainerAction::Attach);
     }
-    match converse(engine, &folder, &view.record, &ours, attachment, watch) {
+    match converse(engine, &folder, &view.record, ours, attachment, watch) {
         Ok(connected) => {
             engine.volumes_mounted(&view.record);
             Ok(connected)
         }
-        Err(error) => {
-            drop(ours);
-            match after_failure(engine, &folder, &view.record, &monitor, &error) {
-                Ok(()) => Err(error),
-                Err(source) => Err(StartError::Left { first: Box::new(error), source: Box::new(source) }),
-            }
-        }
+        Err(error) => match after_failure(engine, &folder, &view.record, &monitor, &error) {
+            Ok(()) => Err(error),
+            Err(source) => Err(StartError::Left { first: Box::new(error), source: Box::new(source) }),
+        },
     }
 }
 
@@ -371,16 +368,16 @@ impl Child<'_> {
     }
 }
 
-/// Waits until the container is made, attaches, has it started, and waits until it is.
+/// Waits until the container is made, attaches, has it started, and waits until it is. Who is attached keeps `control`.
 fn converse(
     engine: &Engine,
     folder: &Locked,
     record: &Record,
-    control: &OwnedFd,
+    control: OwnedFd,
     attachment: Option<&Attachment>,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Connected>, StartError> {
-    match hear(folder, control)? {
+    match hear(folder, &control)? {
         Report::Created { pid } => {
             engine.judge_mounts(&folder.0, record, pid)?;
             engine.attach_networks(&folder.0, pid)?;
@@ -390,10 +387,11 @@ fn converse(
     }
     let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, record.config.tty);
     let connected = attachment.map(attach).transpose().map_err(doing("attach to the container"))?;
-    let start = serde_json::to_vec(&Command::Start).map_err(doing("say start"))?;
-    fdpass::send(control, &start, &[]).map_err(doing("say start to the monitor"))?;
-    match hear(folder, control)? {
-        Report::Started => Ok(connected),
+    let start = if connected.is_some() { Command::StartAndFinish } else { Command::Start };
+    let start = serde_json::to_vec(&start).map_err(doing("say start"))?;
+    fdpass::send(&control, &start, &[]).map_err(doing("say start to the monitor"))?;
+    match hear(folder, &control)? {
+        Report::Started => Ok(connected.map(|connected| Connected { control: Some(control), ..connected })),
         report => Err(refused(folder, report)),
     }
 }

@@ -1,8 +1,12 @@
-//! What the engine and the monitor say to each other while a container is being made; one JSON text per packet.
+//! What the engine and the monitor say to each other while a container is being made, and at its end; one JSON text per packet.
 //!
-//! The monitor says [`Report::Created`]; the engine answers [`Command::Start`]; the monitor says [`Report::Started`] and closes its
-//! end. At any time instead: [`Report::Failed`], after which the monitor ends and nothing of the container runs. If the engine
-//! ends before it said `Start`, the monitor deletes the container and ends.
+//! The monitor says [`Report::Created`]; the engine answers [`Command::Start`] or [`Command::StartAndFinish`]; the monitor says
+//! [`Report::Started`] and closes its end after the first. At any time instead: [`Report::Failed`], after which the monitor ends and
+//! nothing of the container runs. If the engine ends before it said `Start`, the monitor deletes the container and ends.
+//!
+//! An engine that said [`Command::StartAndFinish`] is told [`Report::Ended`] where otherwise [`crate::order::Order::on_exit`] would be
+//! executed, and answers [`Command::Finished`]. If it has gone away, or takes too long, the program is executed as ever: so the engine
+//! spares its execution, and nothing depends on the engine.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +26,8 @@ pub enum Report {
     },
     /// The container's program was executed.
     Started,
+    /// The container has ended, which is recorded, and is deleted: the engine is to do what follows from that.
+    Ended,
     /// There is no container, or it did not start.
     Failed {
         /// Docker's exit code for it: 125, 126 (not executable) or 127 (not found).
@@ -36,4 +42,8 @@ pub enum Report {
 pub enum Command {
     /// Execute the container's program.
     Start,
+    /// The same, by an engine that waits for the end and then does itself what `on_exit` is for.
+    StartAndFinish,
+    /// That is done.
+    Finished,
 }

@@ -23,6 +23,9 @@ const ABORT: Duration = Duration::from_secs(10);
 /// How long `delete` may take before it is killed and the container's end told without it. It waits ten seconds itself for what it kills.
 const DELETE: Duration = Duration::from_secs(25);
 
+/// How long the engine that waits may take to do it itself: it may have been stopped, or its output be full.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// How long the program of `on_exit` may take before clients are told of the end without it.
 const ON_EXIT: Duration = Duration::from_secs(60);
 
@@ -134,9 +137,19 @@ impl Monitor {
         }
     }
 
-    /// Gives everything up that others may wait for, and executes `on_exit`.
+    /// Gives everything up that others may wait for, and has done what `on_exit` is for.
     pub(crate) fn let_go(&mut self) {
         self.release();
+        if self.control.is_none() {
+            return self.execute_on_exit();
+        }
+        self.report(&Report::Ended);
+        self.enter(Stage::Finishing, Some(FINISH));
+    }
+
+    /// Executes `on_exit`.
+    pub(crate) fn execute_on_exit(&mut self) {
+        self.control = None;
         match leave::on_exit(&self.order.on_exit) {
             Ok(Some(pid)) => self.worker = Some(Worker { pid, ended: None }),
             Ok(None) => {}
@@ -157,7 +170,7 @@ impl Monitor {
             }
             self.report(&Report::Failed { code, message });
         }
-        self.control = None;
+        self.control = self.control.take().filter(|_| self.engine_waits && self.past.is_some());
         self.execs.close();
         self.end_checks();
         // Whoever has connected is told of the end like the others.
@@ -187,6 +200,12 @@ impl Monitor {
         if self.worker.take().is_some() {
             self.troubles.note(&self.folder, &format!("{:?} did not end in time", self.order.on_exit));
         }
+        self.tell();
+    }
+
+    /// Tells the clients.
+    pub(crate) fn tell(&mut self) {
+        self.control = None;
         self.troubles.write(&self.folder);
         let ended = self.past.as_ref().map(|past| past.code);
         let code = self.refusal.as_ref().map(|refusal| refusal.code).or(ended).unwrap_or_default();

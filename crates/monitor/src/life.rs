@@ -63,6 +63,8 @@ pub(crate) enum Stage {
     Draining,
     /// The runtime's `delete` runs.
     Deleting,
+    /// The engine, which waits, does what [`Order::on_exit`] is for.
+    Finishing,
     /// The program of [`Order::on_exit`] runs.
     Leaving,
     /// Clients are told of the end. This lasts as long as one of them neither takes what was written nor goes away.
@@ -113,6 +115,8 @@ pub(crate) struct Monitor {
     pub(crate) signals: Signals,
     pub(crate) attach: Option<OwnedFd>,
     pub(crate) control: Option<OwnedFd>,
+    /// Whether the engine at its other end waits for the container's end.
+    pub(crate) engine_waits: bool,
     pub(crate) lock: Option<OwnedFd>,
     pub(crate) first: Option<First>,
     pub(crate) worker: Option<Worker>,
@@ -188,6 +192,7 @@ impl Monitor {
             signals,
             attach: Some(given.attach),
             control: Some(given.control),
+            engine_waits: false,
             lock: Some(given.lock),
             first: None,
             worker: None,
@@ -215,9 +220,15 @@ impl Monitor {
     pub(crate) fn hear(&mut self, command: Option<Command>) {
         match (self.stage, command) {
             (Stage::Created, Some(Command::Start)) => self.start(),
+            (Stage::Created, Some(Command::StartAndFinish)) => {
+                self.engine_waits = true;
+                self.start();
+            }
             (Stage::Creating | Stage::Created, None) => {
                 self.give_up(Refusal::new("the engine ended before it started the container"))
             }
+            (Stage::Finishing, Some(Command::Finished)) => self.tell(),
+            (Stage::Finishing, _) => self.execute_on_exit(),
             (_, _) => self.control = None,
         }
     }
@@ -239,6 +250,8 @@ impl Monitor {
                 Stage::Draining if self.outputs.ended() || late => self.exited(),
                 Stage::Draining => {}
                 Stage::Deleting => self.after_delete(late),
+                Stage::Finishing if late || self.control.is_none() => self.execute_on_exit(),
+                Stage::Finishing => {}
                 Stage::Leaving => self.after_on_exit(late),
                 Stage::Telling => {
                     self.clients.part();
@@ -279,7 +292,7 @@ impl Monitor {
         self.happened(&ContainerAction::Start, &[]);
         self.again = None;
         self.report(&Report::Started);
-        self.control = None;
+        self.control = self.control.take().filter(|_| self.engine_waits);
         self.enter(Stage::Running, None);
         // What made the container is not needed for long: from here on most monitors wait.
         let freed = memory::let_go_of_the_program();

@@ -1,12 +1,12 @@
 //! From start to end: exit codes, records, what is left, what is done afterwards.
 
 use rustix::process::Signal;
-use stockade_monitor::control::Report;
+use stockade_monitor::control::{Command, Report};
 use stockade_monitor::frame::Frame;
 use stockade_monitor::state::Phase;
 use stockade_testkit::{Bundle, eventually, requires};
 
-use crate::scene::{LIMIT, Scene, read};
+use crate::scene::{Client, LIMIT, Live, Scene, read};
 
 #[test]
 fn exit_codes_and_signals_are_recorded_and_told() {
@@ -151,6 +151,51 @@ fn the_program_for_the_end_runs_once_with_the_lock_free_and_before_clients_are_t
     assert_eq!(lines, ["free", "\"code\":4", "/", path, "PWD=/", "done"]);
     assert_eq!(live.exited(), 4);
     assert_eq!(live.text("left"), left);
+}
+
+/// A container whose end writes into a file, started by an engine that is to finish it; and a client.
+fn awaited(script: &str) -> (Live, Client) {
+    let scene = Scene::sh(script);
+    let left = format!("echo left >>{}/left", scene.folder().display());
+    let live = scene.on_exit(&left).launch();
+    live.created();
+    let client = live.attach();
+    live.say(Command::StartAndFinish);
+    assert_eq!(live.hear(), Some(Report::Started));
+    (live, client)
+}
+
+#[test]
+fn an_engine_that_waits_does_the_work_of_the_end_before_clients_are_told() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    let (mut live, client) = awaited("exit 4");
+    assert_eq!(live.hear(), Some(Report::Ended));
+    assert!(matches!(live.phase(), Phase::Exited { code: 4, .. }), "{:?}", live.phase());
+    assert!(live.is_unlocked());
+    assert!(!client.has_word(), "the client was told before");
+    live.say(Command::Finished);
+    assert_eq!(client.rest().code, Some(4));
+    assert_eq!(live.exited(), 4);
+    assert_eq!(live.text("left"), "");
+}
+
+#[test]
+fn an_engine_that_waited_and_has_gone_is_not_relied_on() {
+    requires!(root, stake, busybox_image, cgroup_v1);
+    // It goes while the container runs, when it is told of the end, and it does not answer.
+    let (mut live, client) = awaited("sleep 0.3; exit 4");
+    live.control = None;
+    assert_eq!(client.rest().code, Some(4));
+    assert_eq!((live.exited(), live.text("left").as_str()), (4, "left\n"));
+    let (mut live, client) = awaited("exit 4");
+    assert_eq!(live.hear(), Some(Report::Ended));
+    live.control = None;
+    assert_eq!(client.rest().code, Some(4));
+    assert_eq!((live.exited(), live.text("left").as_str()), (4, "left\n"));
+    let (mut live, client) = awaited("exit 4");
+    assert_eq!(live.hear(), Some(Report::Ended));
+    assert_eq!(client.rest().code, Some(4));
+    assert_eq!((live.exited(), live.text("left").as_str()), (4, "left\n"));
 }
 
 #[test]

@@ -169,7 +169,11 @@ impl Live {
     }
 
     pub(crate) fn say_start(&self) {
-        let text = serde_json::to_vec(&control::Command::Start).unwrap();
+        self.say(control::Command::Start);
+    }
+
+    pub(crate) fn say(&self, command: control::Command) {
+        let text = serde_json::to_vec(&command).unwrap();
         rustix::net::send(self.control.as_ref().unwrap(), &text, SendFlags::NOSIGNAL).unwrap();
     }
 
@@ -272,6 +276,13 @@ impl Client {
     pub(crate) fn send_raw(&self, packet: &[u8]) {
         let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.0, packet, SendFlags::NOSIGNAL));
         assert_eq!(sent, Ok(packet.len()));
+    }
+
+    /// Whether a packet is there, or the end of the connection.
+    pub(crate) fn has_word(&self) -> bool {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(&self.0, &mut byte[..], flags) != Err(rustix::io::Errno::AGAIN)
     }
 
     /// The next packet; `None` at the end of the connection.
