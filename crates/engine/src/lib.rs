@@ -50,6 +50,7 @@ pub mod inspect;
 pub mod inspect_image;
 pub mod kill;
 pub mod lifecycle;
+mod listed;
 pub mod load;
 pub mod logging;
 pub mod logs;

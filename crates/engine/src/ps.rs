@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rustix::fd::AsFd;
+use serde::{Deserialize, Serialize};
+
 use crate::container::{ContainerError, Folder, RESTARTING, View};
 use crate::files::FileError;
 use crate::inspect::MountPoint;
 use crate::lifecycle::State;
+use crate::listed::{self, Stamp};
 use crate::network::connections::{Connection, Connections};
 use crate::network::wanted::{FILE, Wanted};
 use crate::record::Short;
@@ -21,7 +25,7 @@ const MANY: usize = 64;
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// A container in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Its id.
     pub id: ContainerId,
@@ -54,6 +58,7 @@ pub struct Summary {
     /// What is mounted in it.
     pub mounts: Vec<MountPoint>,
     /// Its networks.
+    #[serde(skip)]
     pub networks: Vec<Connection>,
     /// The ports that are published or named, as Docker shows them.
     pub ports: String,
@@ -91,23 +96,23 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
     let mut all = Vec::new();
     let looked = look_at_all(engine, engine.ids()?);
     let deadline = Instant::now() + SETTLING;
-    for (id, found) in looked {
+    for Looked { id, found, .. } in looked {
         match found.and_then(|found| one(engine, &id, found, &mut connections, deadline)) {
             Ok(Some(summary)) => all.push(summary),
             Ok(None) | Err(ContainerError::Missing(_)) => {}
-            Err(error) => all.push(damaged(id, &error)),
+            Err(error) => all.push(Box::new(damaged(id, &error))),
         }
     }
     all.retain(|summary| which == Which::All || summary.state.is_up());
     all.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
-    Ok(all)
+    Ok(all.into_iter().map(|summary| *summary).collect())
 }
 
 /// What files say of a container, read without waiting for anybody. Of many containers no more is held than is shown.
-#[derive(Debug)]
-struct Found {
-    /// Without its networks.
-    summary: Summary,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// Without its networks. Boxed, as it is handed on and sorted with thousands.
+    summary: Box<Summary>,
     /// Whether something is to be done about it first.
     untidy: bool,
     /// Its `NetworkMode`.
@@ -116,18 +121,56 @@ struct Found {
     wanted: Option<Wanted>,
 }
 
-type Looked = (ContainerId, Result<Found, ContainerError>);
+impl Found {
+    /// Whose it is.
+    pub(crate) fn id(&self) -> &ContainerId {
+        &self.summary.id
+    }
 
-/// Looks at all containers, in two threads where they are many. Both have ended when this returns: what is done about what was
-/// found may start processes.
+    /// Whether it stays as it is until somebody does something to it.
+    fn rests(&self) -> bool {
+        !self.untidy && matches!(self.summary.state, State::Created | State::Exited | State::Failed)
+    }
+}
+
+/// What was found of a container, and in which state of its folder if it is the same as long as that is.
+#[derive(Debug)]
+struct Looked {
+    id: ContainerId,
+    stamp: Option<Stamp>,
+    found: Result<Found, ContainerError>,
+}
+
+impl Looked {
+    fn kept(&self) -> Option<(Stamp, &Found)> {
+        self.stamp.zip(self.found.as_ref().ok())
+    }
+}
+
+/// Looks at all containers. Where they are many, only at those of which it is not known what would be seen.
 fn look_at_all(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
-    let look_at = |ids: Vec<ContainerId>| -> Vec<Looked> {
-        let look = |id: ContainerId| {
-            let found = look(engine, &id);
-            (id, found)
-        };
-        ids.into_iter().map(look).collect()
-    };
+    if ids.len() < MANY {
+        return look_at(engine, ids);
+    }
+    let (known, unknown) = listed::known(engine, ids);
+    let mut all = look_at_many(engine, unknown);
+    let news = all.iter().filter_map(Looked::kept).count();
+    let known = known.into_iter();
+    all.extend(known.map(|(stamp, found)| Looked { id: found.id().clone(), stamp: Some(stamp), found: Ok(found) }));
+    if news >= MANY {
+        listed::keep(engine, all.iter().filter_map(Looked::kept));
+    }
+    all
+}
+
+fn look_at(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
+    ids.into_iter().map(|id| look(engine, id)).collect()
+}
+
+/// The same in two threads where they are many. Both have ended when this returns: what is done about what was found may start
+/// processes.
+fn look_at_many(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
+    let look_at = |ids| look_at(engine, ids);
     let mut first = ids;
     if first.len() < MANY {
         return look_at(first);
@@ -143,10 +186,17 @@ fn look_at_all(engine: &Engine, ids: Vec<ContainerId>) -> Vec<Looked> {
     })
 }
 
-fn look(engine: &Engine, id: &ContainerId) -> Result<Found, ContainerError> {
-    let folder = engine.folder(id)?;
-    let view = folder.view_in_short()?;
-    Ok(found(&folder, view))
+fn look(engine: &Engine, id: ContainerId) -> Looked {
+    let look = || {
+        let folder = engine.folder(&id)?;
+        let stamp = Stamp::take(folder.fd.as_fd()).map_err(FileError::at("look at", &folder.path))?;
+        let found = found(&folder, folder.view_in_short()?);
+        Ok((stamp.filter(|_| found.rests()), found))
+    };
+    match look() {
+        Ok((stamp, found)) => Looked { id, stamp, found: Ok(found) },
+        Err(error) => Looked { id, stamp: None, found: Err(error) },
+    }
 }
 
 fn found(folder: &Folder, mut view: View<Short>) -> Found {
@@ -158,7 +208,7 @@ fn found(folder: &Folder, mut view: View<Short>) -> Found {
         untidy: view.lost || auto_remove && view.has_ended(),
         mode,
         wanted: folder.read::<Wanted>(FILE).unwrap_or_default(),
-        summary: Summary { health, ..summary(view) },
+        summary: Box::new(Summary { health, ..summary(view) }),
     }
 }
 
@@ -169,7 +219,7 @@ fn one(
     mut looked: Found,
     connections: &mut Connections<'_>,
     deadline: Instant,
-) -> Result<Option<Summary>, ContainerError> {
+) -> Result<Option<Box<Summary>>, ContainerError> {
     if looked.untidy {
         let Some(View { life, pid, monitor, restarts, lost, .. }) = tidied(engine, id, deadline)? else {
             return Ok(None);
@@ -177,10 +227,11 @@ fn one(
         let folder = engine.folder(id)?;
         looked = found(&folder, View { record: folder.short_record()?, life, pid, monitor, restarts, lost });
     }
-    let Found { summary, mode, wanted, .. } = looked;
+    let Found { mut summary, mode, wanted, .. } = looked;
     // What cannot be read of networks is told by `inspect`.
     let (networks, ports) = connections.of(id, wanted, &mode, summary.pid.is_some()).unwrap_or_default();
-    Ok(Some(Summary { networks, ports: crate::network::settings::shown_ports(&ports), ..summary }))
+    (summary.networks, summary.ports) = (networks, crate::network::settings::shown_ports(&ports));
+    Ok(Some(summary))
 }
 
 /// What the container is; `None` if it was to remove itself and is gone now. One that somebody else is at is left to him.

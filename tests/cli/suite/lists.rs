@@ -175,6 +175,70 @@ fn a_container_costs_a_list_few_system_calls() {
         .either_way();
 }
 
+/// `ps -a` as JSON, one line for each container.
+#[track_caller]
+fn listed(stockade: &Stockade) -> String {
+    stockade
+        .ask(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}} {{.Labels}} {{.Mounts}}"])
+        .ok()
+        .stdout
+}
+
+#[test]
+fn what_is_kept_of_many_containers_is_never_more_than_a_copy() {
+    requires!(root, stockade, busybox_packed, strace);
+    let stockade = Stockade::new();
+    let ids: Vec<String> = (0..70).map(|_| made(&stockade, &["--label", "of=many"])).collect();
+    // A change is told from the next one by its time, which must have passed.
+    std::thread::sleep(Duration::from_millis(2100));
+    let (fresh, first) = (calls(&stockade), listed(&stockade));
+    let kept = stockade.data().join("listed.json");
+    assert!(kept.exists());
+    let known = calls(&stockade);
+    assert!(known + 70 * 4 < fresh, "{fresh} calls, and then {known}");
+    assert_eq!(listed(&stockade), first);
+    // Whatever happens to containers is told.
+    stockade.ask(&["rename", &ids[0], "renamed"]).ok().either_way();
+    stockade.ask(&["rm", &ids[1]]).ok().either_way();
+    stockade.ask(&["start", "-a", &ids[2]]).ok().either_way();
+    drop(made(&stockade, &["--name", "newest"]));
+    let truth = |what: &str| {
+        let told = listed(&stockade);
+        std::fs::remove_file(&kept).unwrap();
+        assert_eq!(told, listed(&stockade), "{what}");
+        told
+    };
+    let changed = truth("after changes");
+    for line in [format!("{} renamed created", ids[0]), format!("{} ", ids[2])] {
+        assert!(changed.contains(&line), "{line}: {changed}");
+    }
+    assert!(changed.contains(" newest created") && changed.contains(" exited ") && !changed.contains(&ids[1]));
+    // So it is where the copy is damaged, another program's, or no file.
+    std::thread::sleep(Duration::from_millis(2100));
+    let whole = || {
+        assert_eq!(listed(&stockade), changed);
+        let text = std::fs::read(&kept).unwrap();
+        let entries = serde_json::from_slice::<Value>(&text).unwrap()["entries"].as_array().unwrap().len();
+        assert!(entries >= 67, "{entries}");
+        text
+    };
+    let text = whole();
+    for damage in [&text[..text.len() / 2], b"", b"\0\0\0", b"{\"version\":\"0\",\"entries\":[]}"] {
+        std::fs::write(&kept, damage).unwrap();
+        // It is written again.
+        drop(whole());
+    }
+    std::fs::remove_file(&kept).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &kept).unwrap();
+    assert_eq!(listed(&stockade), changed);
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    assert_eq!(listed(&stockade), changed);
+    std::fs::remove_dir(&kept).unwrap();
+    let ids = stockade.ids();
+    stockade.ask(&[&["rm"][..], &ids.iter().map(String::as_str).collect::<Vec<_>>()].concat()).ok().either_way();
+}
+
 #[test]
 fn processes_are_those_of_the_container_only() {
     requires!(root, stockade, busybox_packed);
