@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rustix::fs::Access;
 use stockade_engine::images::registry::{Registries, RegistryOptions};
-use stockade_engine::{Engine, Places, rootless};
+use stockade_engine::{CgroupDriver, Engine, Places, rootless};
 
 use crate::exit::{Failure, REFUSED};
 use crate::grammar::network::{Network, plain};
@@ -32,6 +32,9 @@ pub(crate) struct Global {
     /// OCI runtime: a path, or a name that is looked up in PATH; without it, stake. Of several the last counts, but selftest tries each
     #[arg(long, value_name = "PROGRAM", global = true)]
     pub(crate) runtime: Vec<String>,
+    /// Who makes the control groups of new containers: cgroupfs or systemd, which makes scopes [default: cgroupfs]
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) cgroup_driver: Option<CgroupDriver>,
     /// Network of containers for which no --network is given: none, host, or a network's name [default: bridge; of a user other than root
     /// pasta]
     #[arg(long, value_name = "NETWORK", value_parser = plain)]
@@ -52,6 +55,7 @@ impl Global {
             exec_root: exec_root.map(PathBuf::from),
             default_network: None,
             runtime: Vec::new(),
+            cgroup_driver: None,
             insecure_registry: Vec::new(),
             registry_mirror: Vec::new(),
         }
@@ -133,6 +137,8 @@ impl Global {
         if let Some(runtime) = self.runtime.last() {
             all.extend(["--runtime".into(), runtime.into()]);
         }
+        let driver = self.cgroup_driver.iter();
+        all.extend(driver.flat_map(|driver| ["--cgroup-driver".into(), driver.name().into()]));
         for (flag, values) in
             [("--insecure-registry", &self.insecure_registry), ("--registry-mirror", &self.registry_mirror)]
         {
@@ -170,7 +176,8 @@ impl Global {
             std::path::absolute(folder)
                 .map_err(|error| Failure::new(REFUSED, format!("cannot use the folder {}: {error}", folder.display())))
         };
-        Ok(Places { data: absolute(self.data())?, exec: absolute(self.exec())?, programs, runtime })
+        let cgroups = self.cgroup_driver.unwrap_or_default();
+        Ok(Places { data: absolute(self.data())?, exec: absolute(self.exec())?, programs, runtime, cgroups })
     }
 }
 

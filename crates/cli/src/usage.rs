@@ -11,8 +11,15 @@ use crate::{elsewhere, line, say};
 use stockade_kernel::chain::chain;
 
 /// Global options that take the argument after them.
-const TAKE_ONE: [&str; 6] =
-    ["--data-root", "--exec-root", "--default-network", "--runtime", "--insecure-registry", "--registry-mirror"];
+const TAKE_ONE: [&str; 7] = [
+    "--cgroup-driver",
+    "--data-root",
+    "--exec-root",
+    "--default-network",
+    "--runtime",
+    "--insecure-registry",
+    "--registry-mirror",
+];
 
 /// Prints the help or version that was asked for, or says what is wrong with `arguments`.
 ///

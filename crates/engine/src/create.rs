@@ -12,12 +12,14 @@ use stockade_storage::container_root::FolderError;
 use stockade_storage::{ContainerRoot, Layers};
 
 use crate::binds::{self, BindError};
+use crate::cgroup::{self, ParentError};
 use crate::container::{CONFIG, ContainerError, RECORD};
 use crate::engine::remove_tree;
 use crate::etc;
 use crate::files::{self, FileError};
 use crate::identity::{self, IdentityError};
 use crate::idmap::Mappings;
+use crate::machine::MachineError;
 use crate::naming::Taken;
 use crate::organisation::{RefusalError, Subjected};
 use crate::process::{Payload, PayloadError};
@@ -27,7 +29,7 @@ use crate::userns::{self, Settled};
 use crate::volume_mounts::{self, VolumeMountError, VolumeMounts};
 use crate::volumes_from::{self, VolumesFromError};
 use crate::walls::{self, Walls, WallsError};
-use crate::{ContainerId, ContainerName, Engine, Request, devices, organisation};
+use crate::{CgroupDriver, ContainerId, ContainerName, Engine, Request, devices, organisation};
 
 /// A container that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +99,17 @@ pub enum CreateError {
     #[error("--init needs the program {}, which is not there", .0.display())]
     Init(PathBuf),
     /// `--cgroup-parent`.
-    #[error("invalid --cgroup-parent {0:?}: it must be a path of control groups without '.' and '..'")]
-    CgroupParent(String),
+    #[error(transparent)]
+    CgroupParent(#[from] ParentError),
+    /// The user namespace.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// systemd for a user other than root.
+    #[error(
+        "--cgroup-driver systemd is root's: a container of another user has its control group below the engine's own, where systemd has given \
+         the user that (systemd-run --user --scope --property=Delegate=yes stockade ...)"
+    )]
+    UsersSystemd,
     /// Networks.
     #[error(transparent)]
     Network(#[from] crate::network::NetworksError),
@@ -287,7 +298,7 @@ impl<'a> Making<'a> {
         }
         self.let_pass(mappings)?;
         let volumes = VolumeMounts::make(self.engine, request, image, &self.path, &folder)?;
-        let cgroup = cgroup(request.cgroup_parent.as_deref(), &self.id)?;
+        let cgroup = self.cgroup(request)?;
         let private_uts = walls.options.uts == UtsMode::Private;
         let parts = Parts {
             arguments: payload.arguments(),
@@ -374,6 +385,15 @@ impl<'a> Making<'a> {
         }
     }
 
+    /// The container's control group, in the words of its configuration.
+    fn cgroup(&self, request: &Request) -> Result<String, CreateError> {
+        let driver = self.engine.places().cgroups;
+        if driver == CgroupDriver::Systemd && crate::rootless::is_here().map_err(MachineError::user_namespace)? {
+            return Err(CreateError::UsersSystemd);
+        }
+        Ok(cgroup::path(driver, request.cgroup_parent.as_deref(), &self.id)?)
+    }
+
     fn record(
         &self,
         request: &Request,
@@ -441,37 +461,7 @@ impl<'a> Making<'a> {
     }
 }
 
-/// The container's group in the hierarchy of control groups.
-fn cgroup(parent: Option<&str>, id: &ContainerId) -> Result<String, CreateError> {
-    let parent = parent.unwrap_or("/stockade");
-    let wrong = || CreateError::CgroupParent(parent.to_owned());
-    let trimmed = parent.trim_matches('/');
-    let is_part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\0', '\n']);
-    if trimmed.is_empty() && parent != "/" || !trimmed.is_empty() && !trimmed.split('/').all(is_part) {
-        return Err(wrong());
-    }
-    Ok(if trimmed.is_empty() { format!("/{id}") } else { format!("/{trimmed}/{id}") })
-}
-
 /// The host's name.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_have_a_parent() {
-        let id = ContainerId::random().unwrap();
-        for (parent, expected) in
-            [(None, "/stockade/"), (Some("/"), "/"), (Some("a/b"), "/a/b/"), (Some("/a/b/"), "/a/b/")]
-        {
-            assert_eq!(cgroup(parent, &id).unwrap(), format!("{expected}{id}"), "{parent:?}");
-        }
-        for wrong in ["", "/a/../b", "..", "a//b", "a/.", "a\nb"] {
-            assert!(cgroup(Some(wrong), &id).is_err(), "{wrong}");
-        }
-    }
 }

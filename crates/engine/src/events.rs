@@ -201,8 +201,13 @@ mod tests {
 
     fn engine(folder: &Path) -> Engine {
         let place = |name: &str| folder.join(name);
-        let places =
-            crate::Places { data: place("data"), exec: place("exec"), programs: place("programs"), runtime: None };
+        let places = crate::Places {
+            data: place("data"),
+            exec: place("exec"),
+            programs: place("programs"),
+            runtime: None,
+            cgroups: Default::default(),
+        };
         Engine::open(places).unwrap()
     }
 

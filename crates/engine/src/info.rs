@@ -33,6 +33,8 @@ pub struct Info {
     pub memory: u64,
     /// The machine's name.
     pub hostname: String,
+    /// Who makes the control groups of new containers.
+    pub cgroup_driver: crate::CgroupDriver,
     /// 1 or 2.
     pub cgroup_version: u8,
     /// The Linux security modules that are active, in their order; empty if the kernel does not tell.
@@ -116,6 +118,7 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
         processors: std::thread::available_parallelism().map(usize::from).unwrap_or(1),
         memory: memory.totalram.saturating_mul(memory.mem_unit.into()),
         hostname: text(uname.nodename()),
+        cgroup_driver: places.cgroups,
         cgroup_version: if machine::is_cgroup_v2()? { 2 } else { 1 },
         security_modules: words("/sys/kernel/security/lsm", ',')?,
         apparmor_degradation: apparmor_degradation()?,

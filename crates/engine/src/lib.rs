@@ -12,6 +12,7 @@ pub mod attach;
 mod binds;
 mod bounded;
 pub mod cause;
+pub mod cgroup;
 pub mod check;
 pub mod commit;
 mod confine;
@@ -108,6 +109,7 @@ pub use stockade_policy as policy;
 
 pub use attach::{AttachError, attach};
 pub use cause::remarkable_end;
+pub use cgroup::CgroupDriver;
 pub use check::{CheckError, Fault, check};
 pub use commit::{Commit, CommitError, commit};
 pub use cp::{CopyError, copy_from, copy_into};

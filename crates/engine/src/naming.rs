@@ -210,8 +210,14 @@ mod tests {
 
     fn engine(place: &std::path::Path) -> Engine {
         let below = |name: &str| place.join(name);
-        Engine::open(Places { data: below("data"), exec: below("exec"), programs: place.into(), runtime: None })
-            .unwrap()
+        Engine::open(Places {
+            data: below("data"),
+            exec: below("exec"),
+            programs: place.into(),
+            runtime: None,
+            cgroups: Default::default(),
+        })
+        .unwrap()
     }
 
     #[test]

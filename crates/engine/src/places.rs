@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::cgroup::CgroupDriver;
+
 /// The folders and programs that every command works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
@@ -13,4 +15,6 @@ pub struct Places {
     pub programs: PathBuf,
     /// The OCI runtime (`--runtime`), if not `stake` of [`Places::programs`]: an absolute path.
     pub runtime: Option<PathBuf>,
+    /// Who makes the control groups of new containers (`--cgroup-driver`).
+    pub cgroups: CgroupDriver,
 }

@@ -8,7 +8,7 @@ use stockade_monitor::ORDER;
 use stockade_monitor::order::Order;
 
 use crate::record::Record;
-use crate::{ContainerId, Engine, bounded};
+use crate::{CgroupDriver, ContainerId, Engine, bounded};
 
 /// How long the runtime may take for what an engine asks of a container that exists. It waits ten seconds itself for what it kills.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
@@ -67,6 +67,9 @@ impl Engine {
         let other = self.places().runtime.is_none() && !made_for.ends_with("/stake") && Path::new(made_for).is_file();
         if let (true, Some(program)) = (other, command.first_mut()) {
             program.clone_from(made_for);
+        }
+        if CgroupDriver::of(&record.confinement.cgroup) == CgroupDriver::Systemd {
+            command.push("--systemd-cgroup".to_owned());
         }
         command
     }

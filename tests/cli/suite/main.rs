@@ -42,6 +42,7 @@ mod rootless;
 mod storage;
 mod streams;
 mod stuck;
+mod systemd;
 mod terminal;
 mod tmux;
 mod tree;

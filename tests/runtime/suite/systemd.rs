@@ -193,3 +193,60 @@ fn a_runtime_that_is_killed_leaves_no_scope() {
     bundle.delete_by_force().ok();
     bundle.assert_gone();
 }
+
+#[test]
+fn limits_are_felt_told_to_systemd_and_changed_in_both() {
+    requires!(root, stake, busybox_image, systemd, cgroup_v2);
+    let bundle = PLACE.bundle("system.slice").edit(|config| {
+        config["linux"]["resources"]["memory"] = json!({ "limit": 67_108_864, "swap": 67_108_864 });
+        config["linux"]["resources"]["cpu"] = json!({ "quota": 12_345, "period": 50_000, "shares": 512, "cpus": "0" });
+        config["linux"]["resources"]["pids"] = json!({ "limit": 6 });
+    });
+    run(&bundle);
+    let unit = scope(&bundle);
+    let file = |name: &str| {
+        let group = PLACE.systemd.group(&format!("/system.slice/{unit}"));
+        std::fs::read_to_string(group.join(name)).unwrap().trim().to_owned()
+    };
+    let says = |name: &str| PLACE.systemd.property(&unit, name);
+    assert_eq!((says("MemoryMax"), says("TasksMax"), says("AllowedCPUs")), ("67108864".into(), "6".into(), "0".into()));
+    assert_eq!(file("memory.max"), "67108864");
+    assert_eq!(file("cpu.max"), "12345 50000");
+    let script = "for i in 1 2 3 4 5 6 7; do sleep 100 & done; wait";
+    let running = bundle.exec_call(&[], &["/bin/sh", "-c", script]).limit(Duration::from_secs(300)).start();
+    eventually("fork to fail", Duration::from_secs(60), || running.stderr_so_far().contains("fork"));
+    let call = bundle.call(&[
+        "update",
+        "--memory",
+        "33554432",
+        "--memory-swap",
+        "33554432",
+        "--pids-limit",
+        "50",
+        bundle.id(),
+    ]);
+    call.run().ok();
+    assert_eq!((says("MemoryMax"), says("TasksMax")), ("33554432".into(), "50".into()));
+    bundle.call(&["update", "--cpu-quota", "20000", bundle.id()]).run().ok();
+    PLACE.systemd.call("systemctl").arg("daemon-reload").run().ok();
+    assert_eq!((file("memory.max"), file("pids.max")), ("33554432".into(), "50".into()));
+    assert_eq!(file("cpu.max"), "20000 50000");
+    bundle.delete_by_force().ok();
+    running.wait().either_way();
+}
+
+#[test]
+fn an_update_that_systemd_refuses_changes_nothing() {
+    requires!(root, stake, busybox_image, systemd, cgroup_v2);
+    let bundle =
+        PLACE.bundle("system.slice").edit(|config| config["linux"]["resources"]["pids"] = json!({ "limit": 60 }));
+    run(&bundle);
+    // systemd does not know the unit any more: its name in the record is another.
+    let record = bundle.state_folder().join(bundle.id()).join("state.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, text.replace(&scope(&bundle), "not-there.scope")).unwrap();
+    bundle.call(&["update", "--pids-limit", "50", bundle.id()]).run().refuses(&["as before"]);
+    let group = PLACE.systemd.group(&format!("/system.slice/{}", scope(&bundle)));
+    assert_eq!(std::fs::read_to_string(group.join("pids.max")).unwrap().trim(), "60");
+    std::fs::write(&record, text).unwrap();
+}

@@ -8,14 +8,19 @@ folder=$1
 group=$2
 mkdir "$group" || exit 1
 
-# A target without dependencies is all that it boots; what it would write is on file systems that nobody else sees.
+# A target without dependencies is all that it boots; the machine's units are not there. What it would write is on file systems that nobody else
+# sees, and the kernel's settings, which are all namespaces', it may not write.
 inner='
 set -e
 umount -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t proc proc /proc
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /etc/systemd/system
+for folder in /etc/systemd/system /usr/lib/systemd/system /usr/lib/systemd/system-generators; do
+  mount -t tmpfs tmpfs "$folder"
+done
 printf "[Unit]\nDefaultDependencies=no\n" >/etc/systemd/system/default.target
 export container=stockade
 exec "$1" --system --unit=default.target --log-target=null --show-status=no

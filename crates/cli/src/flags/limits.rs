@@ -68,7 +68,7 @@ pub(crate) struct LimitFlags {
     /// Most writes a second to a disk
     #[arg(long, value_name = "DEVICE:N")]
     pub(crate) device_write_iops: Vec<OperationRate>,
-    /// Control group that the container's own is made in, instead of /stockade
+    /// Control group that the container's own is made in, instead of /stockade; a slice with --cgroup-driver systemd
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup_parent: Option<String>,
 }

@@ -17,8 +17,6 @@ const NETWORKS: [&str; 4] = ["bridge", "host", "macvlan", "null"];
 const LOGS: [&str; 3] = ["journald", "json-file", "none"];
 /// The log driver without `--log-driver`.
 const LOGGING: &str = "json-file";
-/// How groups are made: by their files.
-const CGROUP_DRIVER: &str = "cgroupfs";
 /// The registry of names without a host.
 const INDEX: &str = "https://index.docker.io/v1/";
 /// Registries that are always asked as insecure ones.
@@ -113,7 +111,7 @@ fn lines(machine: &Machine, registries: &RegistryOptions) -> Vec<String> {
         format!(" Storage Driver: {}", machine.storage),
         format!("  Backing Filesystem: {}", machine.data_filesystem),
         format!(" Logging Driver: {LOGGING}"),
-        format!(" Cgroup Driver: {CGROUP_DRIVER}"),
+        format!(" Cgroup Driver: {}", machine.cgroup_driver.name()),
         format!(" Cgroup Version: {}", machine.cgroup_version),
         " Plugins:".to_owned(),
         format!("  Volume: {}", VOLUMES.join(" ")),
@@ -212,7 +210,7 @@ fn engine_fields(machine: &Machine, registries: &RegistryOptions) -> Value {
         "ClientInfo": { "Version": machine.version },
         "Plugins": { "Volume": VOLUMES, "Network": NETWORKS, "Authorization": null, "Log": LOGS },
         "LoggingDriver": LOGGING,
-        "CgroupDriver": CGROUP_DRIVER,
+        "CgroupDriver": machine.cgroup_driver.name(),
         "IndexServerAddress": INDEX,
         "RegistryConfig": {
             "InsecureRegistryCIDRs": LOOPBACK,

@@ -13,7 +13,14 @@ pub(crate) fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let [program, _, data, _, exec, verb, rest @ ..] = words.as_slice() else { panic!("{words:?}") };
     let programs = PathBuf::from(program).parent().unwrap().to_owned();
-    let engine = Engine::open(Places { data: data.into(), exec: exec.into(), programs, runtime: None }).unwrap();
+    let engine = Engine::open(Places {
+        data: data.into(),
+        exec: exec.into(),
+        programs,
+        runtime: None,
+        cgroups: Default::default(),
+    })
+    .unwrap();
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     match (verb.as_str(), rest.as_slice()) {
         ("container-exited", [id]) => finish(&engine, &ContainerId::try_from((*id).to_owned()).unwrap()).unwrap(),

@@ -24,8 +24,14 @@ impl Place {
             std::os::unix::fs::symlink(programs::built(name), programs.join(name)).unwrap();
         }
         std::os::unix::fs::symlink(std::env::current_exe().unwrap(), programs.join("stockade")).unwrap();
-        let engine =
-            Engine::open(Places { data: deep.join("data"), exec: deep.join("exec"), programs, runtime: None }).unwrap();
+        let engine = Engine::open(Places {
+            data: deep.join("data"),
+            exec: deep.join("exec"),
+            programs,
+            runtime: None,
+            cgroups: Default::default(),
+        })
+        .unwrap();
         Self { folder, engine }
     }
 

@@ -1,12 +1,13 @@
 //! `update`: other limits for a container that exists.
 
-use stockade_cgroups::{FileError, Group, UpdateError};
+use stockade_cgroups::systemd::{Systemd, SystemdError};
+use stockade_cgroups::{FileError, Group, Told, UpdateError};
 use stockade_spec::{ContainerStatus, Resources};
 
 use super::Context;
 use crate::plan::{PlanError, limits};
 use crate::status::{StatusError, status};
-use crate::store::{ContainerId, StoreError};
+use crate::store::{ContainerId, StoreError, UnitRecord};
 
 /// Why the limits are not those that were asked.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum UpdateVerbError {
     /// The cgroup.
     #[error(transparent)]
     Group(#[from] FileError),
+    /// Its systemd.
+    #[error("cannot tell systemd the limits; none was changed")]
+    Systemd(#[source] SystemdError),
     /// They can not be had.
     #[error(transparent)]
     Update(#[from] UpdateError),
@@ -43,7 +47,10 @@ pub fn update(context: &Context, id: &ContainerId, resources: &Resources) -> Res
     }
     let limits = limits(resources)?;
     let mut group = Group::open(&record.places)?;
-    group.update(&limits)?;
+    let connect = |unit: &UnitRecord| Systemd::connect(&unit.manager).map_err(UpdateVerbError::Systemd);
+    let mut systemd = record.unit.as_ref().map(connect).transpose()?;
+    let told = systemd.as_mut().zip(record.unit.as_ref());
+    group.update_told(&limits, told.map(|(systemd, unit)| Told { systemd, unit: &unit.name }))?;
     for degradation in group.degradations() {
         context.log.warn(&degradation.to_string());
     }

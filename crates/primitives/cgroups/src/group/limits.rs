@@ -11,8 +11,9 @@ use crate::controller::Controllers;
 use crate::device_program;
 use crate::files::FileError;
 use crate::layout::{Layout, Version};
-use crate::model::{CpuQuota, DeviceRules, Limits, Max};
+use crate::model::{CpuPeriod, CpuQuota, DeviceRules, Limits, Max};
 use crate::plan::{Degradation, PlanError, plan_at};
+use crate::systemd::{Property, Systemd, SystemdError, majors, properties};
 use crate::write::{Missing, Write, read_bound};
 
 /// A limit that was planned and refused by the kernel.
@@ -29,6 +30,9 @@ pub enum LimitsError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// systemd refused it.
+    #[error("systemd does not take the limits")]
+    Systemd(#[from] SystemdError),
     /// The kernel took it and shows another one.
     #[error("the kernel shows another limit than was asked: {0}")]
     Differs(Difference),
@@ -55,6 +59,9 @@ pub enum UpdateError {
         #[source]
         source: LimitsError,
     },
+    /// The numbers of devices, which systemd has to be told by name.
+    #[error("cannot read /proc/devices; no limit was changed")]
+    Majors(#[source] std::io::Error),
     /// More memory is in use than the new limit allows, and the caller wanted no process to be killed for it.
     #[error("{used} bytes of memory are in use, more than the new limit of {limit}")]
     MemoryInUse {
@@ -63,6 +70,15 @@ pub enum UpdateError {
         /// The limit in bytes.
         limit: u64,
     },
+}
+
+/// A unit of systemd's, to which limits are told.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The connection to it.
+    pub systemd: &'a mut Systemd,
+    /// The unit's name.
+    pub unit: &'a str,
 }
 
 /// Files for a message.
@@ -189,6 +205,14 @@ impl Group {
     /// # Errors
     /// [`UpdateError`]; all limits are as before, unless it is [`UpdateError::Half`].
     pub fn update(&mut self, limits: &Limits) -> Result<(), UpdateError> {
+        self.update_told(limits, None)
+    }
+
+    /// As [`Group::update`]; the systemd whose unit the group belongs to is told the new limits too.
+    ///
+    /// # Errors
+    /// As [`Group::update`].
+    pub fn update_told(&mut self, limits: &Limits, unit: Option<Told<'_>>) -> Result<(), UpdateError> {
         let mut hierarchies = Vec::with_capacity(self.members.len());
         for member in &self.members {
             let mut hierarchy = member.hierarchy.clone();
@@ -200,7 +224,15 @@ impl Group {
         }
         let paths = self.members.iter().map(|member| member.place.path.clone()).collect();
         let limits = self.with_present_quota(limits)?;
-        let plan = plan_at(&Layout::from_hierarchies(hierarchies), paths, &limits)?;
+        let layout = Layout::from_hierarchies(hierarchies);
+        let plan = plan_at(&layout, paths, &limits)?;
+        let told = unit.map(|unit| {
+            Ok::<_, UpdateError>((
+                unit,
+                properties(&layout, &plan, limits.devices.as_ref(), &majors().map_err(UpdateError::Majors)?)?,
+            ))
+        });
+        let told = told.transpose()?.filter(|(_, properties)| !properties.is_empty());
         if plan.check_memory_use {
             self.refuse_below_use(&limits)?;
         }
@@ -211,10 +243,31 @@ impl Group {
         let written = self.written.clone();
         self.written.retain(|(index, old)| !writes.iter().any(|(at, new)| at == index && new.file == old.file));
         self.degradations = plan.degradations;
-        let Err(source) = self.change(writes, plan.device_program.as_ref()) else { return Ok(()) };
+        let mut knows = None;
+        let changed = self.change_told(writes, plan.device_program.as_ref(), told, &mut knows);
+        let Err(source) = changed else { return Ok(()) };
         self.written = written;
-        let left = self.give_back(earlier);
+        let mut left = self.give_back(earlier);
+        left.extend(knows.map(|unit| PathBuf::from(format!("what systemd knows of {unit}"))));
         Err(if left.is_empty() { UpdateError::Refused(source) } else { UpdateError::Half { left, source } })
+    }
+
+    /// Changes the files, tells systemd, and changes them once more, since systemd writes what it was told in its own units. `knows` is the
+    /// unit of which systemd was told.
+    fn change_told(
+        &mut self,
+        writes: Vec<(usize, Write)>,
+        rules: Option<&DeviceRules>,
+        told: Option<(Told<'_>, Vec<Property>)>,
+        knows: &mut Option<String>,
+    ) -> Result<(), LimitsError> {
+        let Some((unit, properties)) = told else { return self.change(writes, rules) };
+        let before = self.written.clone();
+        self.change(writes.clone(), None)?;
+        unit.systemd.set(unit.unit, &properties)?;
+        *knows = Some(unit.unit.to_owned());
+        self.written = before;
+        self.change(writes, rules)
     }
 
     /// Writes, and compares with what is in force. The device program comes last: it is one step.
@@ -229,15 +282,18 @@ impl Group {
         Ok(())
     }
 
-    /// `limits` with the present quota where only the period is changed: on v2 both are one value.
+    /// `limits` with the present quota or period where only the other is changed: on v2 both are one value.
     fn with_present_quota(&self, limits: &Limits) -> Result<Limits, FileError> {
         let mut limits = limits.clone();
-        if let (Some(_), None, Some((Version::V2, directory))) =
-            (limits.cpu.period, limits.cpu.quota, self.directory(Controllers::CPU))
+        if (limits.cpu.period.is_some() || limits.cpu.quota.is_some())
+            && let Some((Version::V2, directory)) = self.directory(Controllers::CPU)
         {
-            let present = directory.read_if_there("cpu.max")?;
-            let quota = present.as_deref().and_then(|text| text.split(' ').next()).and_then(|text| text.parse().ok());
-            limits.cpu.quota = Some(quota.map_or(CpuQuota::Unlimited, CpuQuota::Micros));
+            let present = directory.read_if_there("cpu.max")?.unwrap_or_default();
+            let (quota, period) = present.trim().split_once(' ').unwrap_or_default();
+            let quota = || quota.parse().map_or(CpuQuota::Unlimited, CpuQuota::Micros);
+            limits.cpu.quota = Some(limits.cpu.quota.unwrap_or_else(quota));
+            let period = || period.parse().ok().and_then(|period| CpuPeriod::new(period).ok());
+            limits.cpu.period = limits.cpu.period.or_else(period);
         }
         Ok(limits)
     }

@@ -10,7 +10,7 @@ mod remove;
 pub use create::CreateError;
 pub use freeze::FreezeError;
 pub use kill::KillError;
-pub use limits::{Difference, LimitsError, UpdateError};
+pub use limits::{Difference, LimitsError, Told, UpdateError};
 pub use remove::{RemoveError, Unused, remove, remove_unused};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
