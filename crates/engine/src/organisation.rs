@@ -163,9 +163,18 @@ impl Engine {
     /// See [`RefusalError`].
     pub(crate) fn judge(&self, spec: &Spec, subject: Subjected<'_>) -> Result<(), RefusalError> {
         let Some(policy) = Organisation::load()? else { return Ok(()) };
+        allowed(self.found(&policy, spec, subject)?)
+    }
+
+    fn found(
+        &self,
+        policy: &Organisation,
+        spec: &Spec,
+        subject: Subjected<'_>,
+    ) -> Result<Vec<Violation>, RefusalError> {
         let (process, linux) = parts(spec);
-        let plan = self.plan_for(&policy, spec, (&process, &linux), subject)?;
-        allowed(policy.judge(&plan, &today()))
+        let plan = self.plan_for(policy, spec, (&process, &linux), subject)?;
+        Ok(policy.judge(&plan, &today()))
     }
 
     /// Judges the configuration that a container has on the disk: before each of its starts.
@@ -207,7 +216,16 @@ impl Engine {
     /// See [`RefusalError`].
     pub(crate) fn judge_mounts(&self, folder: &Folder, record: &Record, pid: i32) -> Result<(), RefusalError> {
         let Some(policy) = Organisation::load()?.filter(Organisation::watches_mounts) else { return Ok(()) };
-        let spec = configuration(folder)?;
+        allowed(self.found_mounted(&policy, &configuration(folder)?, record, pid)?)
+    }
+
+    fn found_mounted(
+        &self,
+        policy: &Organisation,
+        spec: &Spec,
+        record: &Record,
+        pid: i32,
+    ) -> Result<Vec<Violation>, RefusalError> {
         let read = |subject, what: &str| {
             let fail = |source| RefusalError::Fact { what: what.to_owned(), source };
             let content = Procfs::host().and_then(|procfs| procfs.read(subject, "mountinfo")).map_err(fail)?;
@@ -217,16 +235,32 @@ impl Engine {
         let container = read(Subject::Pid(pid), "the mounts of the container")?;
         let mut bound = Vec::new();
         for mounted in container.iter().filter(|mounted| is_hosts(mounted, &spec.mounts)) {
+            let target = Path::new(std::ffi::OsStr::from_bytes(&mounted.point));
             let writable = !mounted.has("ro");
             let sources = places(mounted, &host);
-            let own = |source: &PathBuf| {
-                self.is_own(Path::new(std::ffi::OsStr::from_bytes(&mounted.point)), source, &record.id)
-            };
-            if !sources.iter().any(own) {
+            if !sources.iter().any(|source| self.is_own(target, source, &record.id)) {
                 bound.extend(sources.into_iter().map(|source| Bound { source, writable }));
             }
         }
-        allowed(policy.judge_bound(&bound, &record.image.reference, record.image.id.as_deref(), &today()))
+        Ok(policy.judge_bound(&bound, &record.image.reference, record.image.id.as_deref(), &today()))
+    }
+
+    /// What of the policy a container does not keep now, by its configuration and, if it runs, by the mounts that the kernel has for it;
+    /// `None` without a policy.
+    ///
+    /// # Errors
+    /// See [`RefusalError`].
+    pub fn violations(&self, id: &ContainerId) -> Result<Option<Vec<Violation>>, RefusalError> {
+        let Some(policy) = Organisation::load()? else { return Ok(None) };
+        let fail = |error| RefusalError::Configuration(Box::new(error));
+        let view = self.view(id).map_err(fail)?;
+        let spec = configuration(&self.folder(id).map_err(fail)?)?;
+        let mut found = self.found(&policy, &without_paths(spec.clone()), Subjected::of(&view.record))?;
+        if let Some(pid) = view.pid {
+            let mounted = self.found_mounted(&policy, &spec, &view.record, pid)?;
+            found.extend(mounted.into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>());
+        }
+        Ok(Some(found))
     }
 
     fn plan_for<'a>(

@@ -153,6 +153,12 @@ impl Organisation {
         self.required.seccomp.iter().map(|name| (name.as_str(), named_filter(name)))
     }
 
+    /// Whether containers are to be audited when they have started, and killed if something is weaker than it was asked for.
+    #[must_use]
+    pub fn demands_proof(&self) -> bool {
+        self.required.proof
+    }
+
     /// Which folders and files of the host are watched over: the plan's mounts are to be known by their real paths.
     #[must_use]
     pub fn watches_mounts(&self) -> bool {

@@ -73,6 +73,8 @@ pub struct Required {
     pub(super) images: Vec<String>,
     /// An image that is named by its digest.
     pub(super) image_by_digest: bool,
+    /// Nothing that an audit right after the start finds weaker than it was asked for. It is about no plan, and has no exceptions.
+    pub(super) proof: bool,
 }
 
 impl Required {
