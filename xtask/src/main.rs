@@ -32,6 +32,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                  what a network costs a start, beside none and Podman's; and what goes through it
   bench ps [ROUNDS]
                  list 2000 containers
+  bench audit [ROUNDS]
+                 audit one of 300 containers, and all of them
   bench logs [MIB]
                  compare how fast a container's output is kept, and read, with Podman
   chaos [SECONDS]
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
         ["bench", "images", rounds, names @ ..] => {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
-        ["bench", what @ ("engine" | "network" | "ps" | "logs"), rest @ ..] => bench_engine(what, rest),
+        ["bench", what @ ("engine" | "network" | "ps" | "audit" | "logs"), rest @ ..] => bench_engine(what, rest),
         ["chaos"] => chaos("600"),
         ["chaos", seconds] => chaos(seconds),
         ["bench", rest @ ..] => bench::run(rest, USAGE),
@@ -110,6 +112,7 @@ fn bench_engine(what: &str, rest: &[&str]) -> Result<(), String> {
     match what {
         "network" => bench::network::run(number.unwrap_or(bench::network::ROUNDS)),
         "ps" => bench::engine::ps(number.unwrap_or(bench::engine::ROUNDS)),
+        "audit" => bench::engine::audit(number.unwrap_or(bench::engine::ROUNDS)),
         "logs" => bench::engine::logs(number.unwrap_or(bench::engine::LOGGED)),
         _ => bench::engine::run(number.unwrap_or(bench::engine::ROUNDS)),
     }

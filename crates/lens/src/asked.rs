@@ -52,7 +52,7 @@ impl Asked {
     #[must_use]
     pub fn find(procfs: &Procfs, pid: i32) -> Option<Self> {
         let parent = procfs.status(Subject::Pid(pid)).ok()?.parent;
-        let bundle = of_conmon(procfs, parent).or_else(|| of_shim(procfs, parent)).or_else(|| of_state(pid))?;
+        let bundle = of_conmon(procfs, parent).or_else(|| of_shim(procfs, parent, pid)).or_else(|| of_state(pid))?;
         Self::read(&bundle.join("config.json")).ok()
     }
 
@@ -79,17 +79,24 @@ fn of_conmon(procfs: &Procfs, parent: i32) -> Option<PathBuf> {
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(words.next()?)))
 }
 
-/// The folder that a shim of containerd's works in.
-fn of_shim(procfs: &Procfs, parent: i32) -> Option<PathBuf> {
+/// The bundle of the task in which `pid` is the first process, among those of a shim of containerd's: the folder that the shim works in, or
+/// one beside it, because one shim serves all containers of a pod. Each bundle has the number in `init.pid`.
+fn of_shim(procfs: &Procfs, parent: i32, pid: i32) -> Option<PathBuf> {
     let name = procfs.status(Subject::Pid(parent)).ok()?.name;
     if !name.starts_with("containerd-shim") {
         return None;
     }
-    // The shim of a task serves its pod too: the folder of this task is beside it, by the name of its cgroup.
-    let folder = PathBuf::from(std::ffi::OsString::from(
-        String::from_utf8(procfs.read_link(Subject::Pid(parent), "cwd").ok()?).ok()?,
-    ));
-    folder.join("config.json").is_file().then_some(folder)
+    let link = procfs.read_link(Subject::Pid(parent), "cwd").ok()?;
+    let folder = PathBuf::from(std::ffi::OsStr::from_bytes(&link));
+    let is_its = |folder: &PathBuf| {
+        let number = std::fs::read_to_string(folder.join("init.pid"));
+        number.is_ok_and(|number| number.trim().parse() == Ok(pid))
+    };
+    if is_its(&folder) {
+        return Some(folder);
+    }
+    let mut beside = std::fs::read_dir(folder.parent()?).ok()?.flatten().map(|entry| entry.path());
+    beside.find(is_its)
 }
 
 /// Where runtimes keep their states.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
-use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_kernel::procfs::Subject;
 
 use crate::asked::Asked;
 use crate::check::CHECKS;
 use crate::finding::{Check, Sheet, Verdict, worst};
 use crate::grade::Grade;
+use crate::ground::Ground;
 use crate::scene::Scene;
 
 /// The version of [`Report`] as JSON.
@@ -135,13 +136,39 @@ impl Report {
 /// # Errors
 /// See [`AuditError`].
 pub fn audit(target: &Target) -> Result<Report, AuditError> {
-    let procfs = Procfs::host().map_err(AuditError::Procfs)?;
+    Auditor::new()?.audit(target)
+}
+
+/// Audits many: what they have in common is read and computed once. It is for one go: which processes there are, and what the host has
+/// mounted, is as it was at its beginning.
+pub struct Auditor(Ground);
+
+impl Auditor {
+    /// Reads what is common.
+    ///
+    /// # Errors
+    /// See [`AuditError`].
+    pub fn new() -> Result<Self, AuditError> {
+        Ground::read().map(Self)
+    }
+
+    /// As [`audit`].
+    ///
+    /// # Errors
+    /// See [`AuditError`].
+    pub fn audit(&self, target: &Target) -> Result<Report, AuditError> {
+        look(&self.0, target)
+    }
+}
+
+fn look(ground: &Ground, target: &Target) -> Result<Report, AuditError> {
+    let procfs = &ground.procfs;
     let pid = target.pid;
     let raw = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(AuditError::Missing(pid))?;
     // The descriptor keeps the number from meaning another process unseen.
     let process = pidfd_open(raw, PidfdFlags::empty()).map_err(|_gone| AuditError::Missing(pid))?;
     let started = procfs.start_time(Subject::Pid(pid)).map_err(|_gone| AuditError::Missing(pid))?;
-    let mut scene = match Scene::read(&procfs, pid, target.asked.as_ref()) {
+    let mut scene = match Scene::read(ground, pid, target.asked.as_ref()) {
         Err(AuditError::Read { what: "status", .. }) => return Err(AuditError::Missing(pid)),
         scene => scene?,
     };

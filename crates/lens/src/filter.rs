@@ -1,5 +1,7 @@
 //! System call filters as tables: what a profile says of every call, in what two differ, and how long a program of it is.
 
+mod loaded;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -15,6 +17,8 @@ use stockade_seccomp::{CompileError, Compiled, Profile, Target};
 
 use crate::explain::{ExplainError, numbers};
 
+pub use loaded::against_loaded;
+
 /// Why there is no filter to look at.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
@@ -28,6 +32,14 @@ pub enum FilterError {
         origin: String,
         /// What is wrong, and where in it.
         source: CompileError,
+    },
+    /// The process, or its filters.
+    #[error("cannot read the filters of process {pid}")]
+    Process {
+        /// Which one.
+        pid: i32,
+        /// Why not.
+        source: std::io::Error,
     },
     /// There is nothing to look at.
     #[error("unconfined has no filter")]

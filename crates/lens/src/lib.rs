@@ -31,6 +31,7 @@ pub mod exposure;
 pub mod filter;
 mod finding;
 mod grade;
+mod ground;
 pub mod html;
 mod picture;
 mod profile;
@@ -43,7 +44,7 @@ mod show;
 pub mod watch;
 
 pub use asked::Asked;
-pub use audit::{AuditError, Report, Target, VERSION, audit};
+pub use audit::{AuditError, Auditor, Report, Target, VERSION, audit};
 pub use check::all as checks;
 pub use finding::{Check, Finding, Verdict};
 pub use grade::Grade;

@@ -5,7 +5,7 @@ use std::io;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use stockade_cgroups::{DeviceFilter, Layout, device_filter, observe as cgroups};
+use stockade_cgroups::{DeviceFilter, device_filter, observe as cgroups};
 use stockade_kernel::mount::info::{self, Mount};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Descriptor, Procfs, Status, Subject};
@@ -16,12 +16,14 @@ use stockade_spec::Linux;
 use crate::asked::Asked;
 use crate::audit::AuditError;
 use crate::finding::Check;
+use crate::ground::Ground;
 
 /// What a reading gave, or why there is none, in words.
 pub(crate) type Read<T> = Result<T, String>;
 
 /// A process, read.
 pub(crate) struct Scene<'a> {
+    pub(crate) ground: &'a Ground,
     pub(crate) procfs: &'a Procfs,
     pub(crate) pid: i32,
     pub(crate) asked: Option<&'a Asked>,
@@ -32,9 +34,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) status: Status,
     pub(crate) namespaces: Read<Observed>,
     /// The namespaces of whoever audits: the host's.
-    pub(crate) host: Observed,
+    pub(crate) host: &'a Observed,
     pub(crate) mounts: Read<Vec<Mount>>,
-    pub(crate) host_mounts: Vec<Mount>,
+    pub(crate) host_mounts: &'a [Mount],
     pub(crate) root: Read<OwnedFd>,
     pub(crate) descriptors: Read<Vec<Descriptor>>,
     pub(crate) filters: Read<Vec<Attached>>,
@@ -44,15 +46,14 @@ pub(crate) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Reads the process `pid`.
-    pub(crate) fn read(procfs: &'a Procfs, pid: i32, asked: Option<&'a Asked>) -> Result<Self, AuditError> {
+    pub(crate) fn read(ground: &'a Ground, pid: i32, asked: Option<&'a Asked>) -> Result<Self, AuditError> {
+        let procfs = &ground.procfs;
         let subject = Subject::Pid(pid);
         let failed = |what: &'static str| move |source: io::Error| AuditError::Read { pid, what, source };
         let status = procfs.status(subject).map_err(failed("status"))?;
-        let host = namespaces::observe(procfs, Subject::Myself).map_err(failed("the auditor's namespaces"))?;
-        let host_mounts = procfs.read(Subject::Myself, "mountinfo").and_then(|text| info::parse(&text));
-        let layout = Layout::detect().map_err(|error| error.to_string());
-        let layout = layout.as_ref().map_err(Clone::clone);
+        let layout = ground.layout.as_ref().map_err(Clone::clone);
         Ok(Self {
+            ground,
             procfs,
             pid,
             asked,
@@ -60,9 +61,9 @@ impl<'a> Scene<'a> {
             ports: None,
             status,
             namespaces: told(namespaces::observe(procfs, subject)),
-            host,
+            host: &ground.host,
             mounts: told(procfs.read(subject, "mountinfo").and_then(|text| info::parse(&text))),
-            host_mounts: host_mounts.map_err(failed("the auditor's mounts"))?,
+            host_mounts: &ground.host_mounts,
             root: told(procfs.open_link(subject, "root")),
             descriptors: told(procfs.descriptors(subject)),
             filters: told(seccomp::filters(procfs, pid)),
@@ -87,7 +88,7 @@ impl<'a> Scene<'a> {
 
     /// Whether it shares these namespaces with the host; `true` where that cannot be read, as the worse case.
     pub(crate) fn shares(&self, kind: Namespaces) -> bool {
-        self.namespaces.as_ref().map_or(true, |found| !found.differing(&self.host).contains(kind))
+        self.namespaces.as_ref().map_or(true, |found| !found.differing(self.host).contains(kind))
     }
 
     /// Whether its users are the host's.

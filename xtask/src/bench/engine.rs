@@ -1,4 +1,4 @@
-//! `cargo xtask bench engine`, `bench ps` and `bench logs`: how long `stockade` takes beside Podman.
+//! `cargo xtask bench engine`, `bench ps`, `bench audit` and `bench logs`: how long `stockade` takes beside Podman, or by itself.
 //!
 //! Both have the same image and containers without a network, and do the same work one after the other in every round, so that a slow
 //! moment of the machine strikes both. Podman has the runtime that Debian gives it on this layout of control groups, runc.
@@ -17,6 +17,10 @@ pub(crate) const ROUNDS: usize = 20;
 pub(crate) const LOGGED: usize = 1024;
 /// How many containers `bench ps` lists.
 const LISTED: usize = 2000;
+
+/// How many containers `bench audit` audits at once, and how long one may take and all of them.
+const AUDITED: usize = 300;
+const GOALS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
 /// What every container is made with: without a network, and killed at once.
 const FLAGS: [&str; 4] = ["--network", "none", "--stop-timeout", "0"];
@@ -103,6 +107,46 @@ pub(crate) fn ps(rounds: usize) -> Result<(), String> {
             report(std::slice::from_ref(&stockade), &mut [times]);
         }
         Ok(())
+    })
+}
+
+/// Measures `audit` of one of [`AUDITED`] containers that run, and of all of them, and prints both beside their goals.
+///
+/// # Errors
+/// As [`run`]. The containers are removed in every case.
+pub(crate) fn audit(rounds: usize) -> Result<(), String> {
+    within("audit", |target, place| {
+        let stockade = stockade(place);
+        stockade.call(&["load", "-q", "-i", &archive(target)], place)?;
+        let names: Vec<String> = (0..AUDITED).map(|number| format!("{NAME}-{number}")).collect();
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let measured = all
+            .iter()
+            .try_for_each(|name| {
+                stockade.call(&["run", "-d", "--name", name, "FLAGS", "busybox", "sleep", "3600"], place)
+            })
+            .and_then(|()| {
+                for (audited, goal) in [&all[..1], &all[..]].into_iter().zip(GOALS) {
+                    let words = [&["audit"], audited].concat();
+                    let mut times = Vec::new();
+                    // The first round fills caches.
+                    for round in 0..=rounds.max(1) {
+                        let start = Instant::now();
+                        stockade.call(&words, place)?;
+                        times.extend((round > 0).then_some(start.elapsed()));
+                    }
+                    let goal = goal.as_millis();
+                    println!(
+                        "audit of {} of {AUDITED} containers (median and least of {}; goal {goal} ms):",
+                        audited.len(),
+                        times.len()
+                    );
+                    report(std::slice::from_ref(&stockade), &mut [times]);
+                }
+                Ok(())
+            });
+        let removed = stockade.call(&[&["rm", "-f"], &all[..]].concat(), place);
+        measured.and(removed)
     })
 }
 

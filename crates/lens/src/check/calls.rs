@@ -3,16 +3,18 @@
 //!
 //! The loaded program itself is asked, by the interpreter of the seccomp room, so that nothing has to be called.
 
+use std::rc::Rc;
+
 use stockade_capabilities::CapSet;
 use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::interpret::Shown;
 use stockade_seccomp::model::Action;
 use stockade_seccomp::observe::answer;
 use stockade_seccomp::syscall::Syscall;
-use stockade_seccomp::{Compiled, Profile, Target};
 
 use crate::exposure::{self, Exposure};
 use crate::finding::{Finding, Sheet, Wall};
+use crate::ground::Filtered;
 use crate::scene::Scene;
 
 /// CLONE_NEWUSER.
@@ -91,13 +93,17 @@ pub(super) fn look(scene: &Scene<'_>, sheet: &mut Sheet) {
         Ok(reference) => reference,
         Err(why) => return sheet.unchecked("native", None, why),
     };
+    let program = match &reference.filtered.compiled {
+        Ok(program) => program,
+        Err(why) => return sheet.unchecked("native", None, why),
+    };
     for manner in manners() {
         let tries: Vec<(String, Shown)> = WAYS.iter().filter_map(|way| shown(&manner, way)).collect();
         let open = |permits: &dyn Fn(&Shown) -> bool| -> Vec<&str> {
             tries.iter().filter(|(_, shown)| permits(shown)).map(|(name, _)| name.as_str()).collect()
         };
         let found = open(&|shown| answer(filters, shown).is_none_or(Action::permits));
-        let wanted = open(&|shown| reference.program.answer(shown).is_none_or(Action::permits));
+        let wanted = open(&|shown| program.answer(shown).is_none_or(Action::permits));
         let freer: Vec<&str> = found.iter().copied().filter(|name| !wanted.contains(name)).collect();
         let of = |list: &[&str]| format!("denies {} of {}", tries.len() - list.len(), tries.len());
         let asked = scene.asked.map(|_| of(&wanted));
@@ -123,7 +129,7 @@ fn remark(finding: &mut Finding, freer: &[&str], found: &[&str]) {
 
 /// What the answers are held against.
 struct Reference {
-    program: Compiled,
+    filtered: Rc<Filtered>,
     /// Whether it is what was asked for, and not the default profile.
     asked: bool,
 }
@@ -131,19 +137,13 @@ struct Reference {
 /// The filter that was asked for, or else the default profile for the capabilities that the process can have.
 fn reference(scene: &Scene<'_>) -> Result<Reference, String> {
     let asked = super::filter::wanted(scene)?;
-    let is_asked = asked.is_some();
-    let filter = match asked {
-        Some(filter) => filter,
-        None => {
-            let names: Vec<String> =
-                CapSet::from_bits(scene.status.bounding).iter().map(|capability| capability.to_string()).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let profile = Profile::builtin().and_then(|profile| profile.resolve(&Target::here(&names)));
-            profile.map_err(|error| error.to_string())?
-        }
-    };
-    let compiled = Compiled::new(&filter).map_err(|error| error.to_string())?;
-    Ok(Reference { program: compiled, asked: is_asked })
+    if let Some(filtered) = asked {
+        return Ok(Reference { filtered, asked: true });
+    }
+    let names: Vec<String> =
+        CapSet::from_bits(scene.status.bounding).iter().map(|capability| capability.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(Reference { filtered: scene.ground.default_filter(&names)?, asked: false })
 }
 
 /// The interfaces of this machine, and the trick with upper halves.
@@ -176,6 +176,7 @@ fn shown(manner: &Manner, (name, [first, second]): &Way) -> Option<(String, Show
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stockade_seccomp::{Compiled, Profile, Target};
 
     #[test]
     fn every_way_is_a_call_of_this_machine() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rustix::fs::{Dir, OFlags};
 use stockade_capabilities::{CapSet, observe};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Status, Subject};
@@ -66,11 +65,8 @@ fn lacks(first: &Status, other: &Status) -> Vec<String> {
 fn others(scene: &Scene<'_>) -> Result<Vec<(i32, Status)>, String> {
     let own = scene.procfs.read_link(scene.subject(), "ns/pid");
     let own = told(own)?;
-    let root = told(scene.procfs.open_at(".", OFlags::RDONLY | OFlags::DIRECTORY))?;
     let mut found = Vec::new();
-    for entry in Dir::new(root).map_err(|errno| errno.to_string())? {
-        let entry = entry.map_err(|errno| errno.to_string())?;
-        let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()) else { continue };
+    for pid in scene.ground.processes_of(&own)? {
         let same = scene.procfs.read_link(Subject::Pid(pid), "ns/pid").is_ok_and(|link| link == own);
         if same
             && pid != scene.pid

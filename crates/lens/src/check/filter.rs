@@ -1,14 +1,17 @@
 //! Whether system calls are filtered, and whether by the filter that was asked for.
 
+use std::rc::Rc;
+
+use stockade_seccomp::Compiled;
 use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::interpret::Shown;
 use stockade_seccomp::model::{Action, Filter, Operator};
 use stockade_seccomp::observe::{Attached, Mode, answer, of_status};
 use stockade_seccomp::syscall::Syscall;
-use stockade_seccomp::{Compiled, Profile, Target};
 
 use crate::exposure;
 use crate::finding::{Sheet, Wall};
+use crate::ground::Filtered;
 use crate::scene::Scene;
 
 /// Check 5.
@@ -32,10 +35,9 @@ pub(super) fn mode(scene: &Scene<'_>, sheet: &mut Sheet) {
 }
 
 /// The filter that was asked for: `None` if none was, or nothing is known.
-pub(super) fn wanted(scene: &Scene<'_>) -> Result<Option<Filter>, String> {
-    let Some(section) = scene.linux().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(None) };
-    let resolved = Profile::parse_oci(section.get().as_bytes()).and_then(|profile| profile.resolve(&Target::here(&[])));
-    resolved.map(Some).map_err(|error| format!("what was asked for cannot be read: {error}"))
+pub(super) fn wanted(scene: &Scene<'_>) -> Result<Option<Rc<Filtered>>, String> {
+    let section = scene.linux().and_then(|linux| linux.seccomp.as_ref());
+    section.map(|section| scene.ground.filter_of(section.get())).transpose()
 }
 
 /// Check 6.
@@ -62,17 +64,17 @@ pub(super) fn program(scene: &Scene<'_>, sheet: &mut Sheet) {
         Err(why) => return sheet.unchecked(PART, None, why),
     };
     let asked = Some("the filter that was asked for".to_owned());
-    let compiled = match Compiled::new(&wanted) {
+    let compiled = match &wanted.compiled {
         Ok(compiled) => compiled,
         Err(error) => return sheet.unchecked(PART, asked, format!("what was asked for cannot be loaded: {error}")),
     };
     if let [one] = filters.as_slice()
-        && one.is(&compiled)
+        && one.is(compiled)
     {
         sheet.holds(PART, asked, "the filter that was asked for").because(format!("the same {size} instructions"));
         return;
     }
-    let compared = compare(&wanted, &compiled, filters);
+    let compared = compare(&wanted.filter, compiled, filters);
     match compared.weaker.as_slice() {
         [] => {
             let finding = sheet.holds(PART, asked, "the filter that was asked for");
@@ -129,7 +131,7 @@ fn name(arch: Arch, call: Syscall) -> String {
 }
 
 /// For each condition of each rule arguments on both sides of it, also with upper bits set.
-fn arguments(wanted: &Filter) -> Vec<(&'static str, [u64; 6])> {
+pub(crate) fn arguments(wanted: &Filter) -> Vec<(&'static str, [u64; 6])> {
     let mut tries = Vec::new();
     for rule in wanted.rules() {
         for condition in &rule.conditions {

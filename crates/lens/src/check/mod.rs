@@ -19,6 +19,8 @@ mod root;
 mod secrets;
 mod settings;
 
+pub(crate) use filter::arguments as filter_arguments;
+
 use crate::finding::{Check, Sheet};
 use crate::scene::Scene;
 

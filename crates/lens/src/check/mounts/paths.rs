@@ -76,7 +76,7 @@ pub(in crate::check) fn host_paths(scene: &Scene<'_>, sheet: &mut Sheet) {
     }
     let before = sheet.0.len();
     for mount in mounts {
-        let Some(path) = on_host(mount, &scene.host_mounts) else { continue };
+        let Some(path) = on_host(mount, scene.host_mounts) else { continue };
         let writable = !mount.has("ro") && (scene.shares_users() || mount.has("idmapped"));
         let Some(exposure) = judge(mount, &path, writable) else { continue };
         let access = if mount.has("ro") { "read-only" } else { "writable" };
