@@ -19,6 +19,7 @@ use stockade_engine::{CreateError, FollowError, OpenError, StartError};
 use stockade_kernel::chain::chain;
 
 use crate::flags::RequestError;
+use crate::verb::policy::prove::ProofError;
 
 /// It worked.
 pub(crate) const SUCCESS: u8 = 0;
@@ -78,6 +79,12 @@ impl From<CreateError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::of(error.exit_code(), &error)
+    }
+}
+
+impl From<ProofError> for Failure {
+    fn from(error: ProofError) -> Self {
+        Self::of(REFUSED, &error)
     }
 }
 

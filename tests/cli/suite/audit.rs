@@ -162,7 +162,9 @@ fn differences_of_walls_say_who_is_weaker() {
     assert_eq!(differ(saved.to_str().unwrap(), "strict").json().as_array().unwrap().len(), 0);
     let table = stockade.ask(&["diff-walls", "strict", "loose"]);
     assert!(table.stdout.starts_with("WALL ") && table.stdout.contains("seccomp: mode"), "{table:?}");
-    assert_eq!(differ("strict", "docker-default").code(), 125);
+    for no_second in ["docker-default", "policy", "seccomp=default", "profile=cis"] {
+        assert_eq!(differ("strict", no_second).code(), 125, "{no_second}");
+    }
     assert_eq!(differ("strict", "nothing").code(), 1);
 }
 
@@ -253,4 +255,33 @@ fn a_page_of_all_that_run_has_no_markup_of_theirs() {
     let one = stockade.ask(&["audit", "--html", &first]).ok().stdout;
     assert!(one.matches("<svg ").count() == 1 && !one.contains(&second));
     assert_eq!(stockade.ask(&["audit", "--html", "--format", "json", &first]).code(), 125);
+}
+
+#[test]
+fn walls_are_held_against_a_profile_of_calls_or_of_controls() {
+    requires!(root, stockade, busybox_packed, x86_64);
+    let stockade = Stockade::new();
+    let plain = stockade.detached(&[], &["sleep", "1000"]);
+    let changed = stockade.detached(&["--security-opt", "seccomp=default+keyctl-chroot"], &["sleep", "1000"]);
+    let open = stockade.detached(&["--security-opt", "seccomp=unconfined"], &["sleep", "1000"]);
+    let differ = |first: &str, second: &str| stockade.ask(&["diff-walls", "--format", "json", first, second]);
+    let done = differ("seccomp=default", &plain);
+    assert_eq!((done.code(), done.json().as_array().unwrap().len()), (0, 0), "{done:?}");
+    let done = differ("seccomp=default", &changed);
+    let found = |part: &str| {
+        let json = done.json();
+        let one = json.as_array().unwrap().iter().find(|one| one["part"] == part).cloned();
+        one.map(|one| [&one["first"], &one["second"], &one["weaker"]].map(|text| text.as_str().unwrap().to_owned()))
+    };
+    assert_eq!(done.code(), 3);
+    assert_eq!(found("keyctl"), Some(["EPERM", "allowed", "second"].map(str::to_owned)));
+    assert_eq!(found("chroot"), Some(["allowed", "EPERM", "first"].map(str::to_owned)));
+    assert!(found("keyctl (SCMP_ARCH_X86)").is_some() && found("mount").is_none(), "{done:?}");
+    assert_eq!(differ("seccomp=default+keyctl-chroot", &changed).code(), 0);
+    assert!(differ("seccomp=default", &open).json().as_array().unwrap().len() > 50);
+    let done = differ("profile=pss-restricted", &open);
+    assert!(done.code() == 3 && done.stdout.contains("\"part\": \"seccomp\""), "{done:?}");
+    for wrong in ["seccomp=no-such-profile", "profile=nothing"] {
+        assert!(differ(wrong, &plain).code() != 0, "{wrong}");
+    }
 }

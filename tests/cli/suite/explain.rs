@@ -236,6 +236,38 @@ fn ordinary_programs_are_denied_nothing() {
     quiet(&Stockade::new(), "httpd -p 80 -h /etc && wget -q -O /dev/null http://127.0.0.1/passwd; cat /nothing; true");
 }
 
+/// Servers and an interpreter of Debian's, started, used and stopped.
+#[test]
+fn servers_at_work_are_denied_nothing() {
+    requires!(root, stockade, servers_image, tracepoints);
+    let image = stockade_testkit::programs::image("servers");
+    let stockade = Stockade::with_image(&format!("rootfs:{}", image.display()));
+    let until = |test: &str| format!("for i in $(seq 300); do {test} && break; sleep 0.1; done");
+    let scripts = [
+        format!(
+            "nginx -g 'daemon off;' & {}; for i in 1 2 3; do curl -sf -o /dev/null http://127.0.0.1/; done; nginx -s quit; wait",
+            until("curl -s -o /dev/null http://127.0.0.1/")
+        ),
+        format!(
+            "redis-server --save '' --dir /tmp > /dev/null & {}; redis-cli set a b; redis-cli shutdown nosave; wait",
+            until("redis-cli ping > /dev/null 2>&1")
+        ),
+        "install -d -o postgres /tmp/pg /var/run/postgresql; bin=/usr/lib/postgresql/15/bin; su postgres -c \"\
+         $bin/initdb -D /tmp/pg > /dev/null && $bin/pg_ctl -D /tmp/pg -w -l /tmp/pg/log start > /dev/null && \
+         psql -c 'create table t(a int)' && psql -c 'insert into t select generate_series(1, 100)'; \
+         $bin/pg_ctl -D /tmp/pg -w stop\""
+            .to_owned(),
+        "python3 -c \"import ssl, sqlite3, subprocess, threading, multiprocessing; subprocess.run(['true']); \
+         t = threading.Thread(target=print); t.start(); t.join(); print(multiprocessing.Pool(2).map(abs, [1, 2]))\""
+            .to_owned(),
+    ];
+    for script in scripts {
+        let done = stockade.run_call(&["--explain"], &["sh", "-c", &script]).limit(Duration::from_secs(600)).run();
+        assert_eq!(done.code(), 0, "{script}: {done:?}");
+        assert!(done.stderr.contains("explain: nothing was denied by a wall"), "{script}: {}", done.stderr);
+    }
+}
+
 #[test]
 fn a_container_that_runs_is_watched_with_what_exec_brings_in() {
     requires!(root, stockade, busybox_packed, tracepoints);

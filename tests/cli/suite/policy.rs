@@ -281,3 +281,58 @@ fn an_exception_has_an_owner_and_an_end() {
     governed.change(&with("2099-12-31", "other:*"));
     refused(&governed.run(&flags, &["true"]), "forbidden.capabilities");
 }
+
+#[test]
+fn a_container_is_held_against_the_policy_as_it_is() {
+    requires!(root, stockade, busybox_packed, unshare);
+    let governed = Governed::by(POLICY);
+    let flags = ["--security-opt", "no-new-privileges", "-m", "64m", "--pids-limit", "9"];
+    let good = governed.before(&flags);
+    let bad = governed.before(&[&flags[..], &["--cap-add", "NET_ADMIN", "-v", "/etc:/x:ro"]].concat());
+    let differ = |one: &str| governed.ask(&["diff-walls", "--format", "json", "policy", one]);
+    let done = differ(&good);
+    assert_eq!((done.code(), done.json().as_array().unwrap().len()), (0, 0), "{done:?}");
+    let done = differ(&bad);
+    let parts: Vec<_> =
+        done.json().as_array().unwrap().iter().map(|one| one["part"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        (done.code(), parts),
+        (3, ["forbidden.capabilities CAP_NET_ADMIN", "forbidden.mounts /etc"].map(str::to_owned).to_vec())
+    );
+    assert_eq!(governed.stockade.ask(&["diff-walls", "policy", &good]).code(), 1, "there is no policy");
+}
+
+/// A runtime that gives less than it was asked for, and says nothing.
+#[test]
+fn what_the_runtime_does_not_give_is_found_after_the_start_where_that_is_demanded() {
+    requires!(root, stake, stockade, busybox_packed, unshare);
+    let governed = Governed::by(POLICY);
+    let runtime = governed.stockade.folder().join("weak");
+    let script = format!(
+        "#!/bin/sh\nfor word in \"$@\"; do\n  test \"$before\" = --bundle && bundle=$word\n  before=$word\ndone\n\
+         test -n \"$bundle\" || exec {0} \"$@\"\ncp \"$bundle/config.json\" \"$bundle/kept\"\n\
+         sed -i 's/\"noNewPrivileges\":true/\"noNewPrivileges\":false/' \"$bundle/config.json\"\n\
+         {0} \"$@\"\ncode=$?\nmv \"$bundle/kept\" \"$bundle/config.json\"\nexit $code\n",
+        stockade_testkit::programs::built("stake").display()
+    );
+    std::fs::write(&runtime, script).unwrap();
+    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let start = |name: &str, runtime: &str| {
+        let image = governed.stockade.image();
+        let done = governed.ask(&["--runtime", runtime, "run", "-d", "--name", name, image, "sleep", "1000"]);
+        if let Some(id) = done.stdout.lines().next() {
+            governed.stockade.know(id);
+        }
+        done
+    };
+    let weak = runtime.to_str().unwrap();
+    start("unproved", weak).ok();
+    governed.change(&POLICY.replace("[required]", "[required]\nproof = true"));
+    let done = start("killed", weak);
+    refused(&done, "no-new-privileges: no_new_privs");
+    assert_eq!(done.code(), 125);
+    governed.stockade.until("killed", "exited");
+    start("proved", "stake").ok();
+    governed.ask(&["restart", "-t", "0", "proved"]).ok();
+    assert_eq!(governed.stockade.inspect("proved", "{{.State.Status}}"), "running");
+}

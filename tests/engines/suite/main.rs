@@ -23,6 +23,7 @@ macro_rules! with_both_engines {
 }
 
 mod agreements;
+mod audits;
 mod cell;
 mod containerd;
 mod cri;

@@ -3,6 +3,7 @@
 
 mod mutations;
 mod others;
+mod rest;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ fn walled() -> Bundle {
         config["process"]["user"] = serde_json::json!({ "uid": 1000, "gid": 1000, "additionalGids": [1000] });
         config["process"]["rlimits"] = serde_json::json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 64 }]);
         config["process"]["capabilities"] = serde_json::json!({ "bounding": ["CAP_CHOWN", "CAP_KILL"] });
+        config["process"]["oomScoreAdj"] = 100.into();
         config["root"]["readonly"] = true.into();
         config["linux"]["sysctl"] = serde_json::json!({ "net.ipv4.ip_forward": "0", "kernel.msgmax": "4096" });
         config["linux"]["resources"]["cpu"]["cpus"] = "0".into();

@@ -51,6 +51,7 @@ pub const NEEDS: &[Need] = &[
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "debian_image", advertised: debian_image, works: debian_image },
     Need { name: "nginx_image", advertised: nginx_image, works: nginx_image },
+    Need { name: "servers_image", advertised: servers_image, works: servers_image },
     Need {
         name: "cni_plugins",
         advertised: || exists("/usr/lib/cni/bridge"),
@@ -241,6 +242,10 @@ fn apparmor_works() -> bool {
 
 fn busybox_image() -> bool {
     crate::programs::image("busybox").is_dir()
+}
+
+fn servers_image() -> bool {
+    crate::programs::image("servers").join("usr/sbin/nginx").is_file()
 }
 
 fn nginx_image() -> bool {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use stockade_engine::{Engine, FindError, Which};
 use stockade_kernel::chain::chain;
-use stockade_lens::{Asked, Conformance, Detail, Profile, Report, Target, Verdict, html, sarif};
+use stockade_lens::{Asked, Auditor, Conformance, Detail, Profile, Report, Target, Verdict, html, sarif};
 
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, WEAKER};
 use crate::global::Global;
@@ -68,6 +68,7 @@ impl Audit {
         let refused = |error: stockade_lens::AuditError| Failure::of(REFUSED, &error);
         let earlier = self.since.as_deref().map(Report::load).transpose().map_err(refused)?;
         let config = self.config.as_deref().map(Asked::read).transpose().map_err(refused)?;
+        let auditor = Auditor::new().map_err(|error| Failure::failed(&error))?;
         let (mut reports, mut code) = (Vec::new(), SUCCESS);
         let targets = if self.targets.is_empty() { running(global)? } else { self.targets.clone() };
         for text in &targets {
@@ -76,7 +77,7 @@ impl Audit {
                 asked: config.clone().or(found.asked.clone()),
                 ..found
             });
-            let audited = target.and_then(|target| stockade_lens::audit(&target).map_err(|error| chain(&error)));
+            let audited = target.and_then(|target| auditor.audit(&target).map_err(|error| chain(&error)));
             match audited {
                 Ok(report) => reports.push(report),
                 Err(reason) => {

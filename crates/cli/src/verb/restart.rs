@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::each::{each, then_say};
+use super::policy::prove::{ProofError, prove};
 use super::stop::StopFlags;
 use crate::exit::Failure;
 use crate::global::Global;
@@ -22,6 +23,9 @@ impl Restart {
     pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
         let how = self.stop.how()?;
         let engine = global.engine()?;
-        Ok(each(&engine, &self.containers, |id, name| then_say(stockade_engine::restart(&engine, id, how), name)))
+        Ok(each(&engine, &self.containers, |id, name| {
+            let outcome = stockade_engine::restart(&engine, id, how).map_err(ProofError::from);
+            then_say(outcome.and_then(|()| prove(&engine, id)), name)
+        }))
     }
 }

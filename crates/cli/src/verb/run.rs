@@ -14,6 +14,7 @@ use super::attach::{SessionFlags, check_terminal, follow, follow_hearing};
 use super::explain::beside::Beside;
 use super::explain::hint::hint;
 use super::explain::watch::profile;
+use super::policy::prove::prove;
 use super::pull::provide;
 use super::record::folder::Folder;
 use super::record::{self, recorded, replayed, words};
@@ -81,6 +82,7 @@ impl Run {
         let created = make(&engine, &request, &notices, cidfile.as_deref())?;
         if self.detach {
             stockade_engine::start(&engine, &created.id)?;
+            prove(&engine, &created.id)?;
             say::line(created.id.as_str())?;
             return Ok(SUCCESS);
         }
@@ -143,6 +145,7 @@ fn explained(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Resul
         Ok(())
     };
     let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
+    prove(engine, id)?;
     let code = follow(session);
     match beside.map(Beside::finish) {
         Some(Ok(report)) => say::plain(report.trim_end()),
@@ -155,6 +158,7 @@ fn explained(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Resul
 /// Runs it, and says how to learn more if it ends at once for want of rights.
 fn hinted(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<u8, Failure> {
     let session = stockade_engine::start_attached(engine, id, attachment)?;
+    prove(engine, id)?;
     let (began, mut words) = (Instant::now(), LastWords::default());
     let code = follow_hearing(session, &mut words)?;
     if let Some(hint) = hint(code, began.elapsed(), words.bytes()) {

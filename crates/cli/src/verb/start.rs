@@ -6,6 +6,7 @@ use stockade_engine::{StartError, State};
 
 use super::attach::{SessionFlags, check_terminal, follow};
 use super::each::{each, then_say};
+use super::policy::prove::{ProofError, prove};
 use crate::exit::{Failure, REFUSED};
 use crate::global::Global;
 
@@ -31,7 +32,8 @@ impl Start {
         let engine = global.engine()?;
         if !self.attach && !self.interactive {
             return Ok(each(&engine, &self.containers, |id, name| {
-                then_say(started(stockade_engine::start(&engine, id)), name)
+                let outcome = started(stockade_engine::start(&engine, id)).map_err(ProofError::from);
+                then_say(outcome.and_then(|()| prove(&engine, id)), name)
             }));
         }
         let [name] = self.containers.as_slice() else {
@@ -43,7 +45,10 @@ impl Start {
         let open = self.interactive && inspected.config.open_stdin;
         let input = if open { Input::Forward } else { Input::Ignore };
         check_terminal(inspected.config.tty, input)?;
-        follow(stockade_engine::start_attached(&engine, &id, self.session.attachment(input, inspected.config.tty)?)?)
+        let attachment = self.session.attachment(input, inspected.config.tty)?;
+        let session = stockade_engine::start_attached(&engine, &id, attachment)?;
+        prove(&engine, &id)?;
+        follow(session)
     }
 }
 

@@ -280,6 +280,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation("an agent of the user's", |c| environment(c, "SSH_AUTH_SOCK=/run/x"), &["environment: SSH_AUTH_SOCK"]),
     mutation("more files", |c| c["process"]["rlimits"][0]["hard"] = 128.into(), &["resource-limits: RLIMIT_NOFILE"]),
     mutation("no limit of files", |c| c["process"]["rlimits"] = json!([]), &["resource-limits: RLIMIT_NOFILE"]),
+    mutation(
+        "others are killed first when memory is short",
+        |c| c["process"]["oomScoreAdj"] = 0.into(),
+        &["oom-score: oom_score_adj"],
+    ),
     // Control groups.
     mutation("more processes", |c| c["linux"]["resources"]["pids"]["limit"] = 1024.into(), &["limits: pids"]),
     mutation(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stockade_engine::{Engine, Summary};
 use stockade_kernel::chain::chain;
-use stockade_lens::Picture;
+use stockade_lens::{Auditor, Picture};
 
 use crate::exit::{FAILED, Failure, SUCCESS};
 use crate::say;
@@ -35,10 +35,11 @@ fn heads() -> Value {
 /// Shows those that run, in the same order. One that cannot be audited is left out, which is said, and does not keep the others from
 /// being shown.
 pub(super) fn show(engine: &Engine, look: &Look, shown: &[&Summary], whole: bool) -> Result<u8, Failure> {
+    let auditor = Auditor::new().map_err(|error| Failure::failed(&error))?;
     let (mut rows, mut code) = (Vec::new(), SUCCESS);
     for one in shown.iter().filter(|one| one.pid.is_some()) {
-        let audited = audit::container(engine, &one.id)
-            .and_then(|target| stockade_lens::audit(&target).map_err(|error| chain(&error)));
+        let audited =
+            audit::container(engine, &one.id).and_then(|target| auditor.audit(&target).map_err(|error| chain(&error)));
         match audited {
             Ok(report) => {
                 let id = if whole { one.id.as_str() } else { one.id.short() };
