@@ -15,6 +15,7 @@ use stockade_lens::record::{Confinement, Flag, Record, Request, VERSION, devices
 
 use super::attach::follow;
 use super::explain::beside::Beside;
+use super::policy::prove::prove;
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, WEAKER};
 use crate::global::Global;
 use crate::line::{self, Flags};
@@ -137,6 +138,7 @@ pub(crate) fn recorded(
         Ok(())
     };
     let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
+    prove(engine, id)?;
     let code = follow(session)?;
     let told = finish(beside)?;
     let told: beside::Told = serde_json::from_str(&told).map_err(|error| Failure::of(REFUSED, &error))?;
@@ -161,6 +163,7 @@ pub(crate) fn replayed(
         Ok(())
     };
     let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
+    prove(engine, id)?;
     let code = follow(session)?;
     let missing = finish(beside)?;
     if missing.is_empty() {
