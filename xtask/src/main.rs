@@ -20,7 +20,7 @@ use std::time::Instant;
 use command::cargo;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
-  ci             format, lints, tidy, release build, tests
+  ci             format, lints, tidy, release build, budget, CI's suites in virtual machines, tests
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
   bench [start|exec|parallel|memory|seccomp...] [ROUNDS] [--peer NAME=PATH]...
                  compare stake with crun, runc, youki and PATH, and with the floor, interleaved; nothing else should run
@@ -46,7 +46,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   vm --short [LANE...]
                  run CI's suites there
   vm --all [LANE...]
-                 run all of them on every kernel, cgroup layout and security module; writes docs/kernels.md
+                 run more of them on every kernel, cgroup layout and security module; writes docs/matrix.md.
+                 STOCKADE_BIN_DIR names programs that are built already
   images         make the test images that are missing
   stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know
@@ -123,12 +124,13 @@ type Step = (&'static str, fn() -> Result<(), String>);
 
 /// Every step, also after one failed, so that one run tells all; the tests, whose count is the last line, come last.
 fn ci() -> ExitCode {
-    let steps: [Step; 5] = [
+    let steps: [Step; 6] = [
         ("fmt", format),
         ("clippy", clippy),
         ("tidy", tidy::check),
         ("build", tests::build),
         ("budget", budget::check),
+        ("vm", vm::short),
     ];
     let mut failed = Vec::new();
     for (name, step) in steps {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use stockade_apparmor::{Load, Plan, Selection};
+use stockade_apparmor::Mode::Complain;
+use stockade_apparmor::{Confinement, Load, Plan, Selection};
 use stockade_capabilities::CapSet;
 use stockade_spec::{Capabilities, Device, DeviceRule, IdMapping, Mount, Namespace, NamespaceType, Resources, Rlimit};
 
@@ -95,8 +96,17 @@ impl Posture {
         }
         let selection = options.security.apparmor.as_ref().unwrap_or(&Selection::Default);
         let apparmor = stockade_apparmor::plan(selection, &machine.apparmor, options.privileged)?;
-        if let Plan::Unconfined(Some(degradation)) = &apparmor {
-            notices.push(Notice::Degraded(degradation.to_string()));
+        match &apparmor {
+            Plan::Unconfined(Some(degradation)) => notices.push(Notice::Degraded(degradation.to_string())),
+            Plan::Profile { load: Load::Loaded(name) } => {
+                let complains = |found: &&Confinement| found.mode == Complain;
+                notices.extend(machine.apparmor.find(name.as_str()).filter(complains).map(|found| {
+                    let text =
+                        format!("the AppArmor profile {found} denies nothing: what it does not allow is only logged");
+                    Notice::Shared(text)
+                }));
+            }
+            _ => {}
         }
         let default_seccomp = if options.privileged { Seccomp::Unconfined } else { Seccomp::Builtin };
         let open = options.privileged || options.security.unmask;

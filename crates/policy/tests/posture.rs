@@ -198,6 +198,15 @@ fn security_options_change_the_posture() {
     assert!(plan(&security(&["no-new-privileges"])).unwrap().no_new_privileges);
     assert_eq!(plan(&security(&["apparmor=unconfined"])).unwrap().apparmor_profile(), None);
     assert!(matches!(plan(&security(&["apparmor=absent"])), Err(PolicyError::AppArmor(_))));
+    let complaining = Confinement { profile: "mine".to_owned(), mode: ApparmorMode::Complain };
+    let complains = Machine {
+        apparmor: Support { enabled: true, loaded: Some(vec![complaining]), ..Support::default() },
+        ..machine()
+    };
+    let posture = Posture::plan(&security(&["apparmor=mine"]), &complains, &lookup).unwrap();
+    assert!(
+        matches!(posture.notices.as_slice(), [Notice::Shared(text)] if text.contains("mine (complain) denies nothing"))
+    );
     let without = Machine { apparmor: Support::default(), ..machine() };
     let degraded = Posture::plan(&Options::default(), &without, &lookup).unwrap();
     assert!(matches!(degraded.notices.as_slice(), [Notice::Degraded(_)]));

@@ -9,10 +9,10 @@ use stockade_testkit::{Stockade, programs, requires};
 struct Loaded(String);
 
 impl Loaded {
-    /// Compiles and loads `rules` under a name of this process's own that has `word` in it.
-    fn new(word: &str, rules: &str) -> Self {
+    /// Compiles and loads `rules` under a name of this process's own that has `word` in it, in `mode`.
+    fn new(word: &str, mode: &str, rules: &str) -> Self {
         let name = format!("stockade-test-{word}-{}", std::process::id());
-        parser("--replace", &format!("profile {name} flags=(attach_disconnected) {{ {rules} }}\n"));
+        parser("--replace", &format!("profile {name} flags=(attach_disconnected,{mode}) {{ {rules} }}\n"));
         Self(name)
     }
 
@@ -100,16 +100,21 @@ fn a_profile_by_its_name_by_its_file_and_none() {
     requires!(root, stockade, busybox_packed, apparmor, apparmor_parser);
     let stockade = Stockade::new();
     let script = "cat /proc/self/attr/current; echo x > /secret && echo written";
-    let named = Loaded::new("named", &format!("{ORDINARY} deny /secret w,"));
+    let named = Loaded::new("named", "enforce", &format!("{ORDINARY} deny /secret w,"));
     let done = stockade.sh(&[&named.option()], script);
     assert_eq!(done.out(), format!("{} (enforce)", named.0), "{done:?}");
     // By a file it is loaded, and stays; so it is taken off here.
-    let filed = Loaded::new("filed", ORDINARY);
+    let filed = Loaded::new("filed", "enforce", ORDINARY);
     let file = stockade.folder().join("profile");
     let text = format!("profile {} flags=(attach_disconnected) {{ {ORDINARY} deny /secret w, }}\n", filed.0);
     std::fs::write(&file, text).unwrap();
     let option = format!("--security-opt=apparmor={}", file.display());
     assert_eq!(stockade.sh(&[&option], script).out(), format!("{} (enforce)", filed.0));
+    // One that only complains is applied as it is asked for, and said to be no wall.
+    let complaining = Loaded::new("complaining", "complain", &format!("{ORDINARY} deny /secret w,"));
+    let done = stockade.sh(&[&complaining.option()], "cat /proc/self/attr/current").ok();
+    assert_eq!(done.out(), format!("{} (complain)", complaining.0));
+    assert!(done.stderr.contains(&format!("{} (complain) denies nothing", complaining.0)), "{done:?}");
     let done = stockade.sh(&["--security-opt=apparmor=unconfined"], script).ok();
     assert_eq!(done.out(), "unconfined\nwritten");
     assert_eq!(stockade.sh(&["--privileged"], script).ok().out(), "unconfined\nwritten");
@@ -142,7 +147,7 @@ fn a_profile_that_cannot_be_had_is_named_and_nothing_is_made() {
 fn a_container_whose_profile_is_gone_does_not_start_without() {
     requires!(root, stockade, busybox_packed, apparmor, apparmor_parser);
     let stockade = Stockade::new();
-    let profile = Loaded::new("leaving", ORDINARY);
+    let profile = Loaded::new("leaving", "enforce", ORDINARY);
     let made = stockade.call(&["create", &profile.option(), stockade.image(), "true"]).run().ok();
     let id = stockade.know(made.out());
     let name = profile.0.clone();

@@ -2,15 +2,18 @@
 //!
 //! `xtask/vm/boot` boots a stock kernel of Debian's over this machine's files and runs one command in it. [`lanes`] says which suites
 //! are run on which kernel, and what each such machine offers; [`run`](mod@run) runs them and counts as `cargo xtask test` does; [`table`] writes
-//! `docs/kernels.md`.
+//! `docs/matrix.md`.
 
 mod lanes;
 mod run;
 mod table;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+
+use stockade_testkit::programs;
 
 use crate::command::{folder, metadata};
 use lanes::{Cgroup, Kernel, LANES, Lsm, Machine, Scope};
@@ -26,7 +29,8 @@ pub(crate) fn main(words: &[&str]) -> Result<ExitCode, String> {
         ["--all", names @ ..] => suites(Scope::All, names),
         _ => {
             let (machine, command) = parse(words)?;
-            let status = boot(machine, &[])?.args(command).stdin(Stdio::null()).status();
+            let boot = boot(machine, &[])?;
+            let status = Command::new("env").args(boot).args(command).stdin(Stdio::null()).status();
             let code = status.map_err(|error| format!("cannot start the virtual machine: {error}"))?.code();
             Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125)))
         }
@@ -67,16 +71,33 @@ fn unknown(option: &str, value: &str, known: &str) -> String {
 ///
 /// # Errors
 /// If cargo does not say where the workspace is.
-fn boot(machine: Machine, shares: &[&Path]) -> Result<Command, String> {
+fn boot(machine: Machine, shares: &[&Path]) -> Result<Vec<OsString>, String> {
     let script = folder(&metadata()?, "workspace_root")?.join("xtask/vm/boot");
-    let mut command = Command::new(script);
-    command.args(["--kernel", machine.kernel.package(), "--cgroup", machine.cgroup.name()]);
-    command.args(["--lsm", machine.lsm.name()]);
-    shares.iter().for_each(|share| {
-        command.arg("--share").arg(share);
-    });
-    command.arg("--");
+    let mut command = vec![script.into()];
+    let options =
+        ["--kernel", machine.kernel.package(), "--cgroup", machine.cgroup.name(), "--lsm", machine.lsm.name()];
+    command.extend(options.map(OsString::from));
+    for share in shares {
+        command.extend(["--share".into(), share.into()]);
+    }
+    command.push("--".into());
     Ok(command)
+}
+
+/// The folder of the programs that are judged: the one that the environment names, or what is built as it ships.
+fn judged(target: &Path) -> PathBuf {
+    std::env::var_os(programs::BIN_DIR).map_or_else(|| target.join(programs::TARGET).join("release"), PathBuf::from)
+}
+
+/// CI's lanes. The programs must be built.
+///
+/// # Errors
+/// What failed, in a line; more of it is printed.
+pub(crate) fn short() -> Result<(), String> {
+    crate::packages::install();
+    crate::images::make()?;
+    let failed: u64 = lanes(Scope::Short, &[])?.iter().map(|outcome| outcome.tally().failed).sum();
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} failed in the virtual machines")) }
 }
 
 /// Builds the programs and tests, runs the lanes of `scope` (those of `names`, if there are any), and prints the count.
@@ -90,12 +111,10 @@ fn suites(scope: Scope, names: &[&str]) -> Result<ExitCode, String> {
     }
     crate::packages::install();
     crate::images::make()?;
-    crate::tests::build()?;
-    let outcomes = lanes(scope, names)?;
-    if scope == Scope::All && names.is_empty() {
-        let path = folder(&metadata()?, "workspace_root")?.join("docs/kernels.md");
-        std::fs::write(&path, table::page(&outcomes)).map_err(|error| format!("{}: {error}", path.display()))?;
+    if std::env::var_os(programs::BIN_DIR).is_none() {
+        crate::tests::build()?;
     }
+    let outcomes = lanes(scope, names)?;
     let (passed, failed, skipped) = outcomes.iter().fold((0, 0, 0), |sum, one| {
         let tally = one.tally();
         (sum.0 + tally.passed, sum.1 + tally.failed, sum.2 + tally.skipped)
@@ -116,8 +135,15 @@ pub(crate) fn lanes(scope: Scope, names: &[&str]) -> Result<Vec<Outcome>, String
     for lane in chosen.filter(|lane| scope == Scope::All || lane.short) {
         let start = Instant::now();
         let outcome = run::lane(lane, scope, &built, &target)?;
-        eprintln!("xtask: {} took {:.0} s", lane.name, start.elapsed().as_secs_f32());
+        let (tally, took) = (outcome.tally(), start.elapsed().as_secs_f32());
+        let counts = format!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+        eprintln!("xtask: {}: {counts}, after {took:.0} s", lane.name);
         outcomes.push(outcome);
+        if scope == Scope::All && names.is_empty() {
+            // After each, because all of them take an hour: a run that is broken off has told what it knows.
+            let path = folder(&metadata()?, "workspace_root")?.join("docs/matrix.md");
+            std::fs::write(&path, table::page(&outcomes)).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     Ok(outcomes)
 }

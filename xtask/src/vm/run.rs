@@ -8,35 +8,60 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use stockade_testkit::{offers, programs};
 
-use super::lanes::{Lane, Scope, Suite};
+use super::lanes::{Lane, Machine, Scope, Suite};
 use crate::command::quiet_about_us;
 use crate::tests::Tally;
 
 /// The executables of tests, by package and target.
 pub(crate) type Executables = BTreeMap<(String, String), PathBuf>;
 
+/// What one suite said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) suite: Suite,
+    pub(crate) tally: Tally,
+    /// Tests and why they were skipped.
+    pub(crate) skips: BTreeSet<(String, String)>,
+}
+
 /// What one lane said.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) lane: &'static Lane,
-    /// By suite, in the lane's order; those that were not run are not there.
-    pub(crate) suites: Vec<(Suite, Tally)>,
-    /// Tests and why they were skipped.
-    pub(crate) skips: BTreeSet<(String, String)>,
+    /// In the lane's order; those that were not run are not there.
+    pub(crate) suites: Vec<Ran>,
     /// Why the lane as a whole failed.
     pub(crate) failure: Option<String>,
+    /// The test whose output is being told.
+    telling: String,
+}
+
+impl Ran {
+    /// A skipped test did not pass, and one that `machine` does not excuse failed.
+    pub(crate) fn tally(&self, machine: Machine) -> Tally {
+        let mut tally = self.tally;
+        let (excused, lost): (Vec<_>, Vec<_>) = self.skips.iter().partition(|(_, reason)| machine.excuses(reason));
+        tally.passed = tally.passed.saturating_sub(self.skips.len() as u64);
+        tally.skipped += excused.len() as u64;
+        tally.failed += lost.len() as u64;
+        tally
+    }
 }
 
 impl Outcome {
+    /// Nothing was said so far.
+    fn new(lane: &'static Lane) -> Self {
+        Self { lane, suites: Vec::new(), failure: None, telling: String::new() }
+    }
+
     /// The sum. A lane that broke off counts as one failure more.
     pub(crate) fn tally(&self) -> Tally {
         let mut sum = Tally { failed: u64::from(self.failure.is_some()), ..Tally::default() };
-        for (_, tally) in &self.suites {
+        for tally in self.suites.iter().map(|ran| ran.tally(self.lane.machine)) {
             sum.passed += tally.passed;
             sum.failed += tally.failed;
             sum.skipped += tally.skipped;
         }
-        sum.count_skips(self.skips.len() as u64);
         sum
     }
 }
@@ -80,23 +105,28 @@ fn package(id: &str) -> &str {
     }
 }
 
+/// By what the tests' limits of time are multiplied in an emulated machine.
+const PATIENCE: &str = "6";
+
 /// Boots the lane's machine once and runs its suites in it.
 ///
 /// # Errors
 /// A suite that was not built, a folder that cannot be made, or a script that does not start. What happens in the guest is in the outcome.
 pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, target: &Path) -> Result<Outcome, String> {
     let place = super::place(target, lane.name)?;
-    let chosen: Vec<Suite> = lane.suites.iter().copied().filter(|suite| !filters(suite, scope).is_empty()).collect();
+    let chosen: Vec<Suite> = lane.suites.iter().copied().filter(|suite| !words(suite, scope).is_empty()).collect();
     let script = script(&chosen, scope, built)?;
     let path = place.join("job");
     std::fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut command = super::boot(lane.machine, &[&place])?;
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=20", seconds(scope)]);
+    command.args(super::boot(lane.machine, &[&place])?);
     command.arg("bash").arg(&path);
-    command.env(programs::BIN_DIR, target.join(programs::TARGET).join("release"));
+    command.env(programs::BIN_DIR, super::judged(target));
     command.env(programs::IMAGES, target.join("images")).env(offers::OFFERS, lane.machine.offers().join(","));
-    command.env(offers::SKIPS, "/tmp/skips").env("RUST_BACKTRACE", "0");
+    command.env(offers::SKIPS, "/tmp/skips").env("RUST_BACKTRACE", "0").env(stockade_testkit::call::PATIENCE, PATIENCE);
     eprintln!("xtask: {} offers {}", lane.name, lane.machine.offers().join(", "));
-    let mut outcome = Outcome { lane, suites: Vec::new(), skips: BTreeSet::new(), failure: None };
+    let mut outcome = Outcome::new(lane);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let child = child.as_mut().map_err(|error| format!("cannot start the virtual machine: {error}"))?;
     let output = child.stdout.take().ok_or("the virtual machine has no output")?;
@@ -105,38 +135,50 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
         outcome.take(&String::from_utf8_lossy(&line), &chosen);
     }
     let status = child.wait().map_err(|error| format!("cannot wait for the virtual machine: {error}"))?;
-    if !status.success() {
-        outcome.failure = Some(format!("the virtual machine ended with {status}"));
-    } else if outcome.suites.len() != chosen.len() {
-        outcome.failure = Some("not every suite was run".to_owned());
-    }
-    if let Some(failure) = &outcome.failure {
-        println!("failed: {}: {failure}", lane.name);
+    outcome.failure = match status.code() {
+        Some(0) if outcome.suites.len() == chosen.len() => None,
+        Some(0) => Some("not every suite was run".to_owned()),
+        Some(124 | 137) => Some(format!("the virtual machine was not done after {} s", seconds(scope))),
+        // What the script said stands above.
+        Some(125) => Some("there is no virtual machine, or it stopped".to_owned()),
+        _ => Some(format!("the virtual machine ended with {status}")),
+    };
+    for line in outcome.lost() {
+        println!("failed: {}: {line}", lane.name);
     }
     Ok(outcome)
 }
 
-/// What of the suite is run; nothing if it is not.
-fn filters(suite: &Suite, scope: Scope) -> &'static [&'static str] {
+/// How long a lane may take at most.
+fn seconds(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Short => "1800",
+        Scope::All => "7200",
+    }
+}
+
+/// The words of which one is in the names of the tests that are run; nothing if none is.
+fn words(suite: &Suite, scope: Scope) -> &'static [&'static str] {
     match scope {
         Scope::Short => suite.short,
-        Scope::All => &[""],
+        Scope::All => suite.all,
     }
 }
 
 /// What the guest runs. A suite that fails does not keep the next from being run; the count tells.
 fn script(suites: &[Suite], scope: Scope, built: &Executables) -> Result<String, String> {
-    let mut text = String::from("export TMPDIR=/disk\ntouch /tmp/skips\n");
+    let mut text = String::from("export TMPDIR=/disk\n");
     for (number, suite) in suites.iter().enumerate() {
         let key = (suite.package.to_owned(), suite.target.to_owned());
         let path = built.get(&key).ok_or_else(|| format!("vm: {} has no tests {}", suite.package, suite.target))?;
-        let names = filters(suite, scope).iter().filter(|name| !name.is_empty());
+        let names = words(suite, scope).iter().filter(|name| !name.is_empty());
         let names: String = names.map(|name| format!(" {name}")).collect();
-        // A suite that does not end must not keep the lane from telling what it knows.
-        text += &format!("echo '{MARK}suite {number}'\ntimeout 3000 '{}' --test-threads=2{names}\n", path.display());
-        text += &format!("echo \"{MARK}exit $?\"\n");
+        text += &format!("echo '{MARK}suite {number}'\n: >/tmp/skips\n");
+        // A suite that does not end must not keep the lane from telling what it knows. What passed is shown, too: it may say that it did
+        // nothing.
+        text += &format!("timeout 3000 '{}' --test-threads=2 --show-output{names}\n", path.display());
+        text += &format!("echo \"{MARK}exit $?\"\nsed 's/^/{MARK}skip /' /tmp/skips\n");
     }
-    text += &format!("sed 's/^/{MARK}skip /' /tmp/skips\n");
     Ok(text)
 }
 
@@ -145,30 +187,56 @@ impl Outcome {
     fn take(&mut self, line: &str, chosen: &[Suite]) {
         let Some(said) = line.strip_prefix(MARK) else {
             println!("{line}");
-            if let Some((_, tally)) = self.suites.last_mut() {
-                tally.take(line);
-            }
+            self.take_output(line);
             return;
         };
         let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
         match word {
             "suite" => {
                 let suite = rest.parse().ok().and_then(|number: usize| chosen.get(number));
-                self.suites.extend(suite.map(|suite| (*suite, Tally::default())));
+                let ran = suite.map(|suite| Ran { suite: *suite, tally: Tally::default(), skips: BTreeSet::new() });
+                self.suites.extend(ran);
             }
             "exit" if rest != "0" => {
                 // Also one that was killed before it counted.
-                if let Some((_, tally)) = self.suites.last_mut() {
-                    tally.failed = tally.failed.max(1);
+                if let Some(ran) = self.suites.last_mut() {
+                    ran.tally.failed = ran.tally.failed.max(1);
                 }
             }
             "skip" => {
                 let (test, reason) = rest.split_once('\t').unwrap_or((rest, ""));
-                println!("skipped: {test}: {reason}");
-                self.skips.insert((test.to_owned(), reason.to_owned()));
+                self.skip(test.to_owned(), reason.to_owned());
             }
             _ => {}
         }
+    }
+
+    /// Takes one line of a suite's own.
+    fn take_output(&mut self, line: &str) {
+        let Some(ran) = self.suites.last_mut() else { return };
+        ran.tally.take(line);
+        if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            test.clone_into(&mut self.telling);
+        }
+        // What `requires!` skips is in the file of skips as well; other tests say it in this way only.
+        let reason = line.strip_prefix("skipped: ").filter(|reason| !reason.contains(": needs "));
+        if let Some(reason) = reason {
+            self.skip(self.telling.clone(), reason.to_owned());
+        }
+    }
+
+    /// A test that did nothing.
+    fn skip(&mut self, test: String, reason: String) {
+        let Some(ran) = self.suites.last_mut() else { return };
+        ran.skips.insert((test, reason));
+    }
+
+    /// What failed without a test's having failed.
+    fn lost(&self) -> Vec<String> {
+        let skips = self.suites.iter().flat_map(|ran| &ran.skips);
+        let lost = skips.filter(|(_, reason)| !self.lane.machine.excuses(reason));
+        let lost = lost.map(|(test, reason)| format!("{test} was skipped, which is not expected here: {reason}"));
+        self.failure.iter().cloned().chain(lost).collect()
     }
 }
 
@@ -187,19 +255,25 @@ mod tests {
     fn what_the_guest_says_is_counted_once() {
         let lane = &LANES[0];
         let chosen = &lane.suites[..2];
-        let mut outcome = Outcome { lane, suites: Vec::new(), skips: BTreeSet::new(), failure: None };
+        let mut outcome = Outcome::new(lane);
         for line in [
             "@xtask suite 0",
-            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
+            "---- one stdout ----",
+            "skipped: no cgroup v1 hierarchies",
+            "skipped: a::b: needs cgroup_v1, which this run does not offer",
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
             "@xtask exit 0",
+            "@xtask skip a::b\tneeds cgroup_v1, which this run does not offer",
+            "@xtask skip a::b\tneeds cgroup_v1, which this run does not offer",
             "@xtask suite 1",
             "@xtask exit 137",
-            "@xtask skip a::b\tneeds podman",
-            "@xtask skip a::b\tneeds podman",
+            "@xtask skip c::d\tneeds podman, which this run does not offer",
         ] {
             outcome.take(line, chosen);
         }
         let tally = outcome.tally();
-        assert_eq!((tally.passed, tally.failed, tally.skipped), (2, 1, 2));
+        // The second suite was killed, and the skip in it is none that is expected.
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (3, 2, 2));
+        assert_eq!(outcome.lost().len(), 1);
     }
 }

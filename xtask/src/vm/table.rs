@@ -1,41 +1,63 @@
-//! `docs/kernels.md`: what passed where.
+//! `docs/matrix.md`: what passed where.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lanes::Suite;
-use super::run::Outcome;
+use super::lanes::{Cgroup, LANES, Lsm};
+use super::run::{Outcome, Ran};
+use crate::tests::Tally;
 
-const HEAD: &str = "# Kernels
+const HEAD: &str = "# Matrix
 
-What `cargo xtask vm --all` said last: each suite on each machine as passed/failed. The machines are virtual, with stock kernels of Debian's; what each
-offers to the tests is fixed in `xtask/src/vm/lanes.rs`, and a test whose need is offered and does not work fails.
+What `cargo xtask vm --all` said last, and wrote: suites by kernel, cgroup world and security module, each cell as **passed / failed / skipped**.
+The machines are virtual, with stock kernels of Debian's. What each offers to the tests is fixed in `xtask/src/vm/lanes.rs`: a need that is offered and does not
+work is a failure, and so is a skip for any reason but those that the machine is meant to have.
 
 ";
 
 /// The page.
 pub(crate) fn page(outcomes: &[Outcome]) -> String {
     let mut text = HEAD.to_owned();
-    text += &row("suite", outcomes.iter().map(|one| one.lane.name.to_owned()));
+    text += &row("", outcomes.iter().map(|one| one.lane.name.to_owned()));
     text += &row("---", outcomes.iter().map(|_one| "---".to_owned()));
+    text += &row("kernel", outcomes.iter().map(|one| format!("Linux {}", one.lane.machine.kernel.name())));
+    text += &row("control groups", outcomes.iter().map(|one| world(one.lane.machine.cgroup).to_owned()));
+    text += &row("security module", outcomes.iter().map(|one| module(one.lane.machine.lsm).to_owned()));
     let suites: BTreeSet<(&str, &str)> =
-        outcomes.iter().flat_map(|one| &one.suites).map(|(suite, _)| (suite.package, suite.target)).collect();
+        outcomes.iter().flat_map(|one| &one.suites).map(|ran| (ran.suite.package, ran.suite.target)).collect();
     for (package, target) in suites {
-        let is = |suite: &Suite| (suite.package, suite.target) == (package, target);
-        let cells = outcomes.iter().map(|one| match one.suites.iter().find(|(suite, _)| is(suite)) {
-            Some((_, tally)) => format!("{}/{}", tally.passed, tally.failed),
-            None => String::new(),
+        let is = |ran: &&Ran| (ran.suite.package, ran.suite.target) == (package, target);
+        let cells = outcomes.iter().map(|one| match one.suites.iter().find(is) {
+            Some(ran) => cell(ran.tally(one.lane.machine)),
+            None => "not run".to_owned(),
         });
-        text += &row(&format!("{package} {target}"), cells);
+        text += &row(&format!("`{package}` {target}"), cells);
     }
-    text += &row(
-        "all, without skipped",
-        outcomes.iter().map(|one| {
-            let tally = one.tally();
-            format!("{}/{}", tally.passed, tally.failed)
-        }),
-    );
-    text += &row("skipped", outcomes.iter().map(|one| one.tally().skipped.to_string()));
-    text + "\nA suite's number counts its skipped tests as passed, the sum does not.\n" + &skipped(outcomes)
+    text += &row("all", outcomes.iter().map(|one| format!("**{}**", cell(one.tally()))));
+    let missing: Vec<&str> =
+        LANES.iter().map(|lane| lane.name).filter(|name| !outcomes.iter().any(|one| one.lane.name == *name)).collect();
+    if !missing.is_empty() {
+        text += &format!("\nThe run was broken off before it came to {}.\n", missing.join(", "));
+    }
+    text + &reasons(outcomes)
+}
+
+fn world(cgroup: Cgroup) -> &'static str {
+    match cgroup {
+        Cgroup::V1 => "v1",
+        Cgroup::Hybrid => "v1, and v2 without controllers",
+        Cgroup::V2 => "v2",
+    }
+}
+
+fn module(lsm: Lsm) -> &'static str {
+    match lsm {
+        Lsm::AppArmor => "AppArmor, enforcing",
+        Lsm::None => "none",
+    }
+}
+
+fn cell(tally: Tally) -> String {
+    format!("{} / {} / {}", tally.passed, tally.failed, tally.skipped)
 }
 
 fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
@@ -43,17 +65,20 @@ fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {head} |{cells}\n")
 }
 
-/// Why tests were skipped, and how many for each reason.
-fn skipped(outcomes: &[Outcome]) -> String {
-    let mut text = String::from("\n## Skipped\n\n");
+/// Why tests were skipped and how many for each reason, and what broke off.
+fn reasons(outcomes: &[Outcome]) -> String {
+    let mut text = String::from("\n## Skipped, and why\n\n");
     for outcome in outcomes {
         let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-        for (_, reason) in &outcome.skips {
+        for (_, reason) in outcome.suites.iter().flat_map(|ran| &ran.skips) {
             *reasons.entry(reason).or_default() += 1;
         }
-        let reasons: Vec<String> = reasons.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let reasons: Vec<String> = reasons.into_iter().map(|(reason, count)| format!("{count}: {reason}")).collect();
         let reasons = if reasons.is_empty() { "none".to_owned() } else { reasons.join("; ") };
         text += &format!("- {}: {reasons}\n", outcome.lane.name);
+        if let Some(failure) = &outcome.failure {
+            text += &format!("  - broken off: {failure}\n");
+        }
     }
     text
 }
