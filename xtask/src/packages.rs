@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 /// Package by package; a test says what it needs of them by `requires!`.
 const PACKAGES: &[&str] = &[
-    "apache2-utils",
     "apparmor",
     "busybox-static",
     "containerd",
@@ -41,6 +40,7 @@ const PACKAGES: &[&str] = &[
     "umoci",
     "util-linux",
     "valgrind",
+    "wrk",
     "zstd",
 ];
 

@@ -15,12 +15,10 @@ use super::report::{Report, Row, machine};
 pub(crate) const ROUNDS: usize = 20;
 /// Set in the bench's own namespaces.
 const INSIDE: &str = "STOCKADE_BENCH_NETWORK";
-/// How many requests are made in a round, and how many at a time.
-const REQUESTS: (u32, u32) = (20_000, 16);
-/// How long data flows in a round, in seconds.
+/// How many requests are made at a time.
+const AT_ONCE: u32 = 16;
+/// How long data flows, and requests are made, in a round, in seconds.
 const FLOWS: u32 = 2;
-/// How often what goes through is measured, of all rounds.
-const THROUGH: usize = 5;
 
 /// The hand-made network: the bridge's address and the other end's, and the file that keeps the other end's network namespace.
 const BY_HAND: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
@@ -43,7 +41,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), String> {
         contenders.iter().try_for_each(|one| one.call(&["load", "-q", "-i", &archive], place))?;
         print!("{}", starts(&contenders, place, rounds.max(1))?);
         let [ours, ..] = &contenders[..] else { return Err("there is no contender".to_owned()) };
-        for report in through(ours, place, rounds.clamp(1, THROUGH))? {
+        for report in through(ours, place, rounds.max(1))? {
             print!("{report}");
         }
         Ok(())
@@ -134,16 +132,18 @@ fn serve(place: &Path) -> Result<(), String> {
 }
 
 fn report(
-    senders: &[Sender],
+    senders: &[Sender; 2],
     title: &str,
     unit: &'static str,
     rounds: usize,
     measure: impl Fn(&Sender) -> Result<f64, String>,
 ) -> Result<Report, String> {
     let mut values: Vec<Vec<f64>> = senders.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds {
-        for (sender, values) in senders.iter().zip(&mut values) {
-            values.push(measure(sender)?);
+    for round in 0..rounds {
+        // Each goes first as often as the other.
+        let order = [round % 2, 1 - round % 2];
+        for index in order {
+            values[index].push(measure(&senders[index])?);
         }
     }
     let rows = senders.iter().zip(values).map(|(sender, values)| Row::new(sender.name, values)).collect();
@@ -158,15 +158,11 @@ fn flow(sender: &Sender) -> Result<f64, String> {
     bits.map(|bits| bits / 1e9).ok_or_else(|| format!("iperf3 says no rate: {}", said["error"]))
 }
 
-/// What ab says.
+/// What wrk says.
 fn requests(sender: &Sender) -> Result<f64, String> {
-    let (count, at_once) = REQUESTS;
-    let said = shell(&format!("{} ab -q -k -n {count} -c {at_once} http://{}:8000/ 2>&1", sender.within, sender.host))?;
-    let line = |begin: &str| {
-        said.lines().find_map(|line| line.strip_prefix(begin)?.split_whitespace().next()?.parse::<f64>().ok())
-    };
-    match (line("Failed requests:"), line("Requests per second:")) {
-        (Some(0.0), Some(rate)) => Ok(rate),
-        _ => Err(format!("ab: {said}")),
-    }
+    let said = shell(&format!("{} wrk -t 1 -c {AT_ONCE} -d {FLOWS}s http://{}:8000/", sender.within, sender.host))?;
+    let rate = said.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse::<f64>().ok());
+    // It names errors only if there were some.
+    let wrong = said.contains("Socket errors") || said.contains("Non-2xx");
+    rate.filter(|_| !wrong).ok_or_else(|| format!("wrk: {said}"))
 }
