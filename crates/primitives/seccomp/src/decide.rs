@@ -38,10 +38,10 @@ impl Filter {
         if verdicts.is_newer(number) {
             return Decision { action: Action::Errno(enosys(arch)), reason: Reason::Newer };
         }
-        let alternatives = verdicts.calls.get(&number).map(|named| named.alternatives.as_slice()).unwrap_or_default();
-        let matching = alternatives.iter().find(|one| {
-            one.conditions.iter().all(|condition| condition.holds(verdicts.calls[&number].call, arguments))
-        });
+        let matching = verdicts
+            .about(number)
+            .iter()
+            .find(|one| one.conditions.iter().all(|condition| condition.holds(one.call, arguments)));
         match matching {
             Some(one) => Decision { action: one.action, reason: Reason::Entry(one.entry) },
             None => Decision { action: self.default, reason: Reason::Default },

@@ -17,27 +17,56 @@ pub(crate) const NUMBER: u32 = 0;
 pub(crate) const ARCHITECTURE: u32 = 4;
 pub(crate) const ARGUMENTS: u32 = 16;
 
-/// A piece of a program; every way through it ends with a return or at its end.
-pub(crate) type Code = Vec<Instruction>;
-
 pub(crate) fn plain(code: u16, constant: u32) -> Instruction {
     Instruction { code, if_true: 0, if_false: 0, constant }
 }
 
-pub(crate) fn answer(action: Action) -> Code {
-    vec![plain(RETURN, action.code())]
+pub(crate) fn answer(action: Action) -> Instruction {
+    plain(RETURN, action.code())
 }
 
-/// `yes` where `test` with `constant` holds, `no` where it does not. Neither may end at its end.
-pub(crate) fn branch(test: u16, constant: u32, yes: Code, no: Code) -> Code {
-    let mut code = match u8::try_from(no.len()) {
-        Ok(if_true) => vec![Instruction { code: test, if_true, if_false: 0, constant }],
-        // A conditional jump reaches 255 instructions, an unconditional one all of them.
-        Err(_) => {
-            vec![Instruction { code: test, if_true: 0, if_false: 1, constant }, plain(GO, no.len() as u32)]
+/// A program that is written from its end, so that it is known how far a jump has to reach. Every way through a piece of it ends with a
+/// return or at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Backwards(Vec<Instruction>);
+
+impl Backwards {
+    /// With room for a filter of the usual size.
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(1024))
+    }
+
+    /// How much is written.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Writes `instruction` before what is written.
+    pub(crate) fn push(&mut self, instruction: Instruction) {
+        self.0.push(instruction);
+    }
+
+    /// The same with `piece`, as a whole.
+    pub(crate) fn extend(&mut self, piece: &[Instruction]) {
+        self.0.extend(piece.iter().rev());
+    }
+
+    /// Writes a test before two pieces: what was written since there were `behind` instructions is where it leads if it does not hold,
+    /// and what is behind that if it holds. The first may not end at its end.
+    pub(crate) fn test(&mut self, test: u16, constant: u32, behind: usize) {
+        let skipped = self.0.len() - behind;
+        if let Ok(if_true) = u8::try_from(skipped) {
+            self.push(Instruction { code: test, if_true, if_false: 0, constant });
+        } else {
+            // A conditional jump reaches 255 instructions, an unconditional one all of them.
+            self.push(plain(GO, skipped as u32));
+            self.push(Instruction { code: test, if_true: 0, if_false: 1, constant });
         }
-    };
-    code.extend(no);
-    code.extend(yes);
-    code
+    }
+
+    /// The program, from its beginning.
+    pub(crate) fn finish(mut self) -> Vec<Instruction> {
+        self.0.reverse();
+        self.0
+    }
 }

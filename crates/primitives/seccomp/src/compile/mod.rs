@@ -9,15 +9,13 @@ mod rule;
 mod size;
 pub(crate) mod verdicts;
 
-use std::collections::BTreeMap;
-
 use stockade_kernel::seccomp::{Instruction, MAX_INSTRUCTIONS};
 
 use crate::architecture::Arch;
 use crate::model::{Action, Filter};
 use crate::syscall::{Syscall, X32_BIT};
 pub(crate) use code::RETURN;
-use code::{ARCHITECTURE, Code, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, answer, branch, plain};
+use code::{ARCHITECTURE, Backwards, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, answer, plain};
 pub use size::Size;
 use verdicts::Verdicts;
 
@@ -61,10 +59,16 @@ pub fn compile(filter: &Filter) -> Result<Vec<Instruction>, TooLong> {
 /// The same decisions, one comparison after the other: what the tests compare with.
 #[cfg(test)]
 pub(crate) fn compile_in_a_row(filter: &Filter) -> Result<Vec<Instruction>, TooLong> {
-    assemble(filter, |ranges| {
-        let (first, rest) = ranges.split_first().expect("there is one range at least");
-        let add = |before, range: &Range| branch(GREATER_OR_EQUAL, range.from, range.code.clone(), before);
-        rest.iter().fold(first.code.clone(), add)
+    assemble(filter, |program, ranges| {
+        let (first, rest) = ranges.all.split_first().expect("there is one range at least");
+        // Each test leads to its range, and else to those before it.
+        let behind = |program: &mut Backwards, range: &Range| {
+            put(program, &range.code);
+            (range.from, program.len())
+        };
+        let tests: Vec<_> = rest.iter().rev().map(|range| behind(program, range)).collect();
+        put(program, &first.code);
+        tests.into_iter().rev().for_each(|(from, behind)| program.test(GREATER_OR_EQUAL, from, behind));
     })
 }
 
@@ -72,27 +76,43 @@ pub(crate) fn compile_in_a_row(filter: &Filter) -> Result<Vec<Instruction>, TooL
 struct Range {
     from: u32,
     /// What happens there.
-    code: Code,
-    /// How often it is looked for.
+    code: rule::Code,
+    /// How often numbers before it are looked for.
+    before: usize,
+}
+
+/// The ranges of all numbers.
+struct Ranges {
+    all: Vec<Range>,
+    /// How often any number is looked for.
     weight: usize,
 }
 
-fn assemble(filter: &Filter, search: impl Fn(&[Range]) -> Code) -> Result<Vec<Instruction>, TooLong> {
+fn assemble(filter: &Filter, search: impl Fn(&mut Backwards, &Ranges)) -> Result<Vec<Instruction>, TooLong> {
     let native = filter.architectures[0];
-    let mut program = answer(Action::KillProcess);
-    for arch in filter.architectures.iter().rev().filter(|arch| **arch != Arch::X32 && runs_on(**arch, native)) {
-        let of = |arch| search(&ranges(filter, arch));
-        let mut code = vec![plain(LOAD, NUMBER)];
-        code.extend(match *arch {
-            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => {
-                branch(GREATER_OR_EQUAL, X32_BIT, of(Arch::X32), of(Arch::X86_64))
-            }
-            Arch::X86_64 => branch(GREATER_OR_EQUAL, X32_BIT, not_x32(filter), of(Arch::X86_64)),
-            other => of(other),
-        });
-        program = branch(EQUAL, arch.audit(), code, program);
+    let mut program = Backwards::new();
+    let mut tests = Vec::new();
+    for arch in filter.architectures.iter().filter(|arch| **arch != Arch::X32 && runs_on(**arch, native)) {
+        let of = |program: &mut Backwards, arch| search(program, &ranges(filter, arch));
+        match *arch {
+            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => of(&mut program, Arch::X32),
+            Arch::X86_64 => not_x32(filter, &mut program),
+            _ => {}
+        }
+        let behind = program.len();
+        of(&mut program, *arch);
+        if *arch == Arch::X86_64 {
+            program.test(GREATER_OR_EQUAL, X32_BIT, behind);
+        }
+        program.push(plain(LOAD, NUMBER));
+        tests.push((arch.audit(), program.len()));
     }
-    program.insert(0, plain(LOAD, ARCHITECTURE));
+    program.push(answer(Action::KillProcess));
+    for (audit, behind) in tests.into_iter().rev() {
+        program.test(EQUAL, audit, behind);
+    }
+    program.push(plain(LOAD, ARCHITECTURE));
+    let program = program.finish();
     if program.len() > MAX_INSTRUCTIONS { Err(TooLong(program.len())) } else { Ok(program) }
 }
 
@@ -112,68 +132,114 @@ fn runs_on(arch: Arch, native: Arch) -> bool {
 }
 
 /// Numbers with the bit of x32 where x32 is not in the filter: -1, which is no call of any, is answered like a number of x86-64.
-fn not_x32(filter: &Filter) -> Code {
+fn not_x32(filter: &Filter, program: &mut Backwards) {
     let last = if Verdicts::of(filter, Arch::X86_64).newer_from.is_some() {
         Action::Errno(verdicts::enosys(Arch::X86_64))
     } else {
         filter.default
     };
-    branch(EQUAL, u32::MAX, answer(last), answer(Action::KillProcess))
+    program.push(answer(last));
+    let behind = program.len();
+    program.push(answer(Action::KillProcess));
+    program.test(EQUAL, u32::MAX, behind);
 }
 
-fn ranges(filter: &Filter, arch: Arch) -> Vec<Range> {
+/// Where which code begins, in ascending order.
+struct Starts(Vec<(u32, rule::Code)>);
+
+impl Starts {
+    /// From `number` on there is `code`.
+    fn insert(&mut self, number: u32, code: rule::Code) {
+        // Most come in their order.
+        if self.0.last().is_some_and(|last| last.0 < number) {
+            return self.0.push((number, code));
+        }
+        match self.0.binary_search_by_key(&number, |start| start.0) {
+            Ok(index) => self.0[index].1 = code,
+            Err(index) => self.0.insert(index, (number, code)),
+        }
+    }
+
+    /// The same unless something begins there.
+    fn insert_if_none(&mut self, number: u32, code: rule::Code) {
+        if let Err(index) = self.0.binary_search_by_key(&number, |start| start.0) {
+            self.0.insert(index, (number, code));
+        }
+    }
+}
+
+fn ranges(filter: &Filter, arch: Arch) -> Ranges {
     let verdicts = Verdicts::of(filter, arch);
-    let mut starts = BTreeMap::from([(0, answer(filter.default))]);
-    for (number, named) in &verdicts.calls {
-        starts.insert(*number, rule::alternatives(named, arch, filter.default));
-        starts.insert(number + 1, answer(filter.default));
+    let default = rule::Code::Answer(filter.default);
+    let mut starts = Starts(vec![(0, default.clone())]);
+    for all in verdicts.by_number() {
+        let number = all[0].call.number;
+        starts.insert(number, rule::alternatives(all, arch, filter.default));
+        starts.insert(number + 1, default.clone());
     }
     if let Some(from) = verdicts.newer_from {
-        let newer = answer(Action::Errno(verdicts::enosys(arch)));
+        let newer = rule::Code::Answer(Action::Errno(verdicts::enosys(arch)));
         if let Some(unknown) = verdicts.unknown {
-            starts.entry(unknown + 1).or_insert_with(|| answer(filter.default));
+            starts.insert_if_none(unknown + 1, default.clone());
             starts.insert(unknown, newer.clone());
         }
         if !verdicts.private.contains(&from) {
             starts.insert(from, newer.clone());
         }
         if !verdicts.private.is_empty() {
-            starts.entry(verdicts.private.start).or_insert_with(|| answer(filter.default));
+            starts.insert_if_none(verdicts.private.start, default);
             starts.insert(verdicts.private.end, newer);
         }
     }
-    let mut ranges: Vec<(u32, Code)> = starts.into_iter().collect();
-    ranges.dedup_by(|next, before| next.1 == before.1);
+    let Starts(mut starts) = starts;
+    starts.dedup_by(|next, before| next.1 == before.1);
     let hot = hot(arch);
-    let ends: Vec<u32> = ranges.iter().skip(1).map(|next| next.0).chain([u32::MAX]).collect();
-    let weigh = |((from, code), end): ((u32, Code), u32)| {
-        let inside = hot.iter().filter(|number| (from..end).contains(number)).count();
-        Range { from, code, weight: 1 + HEAT * inside }
-    };
-    ranges.into_iter().zip(ends).map(weigh).collect()
+    let below = |number| hot.partition_point(|hot| *hot < number);
+    let weigh =
+        |(index, (from, code)): (usize, (u32, rule::Code))| Range { from, code, before: index + HEAT * below(from) };
+    let weight = starts.len() + HEAT * hot.len();
+    Ranges { all: starts.into_iter().enumerate().map(weigh).collect(), weight }
 }
 
+/// The numbers of [`HOT`], in ascending order.
 fn hot(arch: Arch) -> Vec<u32> {
-    HOT.iter().filter_map(|name| Syscall::from_name(name)?.number(arch)).collect()
+    let mut hot: Vec<u32> = HOT.iter().filter_map(|name| Syscall::from_name(name)?.number(arch)).collect();
+    hot.sort_unstable();
+    hot
 }
 
-/// A search tree whose halves weigh the same.
-fn tree(ranges: &[Range]) -> Code {
-    let [first, rest @ ..] = ranges else { return Code::new() };
+/// Writes what happens in a range.
+fn put(program: &mut Backwards, code: &rule::Code) {
+    match code {
+        rule::Code::Answer(action) => program.push(answer(*action)),
+        rule::Code::Look(code) => program.extend(code),
+    }
+}
+
+/// Writes a search tree whose halves weigh the same.
+fn tree(program: &mut Backwards, ranges: &Ranges) {
+    halves(program, &ranges.all, ranges.weight);
+}
+
+/// The same for some of them; `end` is how often numbers before their end are looked for.
+fn halves(program: &mut Backwards, ranges: &[Range], end: usize) {
+    let [first, rest @ ..] = ranges else { return };
     if rest.is_empty() {
-        return first.code.clone();
+        return put(program, &first.code);
     }
-    let total: usize = ranges.iter().map(|range| range.weight).sum();
-    let (mut before, mut split, mut best) = (0, 1, usize::MAX);
-    for index in 1..ranges.len() {
-        before += ranges[index - 1].weight;
-        let difference = total.abs_diff(2 * before);
-        if difference < best {
-            (split, best) = (index, difference);
-        }
-    }
-    let (left, right) = ranges.split_at(split);
-    branch(GREATER_OR_EQUAL, right[0].from, tree(right), tree(left))
+    // Twice the weight to the left of a split is to be near that of all.
+    let away = |range: &Range| (first.before + end).abs_diff(2 * range.before);
+    let middle = rest.partition_point(|range| 2 * range.before < first.before + end);
+    let split = match middle {
+        0 => 0,
+        past if past == rest.len() || away(&rest[past - 1]) <= away(&rest[past]) => past - 1,
+        near => near,
+    };
+    let (left, right) = ranges.split_at(split + 1);
+    halves(program, right, end);
+    let behind = program.len();
+    halves(program, left, right[0].before);
+    program.test(GREATER_OR_EQUAL, right[0].from, behind);
 }
 
 #[cfg(test)]

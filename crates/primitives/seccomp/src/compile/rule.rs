@@ -2,11 +2,10 @@
 
 use stockade_kernel::seccomp::Instruction;
 
-use super::code::{AND, ARGUMENTS, Code, EQUAL, GREATER, GREATER_OR_EQUAL, LOAD, RETURN, answer, plain};
-use super::verdicts::{Alternative, Named};
+use super::code::{AND, ARGUMENTS, EQUAL, GREATER, GREATER_OR_EQUAL, LOAD, RETURN, answer, plain};
+use super::verdicts::Alternative;
 use crate::architecture::Arch;
 use crate::model::{Action, Condition, Operator, at_width, greatest};
-use crate::syscall::Call;
 
 /// Where a test leads.
 #[derive(Clone, Copy)]
@@ -32,26 +31,38 @@ enum Shape {
     Steps(Vec<Step>),
 }
 
-/// All alternatives of a call in their order, then the default.
-pub(super) fn alternatives(named: &Named, arch: Arch, default: Action) -> Code {
-    let mut code = Code::new();
-    for one in &named.alternatives {
-        if let Some(block) = alternative(one, named.call, arch) {
-            code.extend(block);
-        }
+/// What happens at a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    /// This, whatever the arguments.
+    Answer(Action),
+    /// What these instructions find; no way through them ends at their end.
+    Look(Vec<Instruction>),
+}
+
+/// All alternatives of a number in their order, then the default.
+pub(super) fn alternatives(all: &[Alternative<'_>], arch: Arch, default: Action) -> Code {
+    let mut code = Vec::new();
+    let mut last = default;
+    for one in all {
         if one.conditions.is_empty() {
-            return code;
+            last = one.action;
+            break;
         }
+        code.extend(alternative(one, arch).into_iter().flatten());
     }
-    code.extend(answer(default));
-    code
+    if code.is_empty() {
+        return Code::Answer(last);
+    }
+    code.push(answer(last));
+    Code::Look(code)
 }
 
 /// One alternative, at whose end the next one begins; nothing if it can never match.
-fn alternative(one: &Alternative, call: Call, arch: Arch) -> Option<Code> {
+fn alternative(one: &Alternative<'_>, arch: Arch) -> Option<Vec<Instruction>> {
     let mut steps: Vec<(Step, usize)> = Vec::new();
-    for condition in &one.conditions {
-        match shape(condition, call.width(condition.argument), arch) {
+    for condition in one.conditions.iter() {
+        match shape(condition, one.call.width(condition.argument), arch) {
             Shape::Always => {}
             Shape::Never => return None,
             Shape::Steps(these) => {
@@ -76,7 +87,7 @@ fn alternative(one: &Alternative, call: Call, arch: Arch) -> Option<Code> {
             }
         }
     };
-    let mut code: Code = steps.into_iter().enumerate().map(place).collect();
+    let mut code: Vec<Instruction> = steps.into_iter().enumerate().map(place).collect();
     code.push(plain(RETURN, one.action.code()));
     Some(code)
 }

@@ -1,6 +1,6 @@
 //! What a filter says about each number of one architecture, before it becomes instructions.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::architecture::Arch;
@@ -17,25 +17,21 @@ pub(crate) fn enosys(arch: Arch) -> u16 {
     if matches!(arch, Mips | Mips64 | Mips64n32 | Mipsel | Mipsel64 | Mipsel64n32) { ENOSYS_MIPS } else { ENOSYS }
 }
 
-/// One way to get to an action; all conditions must hold.
+/// One way to get to an action at a call; all conditions must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Alternative {
-    pub(crate) action: Action,
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) entry: usize,
-}
-
-/// What is said about one number: the first alternative that matches decides, and the default where none does.
-#[derive(Clone, Debug)]
-pub(crate) struct Named {
+pub(crate) struct Alternative<'filter> {
     pub(crate) call: Call,
-    pub(crate) alternatives: Vec<Alternative>,
+    pub(crate) action: Action,
+    pub(crate) conditions: Cow<'filter, [Condition]>,
+    pub(crate) entry: usize,
 }
 
 /// What a filter says about one architecture.
 #[derive(Clone, Debug)]
-pub(crate) struct Verdicts {
-    pub(crate) calls: BTreeMap<u32, Named>,
+pub(crate) struct Verdicts<'filter> {
+    /// By number. Of those of one number the first that matches decides, and the default where none does; nothing follows one without
+    /// conditions.
+    alternatives: Vec<Alternative<'filter>>,
     /// From here on calls answer `ENOSYS`, but those of `private`.
     pub(crate) newer_from: Option<u32>,
     /// The numbers of the architecture's own calls.
@@ -44,60 +40,64 @@ pub(crate) struct Verdicts {
     pub(crate) unknown: Option<u32>,
 }
 
-impl Verdicts {
-    pub(crate) fn of(filter: &Filter, arch: Arch) -> Self {
+impl<'filter> Verdicts<'filter> {
+    pub(crate) fn of(filter: &'filter Filter, arch: Arch) -> Self {
         let private = arch.private_numbers();
-        let mut verdicts =
-            Verdicts { calls: BTreeMap::new(), newer_from: None, private, unknown: arch.number_of_unknown() };
+        let most = filter.rules.iter().map(|rule| rule.calls.len()).sum();
+        let mut alternatives = Vec::with_capacity(most);
         let mut newest = None;
         for rule in &filter.rules {
             for syscall in &rule.calls {
-                newest = newest.max(syscall.number(arch).filter(|number| !verdicts.private.contains(number)));
+                let call = syscall.call(arch);
+                newest = newest.max(call.map(|call| call.number).filter(|number| !private.contains(number)));
                 if rule.action == filter.default {
                     continue;
                 }
-                let alternative =
-                    Alternative { action: rule.action, conditions: rule.conditions.clone(), entry: rule.entry };
-                verdicts.add_other_way(*syscall, arch, &alternative, filter.default);
-                verdicts.add(*syscall, arch, alternative);
+                let of = |call, conditions| Alternative { call, action: rule.action, conditions, entry: rule.entry };
+                // A way that is more open than the default is not opened: the profile names the multiplexer for that.
+                if rule.action.strictness() > filter.default.strictness() {
+                    alternatives.extend(by_multiplexer(*syscall, arch).map(|(call, only)| of(call, vec![only].into())));
+                }
+                alternatives.extend(call.map(|call| of(call, Cow::Borrowed(&rule.conditions))));
             }
         }
-        for named in verdicts.calls.values_mut() {
-            put_in_order(&mut named.alternatives);
-        }
-        if filter.answers_enosys() {
-            verdicts.newer_from = newest.map(|newest| newest + 1);
-        }
-        verdicts
+        put_in_order(&mut alternatives);
+        let newer_from = newest.filter(|_| filter.answers_enosys()).map(|newest| newest + 1);
+        Verdicts { alternatives, newer_from, private, unknown: arch.number_of_unknown() }
+    }
+
+    /// What is said about each number about which something is, in ascending order; none is empty.
+    pub(crate) fn by_number(&self) -> impl Iterator<Item = &[Alternative<'filter>]> {
+        self.alternatives.chunk_by(|one, next| one.call.number == next.call.number)
+    }
+
+    /// What is said about `number`.
+    pub(crate) fn about(&self, number: u32) -> &[Alternative<'filter>] {
+        let start = self.alternatives.partition_point(|one| one.call.number < number);
+        let rest = &self.alternatives[start..];
+        &rest[..rest.partition_point(|one| one.call.number == number)]
     }
 
     pub(crate) fn is_newer(&self, number: u32) -> bool {
         self.newer_from
             .is_some_and(|from| number >= from && !self.private.contains(&number) || self.unknown == Some(number))
     }
-
-    fn add(&mut self, syscall: Syscall, arch: Arch, alternative: Alternative) {
-        let Some(call) = syscall.call(arch) else { return };
-        let named = self.calls.entry(call.number).or_insert_with(|| Named { call, alternatives: Vec::new() });
-        named.alternatives.push(alternative);
-    }
-
-    /// Closes the other way to a call that is more restricted than the default, whatever its arguments, since they are out of
-    /// sight there. A way that is more open than the default is not opened: the profile names the multiplexer for that.
-    fn add_other_way(&mut self, syscall: Syscall, arch: Arch, alternative: &Alternative, default: Action) {
-        if alternative.action.strictness() <= default.strictness() {
-            return;
-        }
-        if let Some((multiplexer, condition)) = other_way(syscall, arch) {
-            self.add(multiplexer, arch, Alternative { conditions: vec![condition], ..alternative.clone() });
-        }
-    }
 }
 
-/// The strictest first, and of equally strict ones the one without conditions; nothing after that.
-fn put_in_order(alternatives: &mut Vec<Alternative>) {
-    alternatives.sort_by_key(|one| (std::cmp::Reverse(one.action.strictness()), !one.conditions.is_empty()));
-    if let Some(last) = alternatives.iter().position(|one| one.conditions.is_empty()) {
-        alternatives.truncate(last + 1);
-    }
+/// The other way to a call, which is closed whatever the call's arguments, since they are out of sight there.
+fn by_multiplexer(syscall: Syscall, arch: Arch) -> Option<(Call, Condition)> {
+    let (multiplexer, condition) = other_way(syscall, arch)?;
+    Some((multiplexer.call(arch)?, condition))
+}
+
+/// The strictest of a number first, and of equally strict ones the one without conditions; nothing after that.
+fn put_in_order(alternatives: &mut Vec<Alternative<'_>>) {
+    alternatives
+        .sort_by_key(|one| (one.call.number, std::cmp::Reverse(one.action.strictness()), !one.conditions.is_empty()));
+    let mut decided = None;
+    alternatives.retain(|one| {
+        let open = decided != Some(one.call.number);
+        decided = decided.filter(|_| !open).or(one.conditions.is_empty().then_some(one.call.number));
+        open
+    });
 }
