@@ -325,6 +325,9 @@ fn honest(endpoint: &Endpoint) -> Vec<Rule> {
     let mut rules = vec![with(&[nft::sender(Is::Other, endpoint.mac)])];
     match endpoint.ipv4 {
         Some(address) => {
+            // Nearly every frame, which none of the others is about: it is not asked them all.
+            let usual = [nft::frame(Is::Equal, IPV4), nft::source(Is::Equal, IpAddr::V4(address).into())];
+            rules.push([port.clone(), usual.concat(), nft::accept()].concat());
             let own = nft::source(Is::Other, IpAddr::V4(address).into());
             rules.push(with(&[nft::frame(Is::Equal, IPV4), own]));
             // The sender's hardware address and address in ARP's packet.
