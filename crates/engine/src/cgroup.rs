@@ -29,9 +29,9 @@ impl CgroupDriver {
         }
     }
 
-    /// Who made, or is to make, the group that is called `path` in a container's configuration: a path begins with a slash, a scope's name has none.
+    /// Who made, or is to make, the group that is called `path` in a container's configuration: a path has a slash, a scope's name has none.
     pub(crate) fn of(path: &str) -> Self {
-        if path.starts_with('/') { Self::Cgroupfs } else { Self::Systemd }
+        if path.contains('/') { Self::Cgroupfs } else { Self::Systemd }
     }
 }
 
@@ -56,6 +56,11 @@ pub enum ParentError {
         "invalid --cgroup-parent {0:?}: with --cgroup-driver systemd it must be a slice, such as \"machine.slice\""
     )]
     Slice(String),
+}
+
+/// `linux.cgroupsPath` of a container of an ordinary user: below the group that the engine is in, if that was delegated to the user.
+pub(crate) fn users_path(id: &ContainerId) -> String {
+    format!("{}/{id}", PARENT.trim_start_matches('/'))
 }
 
 /// `linux.cgroupsPath` of the container.

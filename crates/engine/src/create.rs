@@ -388,8 +388,11 @@ impl<'a> Making<'a> {
     /// The container's control group, in the words of its configuration.
     fn cgroup(&self, request: &Request) -> Result<String, CreateError> {
         let driver = self.engine.places().cgroups;
-        if driver == CgroupDriver::Systemd && crate::rootless::is_here().map_err(MachineError::user_namespace)? {
-            return Err(CreateError::UsersSystemd);
+        let rootless = crate::rootless::is_here().map_err(MachineError::user_namespace)?;
+        match (driver, &request.cgroup_parent) {
+            (CgroupDriver::Systemd, _) if rootless => return Err(CreateError::UsersSystemd),
+            (CgroupDriver::Cgroupfs, None) if rootless => return Ok(cgroup::users_path(&self.id)),
+            _ => {}
         }
         Ok(cgroup::path(driver, request.cgroup_parent.as_deref(), &self.id)?)
     }

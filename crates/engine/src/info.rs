@@ -75,6 +75,8 @@ pub struct Info {
     pub ipv4_forwarding: bool,
     /// The program for `--init`.
     pub init: PathBuf,
+    /// Whether control groups can be made: by root, or by a user to whom one was delegated.
+    pub groups: bool,
     /// Whether the containers are those of a user other than root, in a user namespace of that user's.
     pub rootless: bool,
 }
@@ -107,8 +109,11 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
     let (running, paused) = (count("running") + count("restarting"), count("paused"));
     let release = os_release()?;
     let rootless = crate::rootless::is_here().map_err(MachineError::user_namespace)?;
-    // An ordinary user's containers have no group that could have limits.
-    let limits = if rootless { Ok(Limits::default()) } else { limits::limits() };
+    let delegated = machine::delegation()?;
+    let limits = match &delegated {
+        None => limits::limits(),
+        Some(controllers) => Ok(Limits::of_controllers(controllers.as_deref().unwrap_or_default())),
+    };
     let limits =
         limits.map_err(|source| MachineError::Kernel { what: "the control groups of this process", source })?;
     Ok(Info {
@@ -139,6 +144,7 @@ pub fn info(engine: &Engine) -> Result<Info, InfoError> {
         limits,
         ipv4_forwarding: words("/proc/sys/net/ipv4/ip_forward", ' ')? == ["1"],
         init: engine.program("stockade-init"),
+        groups: delegated.is_none_or(|controllers| controllers.is_some()),
         rootless,
     })
 }

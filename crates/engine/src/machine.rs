@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_monitor::group::Groups;
 use stockade_policy::apparmor::Support;
 use stockade_policy::caps::{CapSet, observe, support};
 use stockade_policy::devices::DeviceNode;
@@ -73,9 +74,19 @@ pub fn gather(options: &Options) -> Result<Machine, MachineError> {
         time_namespace: has_time_namespaces(),
         apparmor: Support::probe().map_err(asking("AppArmor"))?,
         own_groups: own_groups()?,
+        delegated: delegation()?.flatten(),
         host_devices: if options.privileged { devices(Path::new("/dev"))? } else { Vec::new() },
         host_shm: "/dev/shm".into(),
     })
+}
+
+/// For an ordinary user: the controllers of the control group that was delegated to this process, if there is one. `None` for the host's root.
+pub(crate) fn delegation() -> Result<Option<Option<Vec<String>>>, MachineError> {
+    if !crate::rootless::is_here().map_err(MachineError::user_namespace)? {
+        return Ok(None);
+    }
+    let groups = Groups::of(std::process::id().cast_signed()).map_err(asking("the control groups of this process"))?;
+    Ok(Some(groups.delegated()))
 }
 
 /// The groups of an ordinary user's namespace; none for the host's root.

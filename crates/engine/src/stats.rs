@@ -52,10 +52,9 @@ pub fn usage(engine: &Engine, id: &ContainerId) -> Result<Usage, ContainerError>
     // It may end at any instant: what cannot be read then is not there.
     let Ok(groups) = Groups::of(pid) else { return Ok(usage) };
     usage.at = Instant::now();
-    // An ordinary user's container is in a group that is not its own.
-    if !crate::rootless::is_here().map_err(FileError::at("look at", "/proc/self/ns/user"))? {
-        count(&mut usage, &groups);
-    }
+    // What a container of an ordinary user has no group of its own for is counted for others too.
+    let own = Groups::of(std::process::id().cast_signed()).map_err(FileError::at("read", "/proc/self/cgroup"))?;
+    count(&mut usage, &groups.apart_from(&own));
     if view.record.host_config.network_mode != "host" {
         usage.network = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok().map(|text| network(&text));
     }

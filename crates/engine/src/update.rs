@@ -197,7 +197,7 @@ fn wanted(given: &ResourceOptions, now: &HostConfig) -> Result<Resources, Update
             swap => options.memory_swap = Some(swap),
         }
     }
-    if *given != ResourceOptions::default() && crate::rootless::is_here().map_err(MachineError::user_namespace)? {
+    if *given != ResourceOptions::default() && machine::delegation()?.is_some_and(|controllers| controllers.is_none()) {
         return Err(PolicyError::NoGroup("a limit").into());
     }
     let mut wanted = options.resources(machine::processors()?, &machine::device)?;

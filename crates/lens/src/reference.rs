@@ -63,6 +63,7 @@ fn default(procfs: &Procfs) -> Result<Spec, ReferenceError> {
         time_namespace: procfs.read_link(Subject::Myself, "ns/time").is_ok(),
         apparmor: Support::probe().map_err(fail)?,
         own_groups: Vec::new(),
+        delegated: None,
         host_devices: Vec::new(),
         host_shm: "/dev/shm".into(),
     };

@@ -96,6 +96,11 @@ impl<'a> Scene<'a> {
         self.shares(Namespaces::USER)
     }
 
+    /// Whether whoever audits is in a user namespace: what is shared with it is a user's, and not the host's.
+    pub(crate) fn of_a_user(&self) -> bool {
+        self.host.maps.users.ranges().iter().all(|range| range.count != u32::MAX)
+    }
+
     /// Opens `path` below its root for looking at (`O_PATH`), without any link on the way; `None` if it is not there.
     ///
     /// A file system whose answers a program gives (FUSE) could hold the audit for ever, so that what is mounted as one is not entered.

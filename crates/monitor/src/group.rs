@@ -6,6 +6,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD};
+
+/// The name of the group in which the runtime has the processes of a delegated one (`stockade_cgroups::CALLERS`).
+const CALLERS: &str = "stockade-callers";
+
 /// Which world a controller is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -45,10 +50,27 @@ impl Groups {
         })
     }
 
-    /// Whether the other process is in the same groups: then neither has one of its own, as an ordinary user's containers have not.
+    /// Those of them that `other` is not in: of what a container shares with its monitor nothing is the container's.
     #[must_use]
-    pub fn are_those_of(&self, other: &Self) -> bool {
-        self.memberships == other.memberships
+    pub fn apart_from(mut self, other: &Self) -> Self {
+        let apart = |line: &&str| !other.memberships.lines().any(|same| same == *line);
+        self.memberships = self.memberships.lines().filter(apart).collect::<Vec<_>>().join("\n");
+        self
+    }
+
+    /// The controllers of the cgroup2 group that was delegated to this process, which may make groups below it and be in them. `None` without one.
+    #[must_use]
+    pub fn delegated(&self) -> Option<Vec<String>> {
+        let mut place = self.unified()?;
+        // Where the runtime moves the processes of such a group.
+        if place.path.file_name().is_some_and(|name| name == CALLERS) {
+            place.path.pop();
+        }
+        let may = |path: &Path| rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+        let files = ["cgroup.procs", "cgroup.subtree_control"];
+        let all = may(&place.path) && files.iter().all(|file| may(&place.path.join(file)));
+        let controllers = all.then(|| place.text("cgroup.controllers"))??;
+        Some(controllers.split_whitespace().map(str::to_owned).collect())
     }
 
     /// The group for `controller` (`memory`, `pids`, `cpuacct`, `blkio`; `cpu` and `io` have other names in version 2). `None` if the

@@ -81,6 +81,8 @@ pub struct Machine {
     pub apparmor: Support,
     /// The groups of the user namespace that the engine is root of, each standing for itself; empty for the host's root, who has all.
     pub own_groups: Vec<IdMapping>,
+    /// Without the host's root: the controllers of the control group that the engine may make others below; `None` without one.
+    pub delegated: Option<Vec<String>>,
     /// The device files of the host, for `--privileged`.
     pub host_devices: Vec<Device>,
     /// Where the host's `/dev/shm` is, for `--ipc host`.

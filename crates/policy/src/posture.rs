@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use stockade_apparmor::Mode::Complain;
 use stockade_apparmor::{Confinement, Load, Plan, Selection};
 use stockade_capabilities::CapSet;
-use stockade_spec::{Capabilities, Device, DeviceRule, IdMapping, Mount, Namespace, NamespaceType, Resources, Rlimit};
+use stockade_spec::{
+    Capabilities, Cpu, Device, DeviceRule, IdMapping, Mount, Namespace, NamespaceType, Resources, Rlimit,
+};
 
 use crate::capabilities;
 use crate::defaults;
@@ -115,10 +117,11 @@ impl Posture {
         let mut resources = options.resources.resources(machine.processors, lookup)?;
         resources.devices = rules;
         if machine.is_rootless() {
-            refuse_limits(options, &resources)?;
+            refuse_limits(options, &resources, machine.delegated.as_deref())?;
             // None can be in force: nobody is to read that they were asked for.
             resources.devices.clear();
-            notices.push(Notice::Degraded(NO_GROUP.to_owned()));
+            let without = if machine.delegated.is_none() { NO_GROUP } else { NO_RULES };
+            notices.push(Notice::Degraded(without.to_owned()));
         }
         Ok(Self {
             bounding,
@@ -167,19 +170,28 @@ impl Posture {
 const NO_GROUP: &str =
     "no control group: it has no limits, no device rules beyond the permissions of device files, and cannot be paused";
 
-/// Refuses what only a control group can keep.
-fn refuse_limits(options: &Options, resources: &Resources) -> Result<(), PolicyError> {
+/// The same where a group was delegated to the user.
+const NO_RULES: &str =
+    "no device rules beyond the permissions of device files: those of a control group are for root to set";
+
+/// Refuses what only a control group can keep, with controllers other than those in `delegated`.
+fn refuse_limits(options: &Options, resources: &Resources, delegated: Option<&[String]>) -> Result<(), PolicyError> {
+    let lacks = |controller: &str| !delegated.is_some_and(|all| all.iter().any(|one| one == controller));
     if let Some(flag) = options.devices.iter().find(|flag| flag.host != flag.container) {
         let reason = "it can be had at its own path only, because device files are for root to make";
         return Err(invalid("--device", flag.container.display().to_string(), reason));
     }
     let less = |flag: &DeviceFlag| "rwm".chars().any(|access| !flag.access.contains(access));
     let pids = resources.pids.as_ref().and_then(|pids| pids.limit).is_some_and(|limit| limit > 0);
+    let cpu = resources.cpu.clone().unwrap_or_default();
+    let sets = !cpu.cpus.is_empty() || !cpu.mems.is_empty();
+    let time = Cpu { cpus: String::new(), mems: String::new(), ..cpu } != Cpu::default();
     let asked = [
-        (resources.memory.is_some(), "a limit of memory"),
-        (resources.cpu.is_some(), "a limit of processors"),
-        (resources.block_io.is_some(), "a limit of block devices"),
-        (pids, "--pids-limit"),
+        (resources.memory.is_some() && lacks("memory"), "a limit of memory"),
+        (time && lacks("cpu"), "a limit of processors"),
+        (sets && lacks("cpuset"), "a set of processors"),
+        (resources.block_io.is_some() && lacks("io"), "a limit of block devices"),
+        (pids && lacks("pids"), "--pids-limit"),
         (options.devices.iter().any(less), "--device with less than rwm"),
         (!options.device_rules.is_empty(), "--device-cgroup-rule"),
         (options.security.writable_cgroups, "--security-opt writable-cgroups"),

@@ -24,6 +24,7 @@ fn machine() -> Machine {
         time_namespace: true,
         apparmor: Support { enabled: true, loaded: Some(vec![profile]), ..Support::default() },
         own_groups: Vec::new(),
+        delegated: None,
         host_devices: vec![Device {
             path: "/dev/kvm".into(),
             kind: DeviceType::Character,
@@ -104,6 +105,14 @@ fn without_root_nothing_is_asked_for_that_only_root_can_give() {
     let has_group =
         |posture: &Posture| mount(posture, "/dev/pts").options.iter().any(|option| option.starts_with("gid="));
     assert!(has_group(&posture));
+    // With a group of the user's own, what its controllers can keep may be asked for.
+    let delegated = Machine { own_groups: ranges.to_vec(), delegated: Some(vec!["pids".to_owned()]), ..machine() };
+    let mut options = Options::default();
+    options.resources.pids_limit = Some(5);
+    assert!(with(&ranges, &options).is_err());
+    assert!(Posture::plan(&options, &delegated, &lookup).is_ok());
+    options.resources.memory = Some(64 << 20);
+    assert!(Posture::plan(&options, &delegated, &lookup).is_err());
     let alone = with(&[range(0, 1)], &Options::default()).unwrap();
     assert_eq!(alone.sysctls["net.ipv4.ping_group_range"], "0 0");
     assert!(!has_group(&alone));

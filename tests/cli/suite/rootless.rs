@@ -194,6 +194,7 @@ fn a_container_goes_on_while_other_commands_look_at_it() {
     assert_eq!(verdict("identity"), "holds", "{audit}");
     assert_eq!(verdict("device-filter"), "not-asked", "{audit}");
     user.ask("pause one").refuses(&["cgroup"]);
+    assert!(!audit.to_string().contains("the host's ids"), "{audit}");
     assert_eq!(user.ask("inspect -f {{.State.Status}} one").ok().out(), "running");
     user.ask("stop one").ok();
     assert_eq!(user.ask("inspect -f {{.State.ExitCode}} one").ok().out(), "3");
@@ -204,6 +205,97 @@ fn a_container_goes_on_while_other_commands_look_at_it() {
     let content = user.shell("-v kept:/kept", "cat /kept/file").ok();
     assert_eq!(content.out(), "new\nnew");
     user.ask("volume rm kept").ok();
+}
+
+/// A cgroup2 group that a user may make others in, as systemd gives one to each. It is removed after the user.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn to(user: u32) -> Self {
+        let all = stockade_testkit::cgroup::hierarchies();
+        let unified = all.iter().find(|one| one.kind == "cgroup2").expect("cgroup2 is mounted");
+        let path = unified.mount.join(format!("stockade-rootless-{}-{user}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            chown(path.join(name), Some(user), Some(user)).unwrap();
+        }
+        Self(path)
+    }
+
+    /// A script for a user's shell that is in the group.
+    fn within(&self, script: &str) -> String {
+        format!("echo $$ > {}/cgroup.procs; {script}", self.0.display())
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let remove = || {
+            let find = Call::new("find").arg(&self.0).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
+            find.run().either_way();
+            !self.0.exists()
+        };
+        if std::thread::panicking() {
+            remove();
+        } else {
+            eventually("the group to be removed", Duration::from_secs(20), remove);
+        }
+    }
+}
+
+#[test]
+fn where_a_group_is_delegated_containers_have_their_own() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::without_ranges();
+    let group = Delegated::to(user.uid);
+    // Dropped before the group, in which its processes are.
+    let user = user;
+    let script = group.within("$S run -d --name one --network none $I sleep 1000");
+    let id = user.script(&script).ok().out().to_owned();
+    let own = group.0.join("stockade").join(&id);
+    assert!(own.is_dir(), "{}", own.display());
+    let ask = |line: &str| user.script(&group.within(&format!("exec $S {line}")));
+    ask("pause one").ok();
+    assert_eq!(std::fs::read_to_string(own.join("cgroup.freeze")).unwrap().trim(), "1");
+    assert_eq!(ask("inspect -f {{.State.Status}} one").ok().out(), "paused");
+    ask("unpause one").ok();
+    ask("exec one true").ok();
+    assert_eq!(ask("stats --no-stream --format {{.Name}} one").ok().out(), "one");
+    let audit = ask("audit --format json one").json();
+    assert!(!audit.to_string().contains("the host's ids"), "{audit}");
+    assert!(ask("info").ok().stdout.contains("Cgroup Driver: cgroupfs"));
+    ask("restart -t 0 one").ok();
+    assert!(own.is_dir());
+    // Who comes from elsewhere has the same container.
+    assert_eq!(user.ask("inspect -f {{.State.Status}} one").ok().out(), "running");
+    ask("rm -f one").ok();
+    assert!(!own.exists());
+}
+
+#[test]
+fn limits_of_a_delegated_group_are_felt() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv, cgroup_v2);
+    let user = User::without_ranges();
+    let group = Delegated::to(user.uid);
+    let user = user;
+    let ask = |line: &str| user.script(&group.within(&format!("exec $S {line}")));
+    let id = ask("run -d --name one --network none --memory 64m --pids-limit 6 --cpus 0.5 $I sleep 1000")
+        .ok()
+        .out()
+        .to_owned();
+    let file = |name: &str| {
+        let path = group.0.join("stockade").join(&id).join(name);
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    assert_eq!((file("memory.max"), file("pids.max")), ("67108864".to_owned(), "6".to_owned()));
+    assert_eq!(file("cpu.max"), "50000 100000");
+    let many = "exec one sh -c 'for i in 1 2 3 4 5 6 7; do sleep 1 & done; wait'";
+    assert!(ask(many).stderr.contains("fork"));
+    ask("update --pids-limit 20 one").ok();
+    assert_eq!(file("pids.max"), "20");
+    ask("rm -f one").ok();
+    let info = ask("info --format '{{json .}}'").ok().json();
+    assert_eq!((&info["MemoryLimit"], &info["PidsLimit"]), (&true.into(), &true.into()), "{info}");
 }
 
 #[test]

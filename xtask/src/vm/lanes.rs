@@ -171,7 +171,15 @@ const ABSENT: &[&str] = &["debian_image", "runc"];
 impl Machine {
     /// What a test may need and this machine has.
     pub(crate) fn offers(self) -> Vec<&'static str> {
-        COMMON.iter().copied().chain([self.cgroup.offers()]).chain(self.lsm.offers().iter().copied()).collect()
+        // One is booted in a part of the cgroup2 hierarchy.
+        let systemd = (self.cgroup != Cgroup::V1).then_some("systemd");
+        COMMON
+            .iter()
+            .copied()
+            .chain(systemd)
+            .chain([self.cgroup.offers()])
+            .chain(self.lsm.offers().iter().copied())
+            .collect()
     }
 
     /// Whether a test may skip itself here for this reason: the machine is meant not to have it.

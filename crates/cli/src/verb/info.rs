@@ -71,7 +71,7 @@ fn warnings(machine: &Machine) -> Vec<String> {
         (limits.pids, "No pids limit support"),
     ];
     let missing = missing.into_iter().filter(|(there, _)| !there).map(|(_, text)| text.to_owned());
-    let rootless = machine.rootless.then(|| {
+    let rootless = (!machine.groups).then(|| {
         "No control groups without root: no limits, no device rules, and no pause (stockade doctor tells more)"
             .to_owned()
     });

@@ -27,6 +27,23 @@ pub struct Limits {
     pub pids: bool,
 }
 
+impl Limits {
+    /// Those that the controllers of a cgroup2 group can keep.
+    pub(super) fn of_controllers(controllers: &[String]) -> Self {
+        let has = |name: &str| controllers.iter().any(|controller| controller == name);
+        let (memory, cpu) = (has("memory"), has("cpu"));
+        Self {
+            memory,
+            swap: memory,
+            oom_kill_disable: false,
+            cpu_quota: cpu,
+            cpu_shares: cpu,
+            cpuset: has("cpuset"),
+            pids: has("pids"),
+        }
+    }
+}
+
 /// Looks at the control groups of this process.
 pub(super) fn limits() -> io::Result<Limits> {
     let groups = Groups::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)?;

@@ -23,6 +23,8 @@ const KIND: [(&str, NamespaceType, &Exposure); 8] = [
 
 const OWN: &str = "own";
 const HOSTS: &str = "the host's";
+/// That of an ordinary user's containers, which is no host's.
+const USERS: &str = "the user's";
 
 /// Check 1.
 pub(super) fn kinds(scene: &Scene<'_>, sheet: &mut Sheet) {
@@ -41,7 +43,10 @@ pub(super) fn kinds(scene: &Scene<'_>, sheet: &mut Sheet) {
             continue;
         };
         let own = Some(theirs) != inode(&scene.host.inodes, kind);
-        let now = if own { OWN } else { HOSTS };
+        let of_user = kind == Namespaces::USER && scene.of_a_user();
+        let others = if of_user { USERS } else { HOSTS };
+        let exposure = (!of_user).then_some(exposure);
+        let now = if own { OWN } else { others };
         match wanted {
             Some(Some(joined)) if !joined.path.as_os_str().is_empty() => {
                 let asked = format!("that of {}", joined.path.display());
@@ -55,12 +60,12 @@ pub(super) fn kinds(scene: &Scene<'_>, sheet: &mut Sheet) {
                     // The file that named it is gone; whether it is that one is not told by anything else.
                     Err(_) if own => sheet.unchecked(name, Some(asked), "the file that named it is gone"),
                     Err(_) => {
-                        sheet.weaker(name, asked, now).exposing([exposure]);
+                        sheet.weaker(name, asked, now).exposing(exposure);
                     }
                 }
             }
             wanted => {
-                let asked = wanted.map(|wanted| if wanted.is_some() { OWN } else { HOSTS }.to_owned());
+                let asked = wanted.map(|wanted| if wanted.is_some() { OWN } else { others }.to_owned());
                 let wall = Wall { wanted: wanted.map(|one| one.is_some()), asked, found: now.to_owned(), stands: own };
                 sheet.judge(name, wall).exposing(exposed(own, exposure));
             }
@@ -70,8 +75,8 @@ pub(super) fn kinds(scene: &Scene<'_>, sheet: &mut Sheet) {
 }
 
 /// Nothing for a namespace of its own.
-fn exposed(own: bool, exposure: &'static Exposure) -> Option<&'static Exposure> {
-    (!own).then_some(exposure)
+fn exposed(own: bool, exposure: Option<&'static Exposure>) -> Option<&'static Exposure> {
+    exposure.filter(|_| !own)
 }
 
 /// Where its next children will be: a process can be in its pid namespace and yet make children elsewhere.
@@ -92,9 +97,13 @@ pub(super) fn maps(scene: &Scene<'_>, sheet: &mut Sheet) {
     };
     if scene.shares_users() {
         let wanted = scene.asked.map(|asked| asked.namespace(NamespaceType::User).is_some());
-        let asked = wanted.map(|wanted| if wanted { "ids of its own" } else { "the host's ids" }.to_owned());
-        let wall = Wall { wanted, asked, found: "the host's ids".to_owned(), stands: false };
-        sheet.judge("users", wall).exposing([exposure::HOST_USERS]);
+        let (shared, exposure) = match scene.of_a_user() {
+            true => ("the ids of the user's namespace", None),
+            false => ("the host's ids", Some(exposure::HOST_USERS)),
+        };
+        let asked = wanted.map(|wanted| if wanted { "ids of its own" } else { shared }.to_owned());
+        let wall = Wall { wanted, asked, found: shared.to_owned(), stands: false };
+        sheet.judge("users", wall).exposing(exposure);
         return;
     }
     let linux = scene.linux();

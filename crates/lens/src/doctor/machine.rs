@@ -117,17 +117,50 @@ fn groups(patient: &Patient) -> Symptom {
             let mend = "boot with the kernel parameters systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all";
             Symptom::bad(Rank::Weaker, about, found, because, mend)
         }
-        (_, false) => {
+        (_, false) => users_groups(patient, about, found, unified),
+    }
+}
+
+/// The control groups that a user other than root may make.
+fn users_groups(patient: &Patient, about: &'static str, found: &str, unified: bool) -> Symptom {
+    let by_systemd = "systemd-run --user --scope --property=Delegate=yes stockade ...";
+    match delegated(patient, unified) {
+        Some(controllers) if ["cpu", "memory", "pids"].iter().all(|one| controllers.iter().any(|has| has == one)) => {
+            Symptom::good(about, format!("{found}, delegated with {}", controllers.join(" ")))
+        }
+        Some(controllers) => {
+            let because =
+                "containers of a user other than root can be paused, and have limits only of what is delegated";
+            let with = if controllers.is_empty() { "no controller".to_owned() } else { controllers.join(" ") };
+            let mend =
+                "sudo systemctl set-property user@.service Delegate='cpu cpuset io memory pids', and log in again";
+            Symptom::bad(Rank::Weaker, about, format!("{found}, delegated with {with}"), because, mend)
+        }
+        None => {
             let because = "containers of a user other than root have no limits of memory, processors and processes, and cannot be paused";
-            Symptom::bad(
-                Rank::Weaker,
-                about,
-                format!("{found}, for root to make"),
-                because,
-                "run containers that need limits as root",
-            )
+            let systemd = patient.path(&format!("/run/user/{}/systemd/private", patient.uid)).exists();
+            let mend = if unified && systemd { by_systemd } else { "run containers that need limits as root" };
+            Symptom::bad(Rank::Weaker, about, format!("{found}, for root to make"), because, mend)
         }
     }
+}
+
+/// The controllers of the caller's cgroup2 group, if it was delegated: the folder and the two files by which groups are made below it and processes put there
+/// are the user's (`cgroups(7)`, "Delegation").
+fn delegated(patient: &Patient, unified: bool) -> Option<Vec<String>> {
+    let groups = patient.read("/proc/self/cgroup").ok()??;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let top = if unified { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/unified" };
+    let folder = format!("{top}{}", group.trim_end_matches('/'));
+    let own = |name: &str| {
+        let found = std::fs::metadata(patient.path(&format!("{folder}/{name}")));
+        found.is_ok_and(|found| found.uid() == patient.uid)
+    };
+    if !["", "cgroup.procs", "cgroup.subtree_control"].iter().all(|name| own(name)) {
+        return None;
+    }
+    let controllers = patient.read(&format!("{folder}/cgroup.controllers")).ok()??;
+    Some(controllers.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Whether user namespaces can be made.

@@ -61,5 +61,5 @@ pub use layout::{Hierarchy, Kind, Layout, LayoutError, Version};
 pub use membership::Membership;
 pub use path::{GroupPath, PathError};
 pub use place::Place;
-pub use plan::{Degradation, Origin, Plan, PlanError, PlannedGroup, plan};
+pub use plan::{CALLERS, Degradation, Origin, Plan, PlanError, PlannedGroup, plan};
 pub use write::{Expect, Missing, Write};

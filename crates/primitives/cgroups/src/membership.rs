@@ -52,6 +52,17 @@ impl Membership {
         self.entries.iter().find(same).map(|entry| entry.path.as_path())
     }
 
+    /// With the group above in the place of each group that is called `name`.
+    #[must_use]
+    pub fn above(mut self, name: &str) -> Self {
+        for entry in &mut self.entries {
+            if entry.path.file_name().is_some_and(|last| last == name) {
+                entry.path.pop();
+            }
+        }
+        self
+    }
+
     /// Whether the process is in the group at `place`.
     #[must_use]
     pub fn is_in(&self, place: &Place) -> bool {

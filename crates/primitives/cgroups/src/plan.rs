@@ -24,7 +24,13 @@ pub struct Plan {
     pub check_memory_use: bool,
     /// Who makes the group.
     pub origin: Origin,
+    /// A cgroup2 group, relative to its mount, that is the caller's own and delegated to it: where controllers have to be given to groups below it,
+    /// its processes are moved to [`CALLERS`] below it first, because the kernel lets it have either.
+    pub vacate: Option<PathBuf>,
 }
+
+/// The group that takes the processes of a delegated one.
+pub const CALLERS: &str = "stockade-callers";
 
 /// Who makes a group before limits are written to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,8 +116,14 @@ pub(crate) fn plan_at(layout: &Layout, paths: Vec<PathBuf>, limits: &Limits) -> 
         writes: Vec::new(),
     };
     let groups = layout.hierarchies().iter().zip(paths).map(group).collect();
-    let plan =
-        Plan { groups, device_program: None, degradations: Vec::new(), check_memory_use: false, origin: Origin::Ours };
+    let plan = Plan {
+        groups,
+        device_program: None,
+        degradations: Vec::new(),
+        check_memory_use: false,
+        origin: Origin::Ours,
+        vacate: None,
+    };
     let mut draft = Draft { layout, plan };
     controllers::write_all(&mut draft, limits)?;
     let unified = layout.kind() == Kind::Unified;

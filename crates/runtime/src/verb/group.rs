@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use stockade_cgroups::systemd::{
     Manager, Property, Scope, ScopeError, Systemd, SystemdError, Value, majors, properties,
 };
-use stockade_cgroups::{Difference, Group, GroupPath, Layout, Place};
+use stockade_cgroups::{CALLERS, Difference, Group, GroupPath, Layout, Membership, Place};
 use stockade_kernel::namespace::Namespaces;
+use stockade_kernel::procfs::{Procfs, Subject};
 
 use crate::plan::{Facts, Plan, PlanError, unit_properties};
 use crate::stage::Holder;
@@ -101,8 +102,18 @@ pub(super) fn plan(
 ) -> Result<PlannedGroup, GroupError> {
     if driver == Driver::Cgroupfs {
         let path = if plan.cgroup_path.is_empty() { &facts.container_id } else { &plan.cgroup_path };
-        let path = GroupPath::parse(path)?;
-        let group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
+        if !facts.rootless || path.starts_with('/') {
+            let path = GroupPath::parse(path)?;
+            let group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
+            return Ok(PlannedGroup { group, unit: None });
+        }
+        // Below the group that was delegated to the user, also after its processes were moved aside.
+        let own = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Myself));
+        let own = own.map_err(GroupError::OwnGroup)?.above(CALLERS);
+        let path = GroupPath::new(path, Some(own.clone()))?;
+        let layout = layout(&path, facts, plan)?;
+        let mut group = stockade_cgroups::plan(&layout, &path, &plan.limits)?;
+        group.vacate = layout.unified().and_then(|unified| own.below_mount(unified)).map(Path::to_owned);
         return Ok(PlannedGroup { group, unit: None });
     }
     let manager = match facts.rootless {

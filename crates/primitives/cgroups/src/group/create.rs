@@ -11,7 +11,7 @@ use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
 use crate::layout::{Hierarchy, Version};
 use crate::place::Place;
-use crate::plan::{Origin, Plan, PlannedGroup};
+use crate::plan::{CALLERS, Origin, Plan, PlannedGroup};
 
 /// Why a group could not be made. What had been made was removed again; a directory that the kernel would not remove is empty.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,8 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     let mut members = Vec::with_capacity(plan.groups.len());
     let mut writes = Vec::new();
     for (index, planned) in plan.groups.into_iter().enumerate() {
-        let directory = make_directories(&planned, plan.origin, made)?;
+        let whose = Whose { origin: plan.origin, vacate: plan.vacate.as_deref() };
+        let directory = make_directories(&planned, whose, made)?;
         let place = Place::new(&planned.hierarchy, &planned.path);
         writes.extend(planned.writes.into_iter().map(|write| (index, write)));
         members.push(Member { hierarchy: planned.hierarchy, place, directory });
@@ -107,20 +108,27 @@ fn make(plan: Plan, made: &mut Vec<Place>) -> Result<(Group, Vec<Place>), Create
     Ok((group, leaves))
 }
 
+/// Whose the group and those above it are.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    origin: Origin,
+    vacate: Option<&'a Path>,
+}
+
 /// How long a group is tried to be made when its parent is gone again: another container that made the parent may remove it,
 /// empty as it is, between our look at it and our first directory in it (`ENOENT`, `ENODEV`). Longer than a crowd of them takes on a
 /// slow machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the group with its ancestors in one hierarchy and returns it, ready to be joined.
-fn make_directories(planned: &PlannedGroup, origin: Origin, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
+fn make_directories(planned: &PlannedGroup, whose: Whose<'_>, made: &mut Vec<Place>) -> Result<Directory, CreateError> {
     let hierarchy = &planned.hierarchy;
     let top = Directory::top(hierarchy)?;
     let parent_path = planned.path.parent().unwrap_or(Path::new(""));
     let leaf = Path::new(planned.path.file_name().unwrap_or_default());
     let deadline = Instant::now() + PATIENCE;
     let (parent, new) = loop {
-        match make_leaf(&top, planned, parent_path, leaf, made) {
+        match make_leaf(&top, planned, whose, (parent_path, leaf), made) {
             Err(CreateError::File(error))
                 if (error.is(Errno::NOENT) || error.is(Errno::NODEV)) && Instant::now() < deadline =>
             {
@@ -134,7 +142,7 @@ fn make_directories(planned: &PlannedGroup, origin: Origin, made: &mut Vec<Place
         made.push(Place::new(hierarchy, &planned.path));
     }
     let directory = parent.open(leaf)?;
-    if !new && origin == Origin::Ours {
+    if !new && whose.origin == Origin::Ours {
         refuse_used(&directory)?;
     }
     if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
@@ -148,8 +156,8 @@ fn make_directories(planned: &PlannedGroup, origin: Origin, made: &mut Vec<Place
 fn make_leaf(
     top: &Directory,
     planned: &PlannedGroup,
-    parent_path: &Path,
-    leaf: &Path,
+    whose: Whose<'_>,
+    (parent_path, leaf): (&Path, &Path),
     made: &mut Vec<Place>,
 ) -> Result<(Option<Directory>, bool), CreateError> {
     let parent = match (!parent_path.as_os_str().is_empty()).then(|| top.open(parent_path)) {
@@ -157,7 +165,7 @@ fn make_leaf(
         other => other.transpose()?,
     };
     if planned.hierarchy.version == Version::V2 {
-        enable(top, parent_path, planned)?;
+        enable(top, parent_path, planned, whose.vacate)?;
     }
     let new = parent.as_ref().unwrap_or(top).make(leaf)?;
     Ok((parent, new))
@@ -192,7 +200,7 @@ fn make_ancestors(
 ///
 /// All that are offered are enabled where the kernel lets us, those that a limit needs must be. A group above us
 /// that has processes of its own can not have children with controllers (the "no internal processes" rule).
-fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), CreateError> {
+fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup, vacate: Option<&Path>) -> Result<(), CreateError> {
     let hierarchy: &Hierarchy = &planned.hierarchy;
     if planned.enable.is_empty() {
         return Ok(());
@@ -211,8 +219,16 @@ fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), 
         }
         let offered = listed(directory.read("cgroup.controllers")?);
         for name in (absent & offered).names(true) {
-            match directory.write("cgroup.subtree_control", &format!("+{name}")) {
-                Err(error) if planned.needed.contains(Controllers::named(name)) => return Err(error.into()),
+            let give = || directory.write("cgroup.subtree_control", &format!("+{name}"));
+            let needed = planned.needed.contains(Controllers::named(name));
+            let given = match give() {
+                Err(error) if error.is(Errno::BUSY) && needed && vacate == Some(at.as_path()) => {
+                    vacated(&directory).and_then(|()| give())
+                }
+                given => given,
+            };
+            match given {
+                Err(error) if needed => return Err(error.into()),
                 Ok(()) | Err(_) => {}
             }
         }
@@ -223,6 +239,26 @@ fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup) -> Result<(), 
         true => Ok(()),
         false => Err(CreateError::NotEnabled { controllers: missing, path: hierarchy.mount.join(&planned.path) }),
     }
+}
+
+/// Moves the processes of a delegated group to one below it.
+fn vacated(directory: &Directory) -> Result<(), FileError> {
+    directory.make(Path::new(CALLERS))?;
+    let below = directory.open(Path::new(CALLERS))?;
+    // Whoever is started meanwhile is in the next list; who cannot be moved makes the kernel refuse what comes next.
+    for _ in 0..10 {
+        let processes = directory.read("cgroup.procs")?;
+        if processes.is_empty() {
+            break;
+        }
+        for pid in processes.lines() {
+            match below.write("cgroup.procs", pid) {
+                Err(error) if !error.is(Errno::SRCH) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a group that was there and has processes or is frozen.
