@@ -26,6 +26,7 @@ use stockade_seccomp::ProfileError;
 use crate::asked::Asked;
 use crate::denial::{self, Attempt, Checked, Denial, Walls};
 use crate::record::Baseline;
+use call::Scope;
 use facts::Facts;
 
 pub(crate) use facts::raises;
@@ -115,6 +116,24 @@ impl Watcher {
     /// # Errors
     /// [`WatchError`].
     pub fn new(pid: i32, asked: &Asked, profile: Option<String>, begin: Begin) -> Result<Self, WatchError> {
+        Self::begin(pid, asked, profile, begin, None)
+    }
+
+    /// The same from the first process' program on, for what would not have been denied under the walls of `baseline` only.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub fn against(baseline: Baseline, pid: i32, asked: &Asked) -> Result<Self, WatchError> {
+        Self::begin(pid, asked, None, Begin::Program, Some(baseline))
+    }
+
+    fn begin(
+        pid: i32,
+        asked: &Asked,
+        profile: Option<String>,
+        begin: Begin,
+        baseline: Option<Baseline>,
+    ) -> Result<Self, WatchError> {
         let read = |what: &'static str| move |source: io::Error| WatchError::Read { pid, what, source };
         let procfs = Procfs::host().map_err(read("procfs"))?;
         let subject = Subject::Pid(pid);
@@ -133,11 +152,12 @@ impl Watcher {
             Some(point) => Some(members::host_users(point).map_err(tracing("capability:cap_capable"))?),
             None => None,
         };
-        let watch = points.watch(&walls).map_err(tracing("raw_syscalls:sys_exit"))?;
+        let lacks_devices = baseline.as_ref().is_some_and(Baseline::lacks_devices);
+        let scope = if baseline.is_none() || lacks_devices { Scope::Walls } else { Scope::Refusals };
+        let watch = points.watch(&walls, scope).map_err(tracing("raw_syscalls:sys_exit"))?;
         let facts = Facts::new(procfs, pid, &walls).map_err(read("the root"))?;
         let report = Report::new(points.capable.is_some());
         let (held, asked, known) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        let baseline = None;
         let mut watcher =
             Self { facts, walls, points, watch, host_users, process, known, held, asked, report, baseline };
         match begin {
@@ -148,11 +168,6 @@ impl Watcher {
             Begin::Now => watcher.find_members()?,
         }
         Ok(watcher)
-    }
-
-    /// From now on only tells what would not have been denied under the walls of `baseline`.
-    pub fn hold_against(&mut self, baseline: Baseline) {
-        self.baseline = Some(baseline);
     }
 
     fn request(&self, checked: &[Checked]) -> Option<Denial> {
@@ -297,8 +312,8 @@ enum Settled {
 }
 
 impl Points {
-    fn watch(&self, walls: &Walls) -> io::Result<Watch> {
-        let filter = call::filter(walls);
+    fn watch(&self, walls: &Walls, scope: Scope) -> io::Result<Watch> {
+        let filter = call::filter(walls, scope);
         let begins = Begins::Watched;
         let mut all = vec![Point { tracepoint: &self.exit, filter: &filter, stack: Stack::Told, begins }];
         let others = [(&self.capable, "ret == -1"), (&self.victim, "pid != 0")];

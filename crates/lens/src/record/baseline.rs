@@ -34,6 +34,11 @@ impl Baseline {
         Ok(Self { filter, bounding, walls: record.walls.clone(), devices })
     }
 
+    /// Whether a device was taken away.
+    pub(crate) fn lacks_devices(&self) -> bool {
+        !self.devices.is_empty()
+    }
+
     /// What denied the call, if it would not have been denied then. Of calls that a filter denies every one counts, as does what programs can do
     /// without.
     pub(crate) fn judge(&self, walls: &Walls, attempt: &Attempt) -> Option<Denial> {

@@ -12,6 +12,7 @@ const MEMORY: &[&str] =
     &["brk", "clone", "clone3", "execve", "execveat", "fork", "mmap", "mprotect", "mremap", "munmap", "shmat", "vfork"];
 /// Whether attributes that only the host's root sees are listed.
 const LISTS: &[&str] = &["flistxattr", "listxattr", "llistxattr"];
+const LINKS: &[&str] = &["link", "linkat"];
 /// Questions, to which "no" is an answer: what is then done asks again.
 const QUESTIONS: &[&str] = &["access", "faccessat", "faccessat2"];
 
@@ -39,7 +40,8 @@ pub(super) fn is_probe(capability: Capability, call: &str, arguments: &[u64; 6])
         // Asked before it is known whether more is wanted than there is (cap_inh_is_capped).
         Capability::SETPCAP => call == "capset",
         Capability::SYS_ADMIN => one_of(MEMORY) || one_of(LISTS),
-        Capability::DAC_OVERRIDE | Capability::DAC_READ_SEARCH => one_of(QUESTIONS),
+        // A file that cannot be written is asked about before its owner is (may_linkat).
+        Capability::DAC_OVERRIDE | Capability::DAC_READ_SEARCH => one_of(QUESTIONS) || one_of(LINKS),
         // Whose memory counts (io_uring_create).
         Capability::IPC_LOCK => call == "io_uring_setup",
         // Whether a congestion control that is restricted may be chosen (do_tcp_setsockopt).
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_call_is_one() {
-        for name in [IDS, GROUP_IDS, MEMORY, LISTS, QUESTIONS].concat() {
+        for name in [IDS, GROUP_IDS, MEMORY, LINKS, LISTS, QUESTIONS].concat() {
             assert!(Syscall::from_name(name).is_some(), "{name}");
         }
     }

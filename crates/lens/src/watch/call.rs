@@ -1,6 +1,9 @@
 //! Which calls are of interest, and where they have a path: data.
 
+use std::collections::BTreeSet;
+
 use stockade_seccomp::architecture::Arch;
+use stockade_seccomp::model::{Action, Filter};
 use stockade_seccomp::syscall::Syscall;
 
 use crate::denial::Walls;
@@ -79,15 +82,30 @@ const LOCKING: &[&str] = &["mlock", "mlock2", "mlockall"];
 const WITH_IDS: &[&str] =
     &["chown", "fchown", "fchownat", "lchown", "setgid", "setregid", "setresgid", "setresuid", "setreuid", "setuid"];
 
+/// What is told of what failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All that a wall can be the cause of.
+    Walls,
+    /// Without what is not there, and what shows nothing: most of what programs try in vain.
+    Refusals,
+}
+
 /// The condition that a record of `sys_exit` must meet to be written: an error that a wall can be the cause of, or a success that may
 /// show nothing.
-pub(super) fn filter(walls: &Walls) -> String {
+pub(super) fn filter(walls: &Walls, scope: Scope) -> String {
     let is_one_of = |names: &[&str]| {
         let numbers = names.iter().filter_map(|name| Syscall::from_name(name)?.number(Arch::NATIVE));
         numbers.map(|number| format!("id == {number}")).collect::<Vec<_>>().join(" || ")
     };
-    let any: Vec<String> = [1, 13, 24, 27, 30, 38, 101].iter().map(|errno| format!("ret == -{errno}")).collect();
+    let mut errors: BTreeSet<i32> = [1, 13, 24, 27, 30, 38, 101].into();
+    errors.extend(walls.filter.iter().flat_map(of_filter));
+    let any: Vec<String> = errors.iter().map(|errno| format!("ret == -{errno}")).collect();
     let mut all = vec![any.join(" || ")];
+    if scope == Scope::Refusals {
+        all.push(format!("(ret == -11 && ({}))", is_one_of(FORKING)));
+        return all.join(" || ");
+    }
     let some = [(2, OPENING), (11, FORKING), (12, LOCKING), (22, WITH_IDS)];
     all.extend(some.iter().map(|(errno, names)| format!("(ret == -{errno} && ({}))", is_one_of(names))));
     if !walls.masked.is_empty() {
@@ -97,6 +115,15 @@ pub(super) fn filter(walls: &Walls) -> String {
         all.push(format!("(ret == 0 && ({}))", is_one_of(EXECUTING)));
     }
     all.join(" || ")
+}
+
+/// The errors that a filter answers with.
+fn of_filter(filter: &Filter) -> impl Iterator<Item = i32> + '_ {
+    let actions = filter.rules().iter().map(|rule| rule.action).chain([filter.default_action()]);
+    actions.filter_map(|action| match action {
+        Action::Errno(errno) if errno != 0 => Some(i32::from(errno)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use stockade_lens::Asked;
 use stockade_lens::record::{Baseline, RecordError, Recorder, Seen, Walls};
-use stockade_lens::watch::{Begin, WatchError, Watcher};
+use stockade_lens::watch::{WatchError, Watcher};
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::say;
@@ -85,8 +85,7 @@ impl ContainerReplayed {
         let asked = Asked::read(&self.config).map_err(|error| Failure::of(REFUSED, &error))?;
         let record = super::folder::read(&self.record)?;
         let baseline = Baseline::of(&record).map_err(|error| Failure::of(REFUSED, &error))?;
-        let mut watcher = Watcher::new(self.pid, &asked, None, Begin::Program).map_err(fail)?;
-        watcher.hold_against(baseline);
+        let mut watcher = Watcher::against(baseline, self.pid, &asked).map_err(fail)?;
         ready()?;
         while !is_over()? {
             watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map_err(fail)?;
