@@ -13,6 +13,7 @@ pub(crate) mod engine;
 mod heart;
 pub(crate) mod images;
 pub(crate) mod network;
+pub(crate) mod record;
 mod report;
 mod walls;
 

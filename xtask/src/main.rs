@@ -30,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                  compare the lives of containers with Podman's
   bench network [ROUNDS]
                  what a network costs a start, beside none and Podman's; and what goes through it
+  bench record [ROUNDS]
+                 what recording costs the program that is recorded
   bench ps [ROUNDS]
                  list 2000 containers
   bench audit [ROUNDS]
@@ -64,7 +66,9 @@ fn main() -> ExitCode {
         ["bench", "images", rounds, names @ ..] => {
             rounds.parse().map_err(|_not| USAGE.to_owned()).and_then(|rounds| bench::images::run(rounds, names))
         }
-        ["bench", what @ ("engine" | "network" | "ps" | "audit" | "logs"), rest @ ..] => bench_engine(what, rest),
+        ["bench", what @ ("engine" | "network" | "record" | "ps" | "audit" | "logs"), rest @ ..] => {
+            bench_engine(what, rest)
+        }
         ["chaos"] => chaos("600"),
         ["chaos", seconds] => chaos(seconds),
         ["bench", rest @ ..] => bench::run(rest, USAGE),
@@ -112,6 +116,7 @@ fn bench_engine(what: &str, rest: &[&str]) -> Result<(), String> {
     };
     match what {
         "network" => bench::network::run(number.unwrap_or(bench::network::ROUNDS)),
+        "record" => bench::record::run(number.unwrap_or(bench::record::ROUNDS)),
         "ps" => bench::engine::ps(number.unwrap_or(bench::engine::ROUNDS)),
         "audit" => bench::engine::audit(number.unwrap_or(bench::engine::ROUNDS)),
         "logs" => bench::engine::logs(number.unwrap_or(bench::engine::LOGGED)),

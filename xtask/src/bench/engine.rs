@@ -227,7 +227,7 @@ fn archive(target: &Path) -> String {
     target.join("images/busybox/docker.tar").display().to_string()
 }
 
-fn stockade(place: &Path) -> Contender {
+pub(super) fn stockade(place: &Path) -> Contender {
     let program = programs::built("stockade");
     let roots = [("--data-root", "data"), ("--exec-root", "exec")];
     let roots =
