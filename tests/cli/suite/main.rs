@@ -34,6 +34,7 @@ mod pull;
 mod pulls;
 mod push;
 mod record;
+mod record_programs;
 mod recovery;
 mod refusals;
 mod registry;

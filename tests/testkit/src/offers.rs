@@ -174,6 +174,7 @@ pub fn advertised(programs: &Path, images: &Path) -> Vec<&'static str> {
         "busybox_image" => images.join("busybox/rootfs").is_dir(),
         "debian_image" => images.join("debian/rootfs").is_dir(),
         "nginx_image" => images.join("nginx/rootfs/usr/sbin/nginx").is_file(),
+        "servers_image" => images.join("servers/rootfs/usr/sbin/nginx").is_file(),
         _ => (need.advertised)(),
     });
     here.map(|need| need.name).collect()
