@@ -7,7 +7,7 @@ use serde_json::json;
 use stockade_testkit::systemd::Systemd;
 use stockade_testkit::{Bundle, eventually, programs, requires};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A systemd and the runtime beside it.
 struct Place {

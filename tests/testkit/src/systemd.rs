@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::call::{Call, eventually};
 
-/// How long it may take to boot and to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to boot and to end, also on an emulated machine.
+const PATIENCE: Duration = Duration::from_secs(180);
 const PROGRAM: &str = "/lib/systemd/systemd";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
