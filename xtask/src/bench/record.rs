@@ -79,7 +79,7 @@ fn measure(ours: &Contender, work: &Work, target: &Path, place: &Path, rounds: u
     }
     let [mut plain, mut recorded] = times;
     let mut ratios: Vec<f64> = plain.iter().zip(&recorded).map(|(plain, recorded)| recorded / plain).collect();
-    let mut middle = |times: &mut Vec<f64>| {
+    let middle = |times: &mut Vec<f64>| {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     };
