@@ -321,7 +321,9 @@ impl<'a> Making<'a> {
         let spec = spec::build(&parts, &walls.posture, walls.resolved())?;
         let (name, digest) = (image.reference.familiar(), image.id.as_ref().map(ToString::to_string));
         let joined = &walls.joined;
-        self.engine.judge(&spec, Subjected { id: &self.id, image: &name, image_id: digest.as_deref(), joined })?;
+        let runtime = self.engine.runtime();
+        self.engine
+            .judge(&spec, &Subjected { id: &self.id, image: &name, image_id: digest.as_deref(), joined, runtime })?;
         self.write(&folder, CONFIG, &spec)?;
         let mut record = self.record(request, image, payload, &walls, &parts, &hostname);
         record.mounts.extend(volumes.mount_points());

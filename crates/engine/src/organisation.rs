@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 
 use stockade_kernel::mount::info::{self, Mount as Mounted};
 use stockade_kernel::procfs::{Procfs, Subject};
+use stockade_policy::apparmor::Selection;
 use stockade_policy::caps::CapSet;
-use stockade_policy::organisation::{Bound, FILE, Plan, Violation};
+use stockade_policy::organisation::{Bound, FILE, OWN_RUNTIME, Plan, Violation};
 use stockade_policy::{Kernel, Options, Organisation, OrganisationError, SeccompError};
 use stockade_spec::{Linux, Mount, NamespaceType, Process, Spec};
 use stockade_storage::volumes::Backing;
 
 use crate::container::{CONFIG, ContainerError, Folder};
-use crate::record::{Joined, Record, now};
+use crate::record::{Joined, Profile, Record, now};
 use crate::request::{Access, Bind, Copying, Missing, Propagation};
 use crate::volume_mounts::VolumeMountError;
 use crate::walls::kind_word;
@@ -63,17 +64,21 @@ const OWN_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]
 const KERNELS: [&str; 7] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"];
 
 /// A container that is to be judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Subjected<'a> {
     pub(crate) id: &'a ContainerId,
     pub(crate) image: &'a str,
     pub(crate) image_id: Option<&'a str>,
     pub(crate) joined: &'a [Joined],
+    /// The program that will make it.
+    pub(crate) runtime: PathBuf,
 }
 
 impl<'a> Subjected<'a> {
-    pub(crate) fn of(record: &'a Record) -> Self {
+    pub(crate) fn of(engine: &Engine, record: &'a Record) -> Self {
+        let runtime = engine.runtime_for(record).first().map_or_else(|| engine.runtime(), PathBuf::from);
         Self {
+            runtime,
             id: &record.id,
             image: &record.image.reference,
             image_id: record.image.id.as_deref(),
@@ -101,11 +106,34 @@ pub(crate) fn is_there() -> Result<bool, RefusalError> {
 /// See [`RefusalError`].
 pub(crate) fn fill(options: &mut Options) -> Result<(), RefusalError> {
     let Some(policy) = Organisation::load()? else { return Ok(()) };
+    if matches!(options.security.apparmor, Some(Selection::File(_))) {
+        judge_profile_file(&policy)?;
+    }
     policy.fill(options);
     if !in_user_namespace()? {
         policy.fill_limits(options);
     }
     Ok(())
+}
+
+/// Before the profile of a container is loaded again.
+///
+/// # Errors
+/// See [`RefusalError`].
+pub(crate) fn judge_profile(profile: &Profile) -> Result<(), RefusalError> {
+    match (profile, Organisation::load()?) {
+        (Profile::File(_), Some(policy)) => judge_profile_file(&policy),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a profile from a file may be loaded.
+fn judge_profile_file(policy: &Organisation) -> Result<(), RefusalError> {
+    if !policy.requires_profiles() {
+        return Ok(());
+    }
+    let text = "a profile from a file would take the place of whatever has its name (required.apparmor)";
+    Err(RefusalError::Refused(vec![text.to_owned()]))
 }
 
 fn in_user_namespace() -> Result<bool, RefusalError> {
@@ -161,7 +189,7 @@ impl Engine {
     ///
     /// # Errors
     /// See [`RefusalError`].
-    pub(crate) fn judge(&self, spec: &Spec, subject: Subjected<'_>) -> Result<(), RefusalError> {
+    pub(crate) fn judge(&self, spec: &Spec, subject: &Subjected<'_>) -> Result<(), RefusalError> {
         let Some(policy) = Organisation::load()? else { return Ok(()) };
         allowed(self.found(&policy, spec, subject)?)
     }
@@ -170,7 +198,7 @@ impl Engine {
         &self,
         policy: &Organisation,
         spec: &Spec,
-        subject: Subjected<'_>,
+        subject: &Subjected<'_>,
     ) -> Result<Vec<Violation>, RefusalError> {
         let (process, linux) = parts(spec);
         let plan = self.plan_for(policy, spec, (&process, &linux), subject)?;
@@ -185,7 +213,7 @@ impl Engine {
         if Organisation::load()?.is_none() {
             return Ok(());
         }
-        self.judge(&configuration(folder)?, Subjected::of(record))
+        self.judge(&configuration(folder)?, &Subjected::of(self, record))
     }
 
     /// Judges the configuration of a container that is not about to start: what its joined namespaces are is judged when it does, as the
@@ -194,7 +222,7 @@ impl Engine {
     /// # Errors
     /// See [`RefusalError`].
     pub(crate) fn judge_at_rest(&self, spec: &Spec, record: &Record) -> Result<(), RefusalError> {
-        self.judge(&without_paths(spec.clone()), Subjected::of(record))
+        self.judge(&without_paths(spec.clone()), &Subjected::of(self, record))
     }
 
     /// Judges one more process in a container.
@@ -205,7 +233,7 @@ impl Engine {
         let Some(policy) = Organisation::load()? else { return Ok(()) };
         let spec = without_paths(configuration(folder)?);
         let (own, linux) = parts(&spec);
-        let plan = self.plan_for(&policy, &spec, (&own, &linux), Subjected::of(record))?;
+        let plan = self.plan_for(&policy, &spec, (&own, &linux), &Subjected::of(self, record))?;
         allowed(policy.judge_exec(&plan, process, &today()))
     }
 
@@ -255,7 +283,7 @@ impl Engine {
         let fail = |error| RefusalError::Configuration(Box::new(error));
         let view = self.view(id).map_err(fail)?;
         let spec = configuration(&self.folder(id).map_err(fail)?)?;
-        let mut found = self.found(&policy, &without_paths(spec.clone()), Subjected::of(&view.record))?;
+        let mut found = self.found(&policy, &without_paths(spec.clone()), &Subjected::of(self, &view.record))?;
         if let Some(pid) = view.pid {
             let mounted = self.found_mounted(&policy, &spec, &view.record, pid)?;
             found.extend(mounted.into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>());
@@ -268,10 +296,13 @@ impl Engine {
         policy: &Organisation,
         spec: &Spec,
         (process, linux): (&'a Process, &'a Linux),
-        subject: Subjected<'a>,
+        subject: &Subjected<'a>,
     ) -> Result<Plan<'a>, RefusalError> {
         let joined: Vec<NamespaceType> = subject.joined.iter().map(|joined| joined.kind).collect();
+        let fail = |source| RefusalError::Fact { what: format!("where {} is", subject.runtime.display()), source };
+        let own = subject.runtime == self.program(OWN_RUNTIME);
         Ok(Plan {
+            runtime: if own { OWN_RUNTIME.into() } else { real(&subject.runtime).map_err(fail)? },
             image: subject.image,
             image_id: subject.image_id,
             process,

@@ -185,6 +185,7 @@ fn launch(
     }
     let starting = view.life.starting();
     let starting = starting.map_err(|refused| StartError::NotNow { id: id.clone(), state: refused.state })?;
+    organisation::judge_profile(&view.record.apparmor)?;
     walls::reload(engine, &view.record.apparmor)?;
     engine.keep_ids(&view.record).map_err(|error| WallsError::from(UsersError::from(error)))?;
     join(engine, &folder.0, &view.record.joined)?;

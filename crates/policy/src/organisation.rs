@@ -18,7 +18,7 @@ use serde::Deserialize;
 use stockade_spec::NamespaceType;
 
 pub use judge::{Bound, Plan, Violation};
-pub use rules::{Defaults, Exception, Forbidden, Required};
+pub use rules::{Defaults, Exception, Forbidden, OWN_RUNTIME, Required};
 
 use crate::options::Options;
 use crate::security::Seccomp;
@@ -157,6 +157,13 @@ impl Organisation {
     #[must_use]
     pub fn demands_proof(&self) -> bool {
         self.required.proof
+    }
+
+    /// Whether profiles of AppArmor are required by name. One from a file would be loaded under whatever name it has, in the place of that
+    /// one for everybody: it must be refused before it is.
+    #[must_use]
+    pub fn requires_profiles(&self) -> bool {
+        !self.required.apparmor.is_empty()
     }
 
     /// Which folders and files of the host are watched over: the plan's mounts are to be known by their real paths.

@@ -21,6 +21,8 @@ pub struct Plan<'a> {
     pub image: &'a str,
     /// The digest of the image's configuration.
     pub image_id: Option<&'a str>,
+    /// The OCI runtime that will make it: [`OWN_RUNTIME`](super::OWN_RUNTIME), or the real path of another.
+    pub runtime: PathBuf,
     /// Its process.
     pub process: &'a Process,
     /// Its walls.
@@ -80,6 +82,11 @@ impl Organisation {
     pub fn judge(&self, plan: &Plan<'_>, today: &str) -> Vec<Violation> {
         let mut found = Found::default();
         self.judge_image(plan, &mut found);
+        let runtimes = &self.required.runtimes;
+        if !runtimes.is_empty() && !runtimes.contains(&plan.runtime) {
+            let text = format!("the runtime {} is not one of those that are allowed", plan.runtime.display());
+            found.add("required.runtimes", "", text);
+        }
         self.judge_process(plan, &mut found);
         self.judge_filter(plan, &mut found);
         self.judge_limits(plan, &mut found);

@@ -47,6 +47,9 @@ impl Defaults {
     }
 }
 
+/// The runtime that comes with the engine.
+pub const OWN_RUNTIME: &str = "stake";
+
 /// What every container must have.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -69,6 +72,8 @@ pub struct Required {
     pub(super) seccomp: Vec<String>,
     /// One of these AppArmor profiles, by their names in the kernel.
     pub(super) apparmor: Vec<String>,
+    /// One of these OCI runtimes: `stake`, or absolute paths.
+    pub(super) runtimes: Vec<PathBuf>,
     /// An image of one of these names (`*` stands for any text) or digests.
     pub(super) images: Vec<String>,
     /// An image that is named by its digest.
@@ -92,6 +97,12 @@ impl Required {
         positive("required.pids-limit", self.pids_limit)?;
         patterns("required.images", &self.images)?;
         patterns("required.apparmor", &self.apparmor)?;
+        if let Some(path) = self.runtimes.iter().find(|path| !path.is_absolute() && path.as_os_str() != OWN_RUNTIME) {
+            return Err(format!(
+                "required.runtimes: {:?} is neither {OWN_RUNTIME} nor an absolute path",
+                path.display()
+            ));
+        }
         self.seccomp.iter().try_for_each(|name| profile("required.seccomp", name))
     }
 }
@@ -149,6 +160,7 @@ const RULES: &[&str] = &[
     "required.non-root",
     "required.seccomp",
     "required.apparmor",
+    "required.runtimes",
     "required.images",
     "required.image-by-digest",
     "forbidden.privileged",

@@ -18,6 +18,7 @@ user-namespace = true
 non-root = true
 seccomp = ["builtin"]
 apparmor = ["stockade-default"]
+runtimes = ["stake", "/usr/bin/runc"]
 images = ["registry.example/*", "debian:12@sha256:aa"]
 [forbidden]
 privileged = true
@@ -58,6 +59,7 @@ fn wrong(policy: &str, change: impl FnOnce(&mut Process, &mut Linux, &mut Plan<'
     let mut plan = Plan {
         image: "registry.example/a:1",
         image_id: Some("sha256:bb"),
+        runtime: OWN_RUNTIME.into(),
         process: &process,
         linux: &linux,
         read_only: true,
@@ -95,6 +97,7 @@ fn each_wall_that_is_missing_is_named_and_nothing_else() {
         ("required.apparmor", |p, _, _| p.apparmor_profile.clear()),
         ("required.images", |_, _, plan| plan.image = "evil.example/registry.example/a:1"),
         ("required.images", |_, _, plan| plan.image = "debian:12@sha256:ab"),
+        ("required.runtimes", |_, _, plan| plan.runtime = "/home/user/stake".into()),
         ("forbidden.images", |_, _, plan| plan.image = "registry.example/a:latest"),
         ("forbidden.capabilities CAP_NET_RAW", |p, _, _| {
             p.capabilities.as_mut().unwrap().ambient.push("CAP_NET_RAW".to_owned());
@@ -170,6 +173,7 @@ fn what_is_unknown_or_incomplete_is_an_error() {
         "version = 1\n[required]\nmemory = \"lots\"".to_owned(),
         "version = 1\n[required]\nmemory = \"1k\"".to_owned(),
         "version = 1\n[required]\npids-limit = 0".to_owned(),
+        "version = 1\n[required]\nruntimes = [\"runc\"]".to_owned(),
         "version = 1\n[required]\nseccomp = [\"../x\"]".to_owned(),
         "version = 1\n[defaults]\nseccomp = \"unconfined.json\"".to_owned(),
         "version = 1\nversion = 1".to_owned(),

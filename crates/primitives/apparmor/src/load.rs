@@ -75,6 +75,9 @@ pub enum LoadError {
         /// What it printed, at most 2000 characters.
         message: String,
     },
+    /// It has the name of Stockade's own, which other containers have.
+    #[error("the AppArmor profile in {} has the name {DEFAULT_PROFILE}, which is Stockade's own: give it another one", .0.display())]
+    Own(PathBuf),
     /// The kernel does not list the profile after all.
     #[error("the AppArmor profile {0} was loaded but the kernel does not enforce it")]
     NotInForce(ProfileName),
@@ -137,6 +140,9 @@ fn load_file(support: &Support, path: &Path) -> Result<ProfileName, LoadError> {
         return Err(LoadError::Count { path: path.to_owned(), count: names.len() });
     };
     let name: ProfileName = name.parse().map_err(|source| LoadError::Name { path: path.to_owned(), source })?;
+    if name.as_str() == DEFAULT_PROFILE {
+        return Err(LoadError::Own(path.to_owned()));
+    }
     run_parser(support, &["--replace", "--skip-cache"], &text)?;
     in_force(&name)?;
     Ok(name)

@@ -105,3 +105,18 @@ fn without_apparmor_nothing_can_be_applied() {
     }
     assert!(apply::on_exec(&Procfs::host().unwrap(), &ProfileName::stockade_default()).is_err());
 }
+
+/// What has the name of Stockade's own would be every other container's. The compiler tells names on every kernel.
+#[test]
+fn a_file_cannot_take_the_place_of_the_default_profile() {
+    let Some(parser) = Support::probe().unwrap().parser else {
+        println!("skipped: needs apparmor_parser");
+        return;
+    };
+    let support = Support { enabled: true, loaded: Some(Vec::new()), stacking: false, parser: Some(parser) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile");
+    std::fs::write(&path, "profile stockade-default flags=(complain) { file, }\n").unwrap();
+    let refused = load::ensure(&Load::File(path.clone()), &support, folder.path()).unwrap_err();
+    assert!(matches!(&refused, load::LoadError::Own(named) if *named == path), "{refused:?}");
+}
