@@ -40,6 +40,8 @@ while
 do
   sleep 0.02
 done
+# It has set what it sets. A /proc with a mount on it is none that runtimes believe.
+nsenter --target "$init" --mount -- umount /proc/sys || exit 1
 echo "$init" >"$folder/pid.new" && mv "$folder/pid.new" "$folder/pid"
 
 cat >/dev/null
