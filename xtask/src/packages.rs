@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 /// Package by package; a test says what it needs of them by `requires!`.
 const PACKAGES: &[&str] = &[
+    "apache2-utils",
     "apparmor",
     "busybox-static",
     "containerd",

@@ -26,7 +26,7 @@ pub fn features() -> io::Result<Value> {
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities,
-            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true },
             "seccomp": seccomp(stockade_seccomp::support::Support::probe()?.flags),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
