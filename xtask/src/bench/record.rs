@@ -58,9 +58,8 @@ fn took(ours: &Contender, image: &str, script: &str, record: Option<&Path>, plac
     let start = Instant::now();
     ours.call(&words, place)?;
     let took = milliseconds(start.elapsed());
-    match record {
-        Some(path) => std::fs::remove_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?,
-        None => {}
+    if let Some(path) = record {
+        std::fs::remove_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(took)
 }
