@@ -118,7 +118,7 @@ pub(crate) struct Found {
     /// Its `NetworkMode`.
     mode: String,
     /// `None` if it is on no network, or if that cannot be read, which `inspect` tells.
-    wanted: Option<Wanted>,
+    wanted: Option<Box<Wanted>>,
 }
 
 impl Found {
@@ -207,7 +207,7 @@ fn found(folder: &Folder, mut view: View<Short>) -> Found {
     Found {
         untidy: view.lost || auto_remove && view.has_ended(),
         mode,
-        wanted: folder.read::<Wanted>(FILE).unwrap_or_default(),
+        wanted: folder.read::<Wanted>(FILE).unwrap_or_default().map(Box::new),
         summary: Box::new(Summary { health, ..summary(view) }),
     }
 }
@@ -229,7 +229,7 @@ fn one(
     }
     let Found { mut summary, mode, wanted, .. } = looked;
     // What cannot be read of networks is told by `inspect`.
-    let (networks, ports) = connections.of(id, wanted, &mode, summary.pid.is_some()).unwrap_or_default();
+    let (networks, ports) = connections.of(id, wanted.map(|wanted| *wanted), &mode, summary.pid.is_some()).unwrap_or_default();
     (summary.networks, summary.ports) = (networks, crate::network::settings::shown_ports(&ports));
     Ok(Some(summary))
 }
