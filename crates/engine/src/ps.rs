@@ -229,7 +229,8 @@ fn one(
     }
     let Found { mut summary, mode, wanted, .. } = looked;
     // What cannot be read of networks is told by `inspect`.
-    let (networks, ports) = connections.of(id, wanted.map(|wanted| *wanted), &mode, summary.pid.is_some()).unwrap_or_default();
+    let (networks, ports) =
+        connections.of(id, wanted.map(|wanted| *wanted), &mode, summary.pid.is_some()).unwrap_or_default();
     (summary.networks, summary.ports) = (networks, crate::network::settings::shown_ports(&ports));
     Ok(Some(summary))
 }

@@ -88,7 +88,8 @@ pub(crate) fn attach(overlay: &Overlay<'_>) -> Result<(), Failure> {
 /// Gives overlayfs one of its folders, by descriptor where the kernel takes one.
 fn set(context: &OwnedFd, key: &str, folder: &OwnedFd) -> Result<(), Errno> {
     match fsconfig_set_fd(context, key, folder) {
-        Err(Errno::INVAL) => fsconfig_set_string(context, key, name(folder)),
+        // EBADF: before 6.13 descriptors that are paths alone (`O_PATH`) are none to fsconfig(2), whatever the key.
+        Err(Errno::INVAL | Errno::BADF) => fsconfig_set_string(context, key, name(folder)),
         result => result,
     }
 }

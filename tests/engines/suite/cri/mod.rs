@@ -111,6 +111,9 @@ fn configuration(folder: &Path) -> String {
     let runtime = programs::runtime();
     let page = crate::registration::block("toml", "version = 2");
     let page = page.replace(crate::registration::INSTALLED, runtime.to_str().expect("UTF-8"));
+    // What the page says where systemd does not run.
+    assert!(page.contains("SystemdCgroup = true"), "{page}");
+    let page = page.replace("SystemdCgroup = true", "SystemdCgroup = false");
     let [root, state, socket, networks] =
         ["root", "state", "sock", "networks"].map(|name| format!("{:?}", folder.join(name)));
     // Without CAP_SYS_RESOURCE nobody's oom_score_adj can become less.
