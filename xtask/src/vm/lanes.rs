@@ -264,7 +264,7 @@ const fn lane(name: &'static str, kernel: Kernel, cgroup: Cgroup, lsm: Lsm, shor
 /// All of them. Linux 6.12 of Debian has no memory and cpuset controllers for v1.
 pub(crate) const LANES: &[Lane] = &[
     lane("6.1-v2-apparmor", Kernel::Debian61, Cgroup::V2, Lsm::AppArmor, true),
-    lane("6.12-v2-none", Kernel::Debian612, Cgroup::V2, Lsm::None, true),
+    lane("6.12-v2-none", Kernel::Debian612, Cgroup::V2, Lsm::None, false),
     lane("6.1-v2-none", Kernel::Debian61, Cgroup::V2, Lsm::None, false),
     lane("6.1-v1-apparmor", Kernel::Debian61, Cgroup::V1, Lsm::AppArmor, false),
     lane("6.1-hybrid-apparmor", Kernel::Debian61, Cgroup::Hybrid, Lsm::AppArmor, false),
