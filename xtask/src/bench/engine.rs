@@ -102,6 +102,8 @@ pub(crate) fn ps(rounds: usize) -> Result<(), String> {
         stockade.call(&["load", "-q", "-i", &archive(target)], place)?;
         stockade.call(&["run", "--name", NAME, "FLAGS", "busybox", "true"], place)?;
         multiply(&place.join("stockade/data"), LISTED)?;
+        // What has changed within two seconds is read each time.
+        std::thread::sleep(Duration::from_secs(3));
         for words in [&["ps", "-a"][..], &["ps", "-aq"], &["ps"]] {
             let mut times = Vec::new();
             for _ in 0..rounds.max(1) {
