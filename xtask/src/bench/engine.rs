@@ -167,8 +167,11 @@ pub(crate) fn logs(mebibytes: usize) -> Result<(), String> {
         let contenders = contenders(place)?;
         let archive = archive(target);
         let bytes = mebibytes.max(1) << 20;
-        let script =
-            format!("yes a line of sixty-four bytes, the usual length of what programs tell | head -c {bytes}");
+        // Made beforehand: how fast lines are made is not what is measured.
+        let lines = place.join("lines");
+        let text = "a line of sixty-four bytes, the usual length of what programs tell";
+        shell(&format!("yes {text} | head -c {bytes} > {}", lines.display()))?;
+        let volume = format!("{}:/lines:ro", lines.display());
         println!("{mebibytes} MiB of lines of 67 bytes, until they are on the disk:");
         let file = place.join("floor");
         let written = |script: &str, name: &str| {
@@ -178,13 +181,13 @@ pub(crate) fn logs(mebibytes: usize) -> Result<(), String> {
             rate(name, bytes, start.elapsed());
             std::fs::remove_file(&file).map_err(|error| error.to_string())
         };
-        written(&script, "a file")?;
+        written(&format!("cat {}", lines.display()), "a file")?;
         for contender in &contenders {
             contender.call(&["load", "-q", "-i", &archive], place)?;
             settle()?;
             let start = Instant::now();
-            let run =
-                ["run", "-d", "--log-driver", "json-file", "--name", NAME, "FLAGS", "busybox", "sh", "-c", &script];
+            let run = ["run", "-d", "--log-driver", "json-file", "-v", &volume, "--name", NAME, "FLAGS"];
+            let run = [&run[..], &["busybox", "cat", "/lines"]].concat();
             contender.call(&run, place)?;
             contender.call(&["wait", NAME], place)?;
             shell("sync")?;
