@@ -105,6 +105,9 @@ fn package(id: &str) -> &str {
     }
 }
 
+/// What is told of a machine that did not boot, or stopped.
+pub(super) const STOPPED: &str = "there is no virtual machine, or it stopped";
+
 /// By what the tests' limits of time are multiplied in an emulated machine.
 const PATIENCE: &str = "6";
 
@@ -140,7 +143,7 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
         Some(0) => Some("not every suite was run".to_owned()),
         Some(124 | 137) => Some(format!("the virtual machine was not done after {} s", seconds(scope))),
         // What the script said stands above.
-        Some(125) => Some("there is no virtual machine, or it stopped".to_owned()),
+        Some(125) => Some(STOPPED.to_owned()),
         _ => Some(format!("the virtual machine ended with {status}")),
     };
     for line in outcome.lost() {
