@@ -15,7 +15,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use stockade_spec::NamespaceType;
 
 pub use judge::{Bound, Plan, Violation};
 pub use rules::{Defaults, Exception, Forbidden, OWN_RUNTIME, Required};
@@ -178,20 +177,6 @@ fn named_filter(name: &str) -> Seccomp {
     match name {
         "builtin" => Seccomp::Builtin,
         name => Seccomp::File(Path::new(crate::seccomp::FOLDER).join(name).with_extension("json")),
-    }
-}
-
-/// A kind of namespaces as the policy and Docker's flags call it.
-fn word(kind: NamespaceType) -> &'static str {
-    match kind {
-        NamespaceType::Pid => "pid",
-        NamespaceType::Network => "network",
-        NamespaceType::Mount => "mount",
-        NamespaceType::Ipc => "ipc",
-        NamespaceType::Uts => "uts",
-        NamespaceType::User => "user",
-        NamespaceType::Cgroup => "cgroup",
-        NamespaceType::Time => "time",
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use stockade_capabilities::{CapSet, Capability};
 use stockade_spec::{DeviceRule, Linux, NamespaceType, Process};
 
+use super::Organisation;
 use super::rules::{Exception, matches};
-use super::{Organisation, word};
 use crate::defaults;
 
 /// What only `--privileged` and `--cap-add ALL` give together.
@@ -204,12 +204,12 @@ impl Organisation {
 
     fn judge_namespaces(&self, plan: &Plan<'_>, found: &mut Found) {
         for kind in plan.hosts.iter().filter(|kind| self.forbidden.host_namespaces.contains(kind)) {
-            let text = format!("the host's {} namespace is forbidden", word(*kind));
-            found.add("forbidden.host-namespaces", word(*kind), text);
+            let text = format!("the host's {} namespace is forbidden", kind.word());
+            found.add("forbidden.host-namespaces", kind.word(), text);
         }
         for kind in plan.joined.iter().filter(|kind| self.forbidden.joined_namespaces.contains(kind)) {
-            let text = format!("another container's {} namespace is forbidden", word(*kind));
-            found.add("forbidden.joined-namespaces", word(*kind), text);
+            let text = format!("another container's {} namespace is forbidden", kind.word());
+            found.add("forbidden.joined-namespaces", kind.word(), text);
         }
         found.unless(
             !plan.hosts.contains(&NamespaceType::User) || !self.required.user_namespace,

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use stockade_spec::{Capabilities, Cpu, Linux, Memory, Pids, Process, Resources};
+use stockade_spec::{Capabilities, Cpu, Linux, Memory, NamespaceType, Pids, Process, Resources};
 
 use super::*;
 

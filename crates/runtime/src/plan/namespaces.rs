@@ -33,20 +33,6 @@ impl Own {
     }
 }
 
-/// The word in `linux.namespaces[].type`.
-pub(super) fn word(kind: NamespaceType) -> &'static str {
-    match kind {
-        NamespaceType::Pid => "pid",
-        NamespaceType::Network => "network",
-        NamespaceType::Mount => "mount",
-        NamespaceType::Ipc => "ipc",
-        NamespaceType::Uts => "uts",
-        NamespaceType::User => "user",
-        NamespaceType::Cgroup => "cgroup",
-        NamespaceType::Time => "time",
-    }
-}
-
 /// The kernel's flag.
 pub(crate) fn flag(kind: NamespaceType) -> Namespaces {
     match kind {
@@ -93,10 +79,10 @@ fn check_list(namespaces: &[Namespace], facts: &Facts) -> Result<Own, PlanError>
         let kind = namespace.kind;
         if let Some(first) = namespaces.iter().take(index).position(|other| other.kind == kind) {
             let other = format!("linux.namespaces[{first}].type");
-            return Err(PlanError::conflict(path("type"), word(kind), other, "each type can be given once"));
+            return Err(PlanError::conflict(path("type"), kind.word(), other, "each type can be given once"));
         }
         if !facts.namespaces.contains(flag(kind)) {
-            return Err(PlanError::unsupported(path("type"), word(kind), "this kernel has no such namespaces"));
+            return Err(PlanError::unsupported(path("type"), kind.word(), "this kernel has no such namespaces"));
         }
         if namespace.path.as_os_str().is_empty() {
             own.new.push(kind);

@@ -36,7 +36,7 @@ pub(super) fn plan(
         let file = file(&path, name)?;
         let namespace = namespace(&path, name, &file)?;
         if !own.has(namespace) {
-            let kind = super::namespaces::word(namespace);
+            let kind = namespace.word();
             let why = format!("it would change the host; it needs a {kind} namespace of the container's own");
             return Err(PlanError::conflict(path, value, "linux.namespaces", why));
         }
