@@ -31,6 +31,9 @@ pub enum Arch {
     Mipsel64n32,
 }
 
+/// How many there are.
+pub(crate) const COUNT: usize = 18;
+
 /// Everything about one architecture.
 struct Facts {
     arch: Arch,
@@ -48,7 +51,7 @@ use syscall::data;
 
 /// In the order of [`Arch`].
 #[rustfmt::skip]
-static FACTS: [Facts; 18] = [
+static FACTS: [Facts; COUNT] = [
     Facts { arch: X86_64, oci: "SCMP_ARCH_X86_64", docker: &["amd64", "x86_64"], audit: 0xc000_003e, calls: &data::X86_64 },
     Facts { arch: X86, oci: "SCMP_ARCH_X86", docker: &["x86", "386"], audit: 0x4000_0003, calls: &data::X86 },
     Facts { arch: X32, oci: "SCMP_ARCH_X32", docker: &["x32"], audit: 0xc000_003e, calls: &data::X32 },

@@ -3,8 +3,9 @@
 //! The tables are generated from the kernel's own (`tables/generate.py`).
 
 use std::fmt;
+use std::sync::OnceLock;
 
-use crate::architecture::Arch;
+use crate::architecture::{self, Arch};
 
 /// The generated tables.
 pub(crate) mod data {
@@ -88,7 +89,21 @@ impl Syscall {
     /// The first name with this number on `arch`.
     #[must_use]
     pub fn from_number(arch: Arch, number: u32) -> Option<Self> {
-        Self::all().find(|syscall| syscall.number(arch) == Some(number))
+        let all = Self::by_number(arch);
+        let (found, syscall) = all.get(all.partition_point(|(other, _)| *other < number))?;
+        (*found == number).then_some(*syscall)
+    }
+
+    /// The calls of `arch` by their numbers, and those of one number by their names: put in order once, because who watches a program
+    /// asks for each of its calls.
+    fn by_number(arch: Arch) -> &'static [(u32, Self)] {
+        static ALL: [OnceLock<Vec<(u32, Syscall)>>; architecture::COUNT] =
+            [const { OnceLock::new() }; architecture::COUNT];
+        ALL[arch as usize].get_or_init(|| {
+            let mut all: Vec<_> = Self::all().filter_map(|syscall| Some((syscall.number(arch)?, syscall))).collect();
+            all.sort_unstable();
+            all
+        })
     }
 
     /// The name that is the fewest edits away from `name`, if that is close enough to be a slip of the pen.
@@ -147,6 +162,17 @@ mod tests {
         assert_eq!(Syscall::from_name(""), None);
         assert_eq!(Syscall::nearest("chmodd").unwrap().name(), "chmod");
         assert_eq!(Syscall::nearest("xyzzyplughxyzzy"), None);
+    }
+
+    #[test]
+    fn a_number_is_its_first_name() {
+        for arch in Arch::all() {
+            for number in Syscall::all().filter_map(|syscall| syscall.number(arch)) {
+                let first = Syscall::all().find(|syscall| syscall.number(arch) == Some(number));
+                assert_eq!(Syscall::from_number(arch, number), first, "{number} on {arch}");
+            }
+            assert_eq!(Syscall::from_number(arch, u32::MAX), None);
+        }
     }
 
     #[test]
