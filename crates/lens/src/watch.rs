@@ -29,6 +29,7 @@ use crate::record::Baseline;
 use call::Scope;
 use facts::Facts;
 
+pub(crate) use call::called;
 pub(crate) use facts::raises;
 pub(crate) use members::host_users;
 pub use report::Report;
@@ -213,10 +214,7 @@ impl Watcher {
         let own = self.watch.descriptors().chain([self.process.as_fd()]);
         // Once it has ended these would be ready all the time.
         let own = own.take(if self.has_ended() { 0 } else { usize::MAX }).chain(other);
-        let mut fds: Vec<PollFd<'_>> = own.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let patience =
-            Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: i64::from(patience.subsec_nanos()) };
-        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience))).map_err(|errno| tracing("poll")(errno.into()))?;
+        wait_for(own, patience).map_err(tracing("poll"))?;
         self.look(Settled::ByTime)
     }
 
@@ -325,8 +323,16 @@ impl Points {
     }
 }
 
+/// Waits until one of `descriptors` can be read, or for `patience`.
+pub(crate) fn wait_for<'fd>(descriptors: impl Iterator<Item = BorrowedFd<'fd>>, patience: Duration) -> io::Result<()> {
+    let mut fds: Vec<PollFd<'_>> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let patience = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: i64::from(patience.subsec_nanos()) };
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience)))?;
+    Ok(())
+}
+
 /// What a kernel need not have.
-fn optional(found: io::Result<Tracepoint>) -> io::Result<Option<Tracepoint>> {
+pub(crate) fn optional(found: io::Result<Tracepoint>) -> io::Result<Option<Tracepoint>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some),

@@ -7,22 +7,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::time::ClockId;
 use stockade_capabilities::Capability;
 use stockade_kernel::perf::{Begins, From, Point, Registers, Room, Sample, Stack, Tracepoint, Watch};
 use stockade_kernel::procfs::{Procfs, Subject};
-use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::syscall::Syscall;
 
 use super::calls::{arguments, waits};
-use super::facts::{Call, Listener, Phase, Seen, Walls};
+use super::facts::{Listener, Phase, Seen, Walls};
 use super::probes::is_probe;
 use super::resources::Resources;
 use super::sights::Sights;
 use super::stages::{STAGES, Stages};
-use crate::watch::host_users;
+use crate::watch::{called, host_users, optional, wait_for};
 
 /// How long the start may take.
 const LONGEST_START: u64 = 10_000_000_000;
@@ -108,13 +106,10 @@ impl Recorder {
         let read = |what: &'static str| move |source: io::Error| RecordError::Read { pid, what, source };
         let procfs = Procfs::host().map_err(read("procfs"))?;
         let find = |group, name, what| Tracepoint::find(group, name).map_err(tracing(what));
-        let capable = match Tracepoint::find("capability", "cap_capable") {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found.map_err(tracing("capability:cap_capable"))?),
-        };
         let points = Points {
             enter: find("raw_syscalls", "sys_enter", "raw_syscalls:sys_enter")?,
-            capable,
+            capable: optional(Tracepoint::find("capability", "cap_capable"))
+                .map_err(tracing("capability:cap_capable"))?,
             executed: find("sched", "sched_process_exec", "sched:sched_process_exec")?,
             connected: find("sock", "inet_sock_set_state", "sock:inet_sock_set_state")?,
         };
@@ -155,11 +150,7 @@ impl Recorder {
     /// # Errors
     /// [`RecordError`] for a record that makes no sense.
     pub fn wait(&mut self, patience: Duration, other: BorrowedFd<'_>) -> Result<(), RecordError> {
-        let fds = self.watch.descriptors().chain([other]);
-        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let patience =
-            Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: i64::from(patience.subsec_nanos()) };
-        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience))).map_err(|errno| tracing("poll")(errno.into()))?;
+        wait_for(self.watch.descriptors().chain([other]), patience).map_err(tracing("poll"))?;
         let now = rustix::time::clock_gettime(ClockId::Monotonic);
         let now = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();
         self.look(now)
@@ -239,9 +230,8 @@ impl Recorder {
     /// A system call.
     fn call(&mut self, sample: &Sample, number: u32) -> io::Result<()> {
         let Some(registers) = sample.registers else { return Ok(()) };
-        let arch = if registers.is_native { Arch::NATIVE } else { Arch::X86 };
         self.seen.compatible |= !registers.is_native;
-        let call = Arch::from_audit(arch.audit(), number).and_then(|arch| Syscall::from_number(arch, number));
+        let (_, call) = called(&registers, number);
         let Some(name) = call.map(Syscall::name) else {
             self.seen.unknown.insert(number);
             return Ok(());
@@ -251,10 +241,10 @@ impl Recorder {
         }
         self.stages.count(number);
         self.last.insert(sample.thread, (name, registers));
-        if !self.seen.calls.contains_key(name) {
-            self.seen.calls.insert(name.to_owned(), Call::default());
-        }
-        let Some(entry) = self.seen.calls.get_mut(name) else { return Ok(()) };
+        let entry = match self.seen.calls.get_mut(name) {
+            Some(entry) => entry,
+            None => self.seen.calls.entry(name.to_owned()).or_default(),
+        };
         match self.phase {
             Phase::Startup => entry.startup = true,
             Phase::Steady => entry.steady = true,

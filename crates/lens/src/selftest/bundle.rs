@@ -13,6 +13,8 @@ use rustix::mount::UnmountFlags;
 use stockade_kernel::mount::info;
 use stockade_spec::{Mount, Root, Spec};
 
+use crate::scene;
+
 /// Where this program is in the container.
 pub(super) const PROBE: &str = "/probe";
 /// How long a container may take, and how often it is looked whether it has ended.
@@ -47,7 +49,7 @@ impl Answer {
 /// The last line that says something, without control characters.
 fn one_line(text: &str) -> String {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
-    line.chars().take(300).map(|sign| if sign.is_control() { '\u{fffd}' } else { sign }).collect()
+    scene::text(line.as_bytes()).chars().take(300).collect()
 }
 
 /// A folder that goes, but for what a runtime has left mounted in it: to remove that could be to remove the host's files.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use stockade_kernel::perf::Registers;
 use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::model::{Action, Filter};
 use stockade_seccomp::syscall::Syscall;
@@ -115,6 +116,12 @@ pub(super) fn filter(walls: &Walls, scope: Scope) -> String {
         all.push(format!("(ret == 0 && ({}))", is_one_of(EXECUTING)));
     }
     all.join(" || ")
+}
+
+/// Which call it was, by the interface that it was made by: the architecture's `AUDIT_ARCH_*`, and its name.
+pub(crate) fn called(registers: &Registers, number: u32) -> (u32, Option<Syscall>) {
+    let audit = if registers.is_native { Arch::NATIVE } else { Arch::X86 }.audit();
+    (audit, Arch::from_audit(audit, number).and_then(|arch| Syscall::from_number(arch, number)))
 }
 
 /// The errors that a filter answers with.

@@ -11,10 +11,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use stockade_cgroups::{Layout, Membership, observe as cgroups};
 use stockade_kernel::perf::{Registers, Sample};
 use stockade_kernel::procfs::{Procfs, Subject};
-use stockade_seccomp::architecture::Arch;
-use stockade_seccomp::syscall::Syscall;
 
-use super::call::{Place, place};
+use super::call::{Place, called, place};
 use crate::denial::{Attempt, File, Walls};
 
 /// The longest path (`PATH_MAX`).
@@ -66,9 +64,7 @@ impl Facts {
         number: u32,
         result: i64,
     ) -> Attempt {
-        let arch = if registers.is_native { Arch::NATIVE } else { Arch::X86 };
-        let audit = arch.audit();
-        let call = Arch::from_audit(audit, number).and_then(|arch| Syscall::from_number(arch, number));
+        let (audit, call) = called(registers, number);
         let errno = i32::try_from(result.min(0).unsigned_abs()).unwrap_or(i32::MAX);
         let subject = Subject::Pid(sample.process.cast_signed());
         let mut attempt = Attempt {
