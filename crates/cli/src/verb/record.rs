@@ -6,6 +6,7 @@ mod show;
 pub(crate) mod words;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -13,9 +14,7 @@ use stockade_engine::session::Attachment;
 use stockade_engine::{ContainerId, Engine, Force, OwnVolumes};
 use stockade_lens::record::{Confinement, Flag, Record, Request, VERSION, devices};
 
-use super::attach::follow;
-use super::explain::beside::Beside;
-use super::policy::prove::prove;
+use super::explain::beside::watched;
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, WEAKER};
 use crate::global::Global;
 use crate::line::{self, Flags};
@@ -131,16 +130,10 @@ pub(crate) fn recorded(
     folder: &Folder,
     path: &Path,
 ) -> Result<u8, Failure> {
-    let mut beside = None;
     let given = devices(&asked.flags);
-    let mut watch = |pid| {
-        beside = Some(beside::record(pid, &engine.configuration(id), &given)?);
-        Ok(())
-    };
-    let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
-    prove(engine, id)?;
-    let code = follow(session)?;
-    let told = finish(beside)?;
+    let begin = |pid| beside::record(pid, &engine.configuration(id), &given);
+    let (code, told) = watched(engine, id, attachment, begin)?;
+    let (code, told) = (code?, told.map_err(|error| not_recorded(&error))?);
     let told: beside::Told = serde_json::from_str(&told).map_err(|error| Failure::of(REFUSED, &error))?;
     let changes = stockade_engine::diff(engine, id).map_err(|error| Failure::of(REFUSED, &error))?;
     let changed = changes.into_iter().map(|(path, kind)| format!("{} {}", kind.letter(), path.display()));
@@ -157,15 +150,9 @@ pub(crate) fn replayed(
     attachment: Attachment,
     record: &Path,
 ) -> Result<u8, Failure> {
-    let mut beside = None;
-    let mut watch = |pid| {
-        beside = Some(beside::replay(pid, &engine.configuration(id), record)?);
-        Ok(())
-    };
-    let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
-    prove(engine, id)?;
-    let code = follow(session)?;
-    let missing = finish(beside)?;
+    let begin = |pid| beside::replay(pid, &engine.configuration(id), record);
+    let (code, missing) = watched(engine, id, attachment, begin)?;
+    let (code, missing) = (code?, missing.map_err(|error| not_recorded(&error))?);
     if missing.is_empty() {
         say::plain("replay: nothing was denied that was not when it was recorded");
         return Ok(code);
@@ -174,10 +161,9 @@ pub(crate) fn replayed(
     Ok(WEAKER)
 }
 
-/// What the process beside has told.
-fn finish(beside: Option<Beside>) -> Result<String, Failure> {
-    let beside = beside.ok_or_else(|| Failure::new(REFUSED, "nobody watched the container"))?;
-    beside.finish().map_err(|error| Failure::new(REFUSED, format!("the container was not recorded: {error}")))
+/// The process beside has not told what it saw.
+fn not_recorded(error: &io::Error) -> Failure {
+    Failure::new(REFUSED, format!("the container was not recorded: {error}"))
 }
 
 /// Removes a container that was to be removed at its end, and was kept for what it wrote.

@@ -10,8 +10,8 @@ use stockade_engine::policy::namespaces::IpcMode;
 use stockade_engine::session::{Attachment, Input, LastWords, Shown};
 use stockade_engine::{ContainerId, Created, Engine, Request, RestartPolicy};
 
-use super::attach::{SessionFlags, check_terminal, follow, follow_hearing};
-use super::explain::beside::Beside;
+use super::attach::{SessionFlags, check_terminal, follow_hearing};
+use super::explain::beside::{Beside, watched};
 use super::explain::hint::hint;
 use super::explain::watch::profile;
 use super::policy::prove::prove;
@@ -139,18 +139,11 @@ impl Recording {
 /// Runs it with another process that watches, which tells at the end.
 fn explained(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<u8, Failure> {
     let profile = profile(engine, id)?;
-    let mut beside = None;
-    let mut watch = |pid| {
-        beside = Some(Beside::begin(pid, &engine.configuration(id), profile.as_deref())?);
-        Ok(())
-    };
-    let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
-    prove(engine, id)?;
-    let code = follow(session);
-    match beside.map(Beside::finish) {
-        Some(Ok(report)) => say::plain(report.trim_end()),
-        Some(Err(error)) => say::error(&format!("cannot explain: {error}")),
-        None => {}
+    let begin = |pid| Beside::begin(pid, &engine.configuration(id), profile.as_deref());
+    let (code, told) = watched(engine, id, attachment, begin)?;
+    match told {
+        Ok(report) => say::plain(report.trim_end()),
+        Err(error) => say::error(&format!("cannot explain: {error}")),
     }
     code
 }

@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stockade_engine::session::Attachment;
+use stockade_engine::{ContainerId, Engine};
 use stockade_lens::Asked;
 use stockade_lens::watch::{Begin, WatchError, Watcher};
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::say;
+use crate::verb::attach::follow;
+use crate::verb::policy::prove::prove;
 
 /// The hidden command.
 pub(crate) const COMMAND: &str = "container-explained";
@@ -45,10 +49,7 @@ impl ContainerExplained {
         hurry();
         let asked = Asked::read(&self.config).map_err(|error| Failure::of(REFUSED, &error))?;
         let mut watcher = Watcher::new(self.pid, &asked, self.profile, Begin::Program).map_err(fail)?;
-        ready()?;
-        while !is_over()? {
-            watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map_err(fail)?;
-        }
+        until_over(|| watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map(drop).map_err(fail))?;
         say::bytes(watcher.finish().map_err(fail)?.to_string().as_bytes())?;
         Ok(SUCCESS)
     }
@@ -61,19 +62,20 @@ pub(crate) fn hurry() {
     }
 }
 
-/// Says that this process watches.
+/// Says that this process watches, and does `step` again and again until standard input ends.
 ///
 /// # Errors
-/// If nobody hears it.
-pub(crate) fn ready() -> io::Result<()> {
-    say::bytes(&[READY])
+/// If nobody hears it, and those of `step`.
+pub(crate) fn until_over(mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    say::bytes(&[READY])?;
+    while !is_over()? {
+        step()?;
+    }
+    Ok(())
 }
 
 /// Whether standard input has ended, which nothing is written to.
-///
-/// # Errors
-/// As `poll(2)`.
-pub(crate) fn is_over() -> io::Result<bool> {
+fn is_over() -> io::Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)];
     Ok(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
 }
@@ -132,4 +134,23 @@ impl Beside {
             Err(io::Error::other("the process that watched the container failed"))
         }
     }
+}
+
+/// Runs a container with another process, which `begin` starts before the container's program is executed: how it ended, and what that process tells.
+pub(crate) fn watched(
+    engine: &Engine,
+    id: &ContainerId,
+    attachment: Attachment,
+    begin: impl Fn(i32) -> io::Result<Beside>,
+) -> Result<(Result<u8, Failure>, io::Result<String>), Failure> {
+    let mut beside = None;
+    let mut watch = |pid| {
+        beside = Some(begin(pid)?);
+        Ok(())
+    };
+    let session = stockade_engine::start_watched(engine, id, attachment, &mut watch)?;
+    prove(engine, id)?;
+    let code = follow(session);
+    let told = beside.ok_or_else(|| io::Error::other("nobody watched the container")).and_then(Beside::finish);
+    Ok((code, told))
 }

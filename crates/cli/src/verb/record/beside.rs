@@ -13,7 +13,7 @@ use stockade_lens::watch::{WatchError, Watcher};
 
 use crate::exit::{Failure, REFUSED, SUCCESS};
 use crate::say;
-use crate::verb::explain::beside::{Beside, hurry, is_over, ready};
+use crate::verb::explain::beside::{Beside, hurry, until_over};
 
 /// The hidden commands.
 pub(crate) const RECORDED: &str = "container-recorded";
@@ -53,10 +53,7 @@ impl ContainerRecorded {
         let asked = Asked::read(&self.config).map_err(|error| Failure::of(REFUSED, &error))?;
         let walls = Walls::of(&asked.spec).map_err(|error| Failure::of(REFUSED, &error))?;
         let mut recorder = Recorder::new(self.pid, &walls, &self.device).map_err(fail)?;
-        ready()?;
-        while !is_over()? {
-            recorder.wait(A_WHILE, rustix::stdio::stdin()).map_err(fail)?;
-        }
+        until_over(|| recorder.wait(A_WHILE, rustix::stdio::stdin()).map_err(fail))?;
         let told = Told { walls, seen: recorder.finish().map_err(fail)? };
         say::bytes(&serde_json::to_vec(&told).map_err(|error| Failure::of(REFUSED, &error))?)?;
         Ok(SUCCESS)
@@ -86,10 +83,7 @@ impl ContainerReplayed {
         let record = super::folder::read(&self.record)?;
         let baseline = Baseline::of(&record).map_err(|error| Failure::of(REFUSED, &error))?;
         let mut watcher = Watcher::against(baseline, self.pid, &asked).map_err(fail)?;
-        ready()?;
-        while !is_over()? {
-            watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map_err(fail)?;
-        }
+        until_over(|| watcher.wait(A_WHILE, Some(rustix::stdio::stdin())).map(drop).map_err(fail))?;
         let report = watcher.finish().map_err(fail)?;
         // Who tries for ever what is denied is told of all the same.
         if report.lost > 0 && report.denials.is_empty() {
