@@ -195,21 +195,9 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::engine;
     use std::collections::BTreeMap;
-    use std::path::Path;
     use stockade_monitor::events::{ContainerAction, SEGMENT, append};
-
-    fn engine(folder: &Path) -> Engine {
-        let place = |name: &str| folder.join(name);
-        let places = crate::Places {
-            data: place("data"),
-            exec: place("exec"),
-            programs: place("programs"),
-            runtime: None,
-            cgroups: Default::default(),
-        };
-        Engine::open(places).unwrap()
-    }
 
     fn event(name: &str) -> Event {
         Event::container(&ContainerAction::Start, "0123", BTreeMap::from([("name".to_owned(), name.to_owned())]))

@@ -206,19 +206,8 @@ fn made_up(id: &ContainerId, tries: u32) -> ContainerName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Places, files};
-
-    fn engine(place: &std::path::Path) -> Engine {
-        let below = |name: &str| place.join(name);
-        Engine::open(Places {
-            data: below("data"),
-            exec: below("exec"),
-            programs: place.into(),
-            runtime: None,
-            cgroups: Default::default(),
-        })
-        .unwrap()
-    }
+    use crate::files;
+    use crate::tests::engine;
 
     #[test]
     fn who_wants_a_name_that_is_being_given_waits_and_finds_it_taken() {

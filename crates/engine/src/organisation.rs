@@ -210,10 +210,8 @@ impl Engine {
     /// # Errors
     /// See [`RefusalError`].
     pub(crate) fn judge_folder(&self, folder: &Folder, record: &Record) -> Result<(), RefusalError> {
-        if Organisation::load()?.is_none() {
-            return Ok(());
-        }
-        self.judge(&configuration(folder)?, &Subjected::of(self, record))
+        let Some(policy) = Organisation::load()? else { return Ok(()) };
+        allowed(self.found(&policy, &configuration(folder)?, &Subjected::of(self, record))?)
     }
 
     /// Judges the configuration of a container that is not about to start: what its joined namespaces are is judged when it does, as the

@@ -109,7 +109,7 @@ pub fn list(engine: &Engine, which: Which) -> Result<Vec<Summary>, ListError> {
 }
 
 /// What files say of a container, read without waiting for anybody. Of many containers no more is held than is shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Found {
     /// Without its networks. Boxed, as it is handed on and sorted with thousands.
     summary: Box<Summary>,

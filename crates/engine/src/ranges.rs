@@ -249,19 +249,7 @@ fn remove(folder: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Places;
-
-    fn engine(place: &std::path::Path) -> Engine {
-        let below = |name: &str| place.join(name);
-        Engine::open(Places {
-            data: below("data"),
-            exec: below("exec"),
-            programs: place.into(),
-            runtime: None,
-            cgroups: Default::default(),
-        })
-        .unwrap()
-    }
+    use crate::tests::engine;
 
     fn container(engine: &Engine) -> ContainerId {
         let id = ContainerId::random().unwrap();
