@@ -250,7 +250,7 @@ impl Monitor {
                 Stage::Draining if self.outputs.ended() || late => self.exited(),
                 Stage::Draining => {}
                 Stage::Deleting => self.after_delete(late),
-                Stage::Finishing if late || self.control.is_none() => self.execute_on_exit(),
+                Stage::Finishing if late => self.execute_on_exit(),
                 Stage::Finishing => {}
                 Stage::Leaving => self.after_on_exit(late),
                 Stage::Telling => {

@@ -27,7 +27,7 @@ pub(crate) fn answer(action: Action) -> Instruction {
 
 /// A program that is written from its end, so that it is known how far a jump has to reach. Every way through a piece of it ends with a
 /// return or at its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backwards(Vec<Instruction>);
 
 impl Backwards {
