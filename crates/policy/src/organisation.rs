@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 pub use judge::{Bound, Plan, Violation};
 pub use rules::{Defaults, Exception, Forbidden, OWN_RUNTIME, Required};
+use rules::{bytes, cpus};
 
 use crate::options::Options;
 use crate::security::Seccomp;
@@ -139,11 +140,11 @@ impl Organisation {
     pub fn fill_limits(&self, options: &mut Options) {
         let resources = &mut options.resources;
         if resources.memory.is_none() && resources.memory_swap.is_none() {
-            resources.memory = self.defaults.memory_bytes();
+            resources.memory = bytes(self.defaults.memory.as_deref());
         }
         resources.pids_limit = resources.pids_limit.or(self.defaults.pids_limit);
         if resources.cpus.is_none() && resources.cpu_quota.is_none() && resources.cpu_period.is_none() {
-            resources.cpus = self.defaults.cpus_parsed();
+            resources.cpus = cpus(self.defaults.cpus.as_deref());
         }
     }
 

@@ -6,7 +6,7 @@ use stockade_capabilities::{CapSet, Capability};
 use stockade_spec::{DeviceRule, Linux, NamespaceType, Process};
 
 use super::Organisation;
-use super::rules::{Exception, matches};
+use super::rules::{Exception, bytes, cpus, matches};
 use crate::defaults;
 
 /// What only `--privileged` and `--cap-add ALL` give together.
@@ -179,7 +179,7 @@ impl Organisation {
         found.unless(plan.read_only || !required.read_only, "required.read-only", "its root must be --read-only");
         let resources = plan.linux.resources.clone().unwrap_or_default();
         let within = |limit: Option<i64>, most: i64| limit.is_some_and(|limit| limit > 0 && limit <= most);
-        if let Some(most) = required.memory_bytes() {
+        if let Some(most) = bytes(required.memory.as_deref()) {
             let limit = resources.memory.as_ref().and_then(|memory| memory.limit);
             let text = format!("its --memory must be at most {most} bytes");
             found.unless(within(limit, i64::try_from(most).unwrap_or(i64::MAX)), "required.memory", &text);
@@ -192,7 +192,7 @@ impl Organisation {
                 &format!("its --pids-limit must be at most {most}"),
             );
         }
-        if let Some(most) = required.cpus_parsed() {
+        if let Some(most) = cpus(required.cpus.as_deref()) {
             let cpu = resources.cpu.unwrap_or_default();
             // The kernel's period, microseconds, where none is asked for.
             let period = cpu.period.filter(|period| *period > 0).unwrap_or(100_000);

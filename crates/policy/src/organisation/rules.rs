@@ -14,11 +14,11 @@ use crate::resources::{Cpus, LEAST_MEMORY};
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Defaults {
     /// As `--memory`.
-    memory: Option<String>,
+    pub(super) memory: Option<String>,
     /// As `--pids-limit`.
     pub(super) pids_limit: Option<i64>,
     /// As `--cpus`.
-    cpus: Option<String>,
+    pub(super) cpus: Option<String>,
     /// As `--read-only`.
     pub(super) read_only: bool,
     /// As `--security-opt no-new-privileges`.
@@ -30,14 +30,6 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
-        self.memory.as_deref().and_then(|text| parse_size("--memory", text).ok())
-    }
-
-    pub(super) fn cpus_parsed(&self) -> Option<Cpus> {
-        self.cpus.as_deref().and_then(|text| text.parse().ok())
-    }
-
     pub(super) fn check(&self) -> Result<(), String> {
         size("defaults.memory", self.memory.as_deref())?;
         processors("defaults.cpus", self.cpus.as_deref())?;
@@ -83,14 +75,6 @@ pub struct Required {
 }
 
 impl Required {
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
-        self.memory.as_deref().and_then(|text| parse_size("--memory", text).ok())
-    }
-
-    pub(super) fn cpus_parsed(&self) -> Option<Cpus> {
-        self.cpus.as_deref().and_then(|text| text.parse().ok())
-    }
-
     pub(super) fn check(&self) -> Result<(), String> {
         size("required.memory", self.memory.as_deref())?;
         processors("required.cpus", self.cpus.as_deref())?;
@@ -226,6 +210,16 @@ impl Exception {
         }
         patterns("images", &self.images)
     }
+}
+
+/// A size of memory that was checked.
+pub(super) fn bytes(text: Option<&str>) -> Option<u64> {
+    text.and_then(|text| parse_size("--memory", text).ok())
+}
+
+/// A number of processors that was checked.
+pub(super) fn cpus(text: Option<&str>) -> Option<Cpus> {
+    text.and_then(|text| text.parse().ok())
 }
 
 fn size(key: &str, text: Option<&str>) -> Result<(), String> {
