@@ -100,22 +100,34 @@ pub(super) fn plan(
     facts: &Facts,
     annotations: &std::collections::BTreeMap<String, String>,
 ) -> Result<PlannedGroup, GroupError> {
-    if driver == Driver::Cgroupfs {
-        let path = if plan.cgroup_path.is_empty() { &facts.container_id } else { &plan.cgroup_path };
-        if !facts.rootless || path.starts_with('/') {
-            let path = GroupPath::parse(path)?;
-            let group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
-            return Ok(PlannedGroup { group, unit: None });
-        }
-        // Below the group that was delegated to the user, also after its processes were moved aside.
-        let own = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Myself));
-        let own = own.map_err(GroupError::OwnGroup)?.above(CALLERS);
-        let path = GroupPath::new(path, Some(own.clone()))?;
-        let layout = layout(&path, facts, plan)?;
-        let mut group = stockade_cgroups::plan(&layout, &path, &plan.limits)?;
-        group.vacate = layout.unified().and_then(|unified| own.below_mount(unified)).map(Path::to_owned);
+    match driver {
+        Driver::Cgroupfs => by_files(plan, facts),
+        Driver::Systemd => by_systemd(plan, facts, annotations),
+    }
+}
+
+fn by_files(plan: &Plan, facts: &Facts) -> Result<PlannedGroup, GroupError> {
+    let path = if plan.cgroup_path.is_empty() { &facts.container_id } else { &plan.cgroup_path };
+    if !facts.rootless || path.starts_with('/') {
+        let path = GroupPath::parse(path)?;
+        let group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
         return Ok(PlannedGroup { group, unit: None });
     }
+    // Below the group that was delegated to the user, also after its processes were moved aside.
+    let own = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Myself));
+    let own = own.map_err(GroupError::OwnGroup)?.above(CALLERS);
+    let path = GroupPath::new(path, Some(own.clone()))?;
+    let layout = layout(&path, facts, plan)?;
+    let mut group = stockade_cgroups::plan(&layout, &path, &plan.limits)?;
+    group.vacate = layout.unified().and_then(|unified| own.below_mount(unified)).map(Path::to_owned);
+    Ok(PlannedGroup { group, unit: None })
+}
+
+fn by_systemd(
+    plan: &Plan,
+    facts: &Facts,
+    annotations: &std::collections::BTreeMap<String, String>,
+) -> Result<PlannedGroup, GroupError> {
     let manager = match facts.rootless {
         true => Manager::of_user(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).as_deref())?,
         false => Manager::System,
