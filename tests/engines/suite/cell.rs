@@ -1,15 +1,13 @@
 //! Where an engine runs: pid, mount and network namespaces of its own, so that a test which is killed leaves nothing running,
 //! and the machine's own engines and networks are not met.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
+use stockade_testkit::Call;
 use stockade_testkit::leftovers::Search;
-use stockade_testkit::{Call, eventually};
+use stockade_testkit::warden::Warden;
 
 /// How long the machine may take for anything that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,14 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SIZE: (u16, u16) = (33, 77);
 
 /// Namespaces with a folder and a cgroup, which are all gone some moments after this value or this process has ended.
-pub(crate) struct Cell {
-    folder: PathBuf,
-    group: String,
-    /// The host's id of the cell's first process.
-    init: String,
-    /// Ends with its standard input.
-    warden: Child,
-}
+pub(crate) struct Cell(Warden);
 
 impl Cell {
     /// Makes the cell `name`.
@@ -33,30 +24,21 @@ impl Cell {
     /// # Panics
     /// If it cannot be made.
     pub(crate) fn start(name: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("stockade-test-").tempdir().expect("a folder can be made").keep();
-        // The root of a user namespace must be able to walk to its root file system.
-        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711)).expect("modes can be set");
         let group = format!("/stockade-test-{}-{name}", std::process::id());
-        let log = File::create(folder.join("warden.log")).expect("a file can be made");
-        let mut command = Command::new("sh");
-        command.args(["-c", include_str!("warden.sh"), "warden"]).arg(&folder).arg(&group);
-        // Not of the terminal's process group: it has to outlive an interrupted test.
-        command.stdin(Stdio::piped()).process_group(0);
-        command.stdout(log.try_clone().expect("a file can be duplicated")).stderr(log);
-        let warden = command.spawn().expect("sh starts");
-        eventually("the cell to be made", PATIENCE, || folder.join("pid").exists());
-        let init = std::fs::read_to_string(folder.join("pid")).expect("the cell's pid can be read").trim().to_owned();
-        Self { folder, group, init, warden }
+        let warden = Warden::start(include_str!("warden.sh"), &group, &[], "the cell to be made", PATIENCE);
+        // The root of a user namespace must be able to walk to its root file system.
+        std::fs::set_permissions(warden.folder(), PermissionsExt::from_mode(0o711)).expect("modes can be set");
+        Self(warden)
     }
 
     /// A folder of the cell's own, for everything.
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        self.0.folder()
     }
 
     /// The cgroup below which all containers are to be made.
     pub(crate) fn group(&self) -> &str {
-        &self.group
+        self.0.group()
     }
 
     /// `program` in the cell's namespaces, about to run.
@@ -74,18 +56,19 @@ impl Cell {
     }
 
     fn entering(&self) -> [&str; 6] {
-        ["--target", &self.init, "--mount", "--pid", "--net", "--"]
+        ["--target", self.0.init(), "--mount", "--pid", "--net", "--"]
     }
 
     /// What is left of the container `id` now, with three seconds for the kernel and the engine.
     pub(crate) fn leftovers(&self, id: &str) -> Vec<String> {
         // Other containers live in the cell: nothing is taken for this one's because of where it is.
-        let nowhere = self.folder.join("nowhere");
-        let mut found = Search { id, folder: &nowhere, state: &self.folder }.settle();
+        let nowhere = self.0.folder().join("nowhere");
+        let mut found = Search { id, folder: &nowhere, state: self.0.folder() }.settle();
         // The name that Podman gives to cgroups.
         let groups = stockade_testkit::cgroup::named(&format!("libpod-{id}"));
         found.extend(groups.iter().map(|path| format!("cgroup {}", path.display())));
-        let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", self.init)).expect("mountinfo can be read");
+        let mounts =
+            std::fs::read_to_string(format!("/proc/{}/mountinfo", self.0.init())).expect("mountinfo can be read");
         found.extend(mounts.lines().filter(|line| line.contains(id)).map(|line| format!("mount {line}")));
         found
     }
@@ -98,16 +81,5 @@ impl Cell {
     pub(crate) fn assert_gone(&self, id: &str) {
         let found = self.leftovers(id);
         assert!(found.is_empty(), "left behind: {found:#?}");
-    }
-}
-
-impl Drop for Cell {
-    /// For a cell that is not kept for the whole process: ends it and waits.
-    fn drop(&mut self) {
-        drop(self.warden.stdin.take());
-        let ended = self.warden.wait().expect("the warden can be waited for");
-        if !std::thread::panicking() {
-            assert!(ended.success(), "the warden could not remove {} or {}", self.folder.display(), self.group);
-        }
     }
 }

@@ -37,6 +37,7 @@ pub mod terminal;
 pub mod tmux;
 pub mod tree;
 pub mod walls;
+pub mod warden;
 
 pub use bundle::Bundle;
 pub use call::{Call, Finished, Running, eventually};

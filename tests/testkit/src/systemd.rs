@@ -1,15 +1,13 @@
 //! A systemd in namespaces of its own: the first process of a pid namespace, with a part of the cgroup2 hierarchy as all of its
 //! cgroups. It knows no unit but those that it makes itself, and is gone with the test's process.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::call::{Call, eventually};
+use crate::call::Call;
+use crate::warden::Warden;
 
 /// How long it may take to boot and to end, also on an emulated machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -29,14 +27,7 @@ fn hierarchy() -> Option<PathBuf> {
 }
 
 /// A systemd that runs.
-pub struct Systemd {
-    folder: PathBuf,
-    group: PathBuf,
-    /// The host's id of it.
-    init: String,
-    /// Ends with its standard input.
-    warden: Child,
-}
+pub struct Systemd(Warden);
 
 impl Systemd {
     /// Boots one.
@@ -45,19 +36,10 @@ impl Systemd {
     /// If it does not boot.
     #[must_use]
     pub fn boot() -> Self {
-        let folder = tempfile::Builder::new().prefix("stockade-test-").tempdir().expect("a folder can be made").keep();
         let name = format!("stockade-test-systemd-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let group = hierarchy().expect("cgroup2 is mounted").join(name);
-        let log = File::create(folder.join("warden.log")).expect("a file can be made");
-        let mut command = Command::new("sh");
-        command.args(["-c", include_str!("systemd.sh"), "warden"]).arg(&folder).arg(&group).arg(PROGRAM);
-        // Not of the terminal's process group: it has to outlive an interrupted test.
-        command.stdin(Stdio::piped()).process_group(0);
-        command.stdout(log.try_clone().expect("a file can be duplicated")).stderr(log);
-        let warden = command.spawn().expect("sh starts");
-        eventually("systemd to boot", PATIENCE, || folder.join("pid").exists());
-        let init = std::fs::read_to_string(folder.join("pid")).expect("its pid can be read").trim().to_owned();
-        Self { folder, group, init, warden }
+        let group = group.to_str().expect("mounts have plain names");
+        Self(Warden::start(include_str!("systemd.sh"), group, &[PROGRAM.as_ref()], "systemd to boot", PATIENCE))
     }
 
     /// A program that runs `program` beside it, in its namespaces.
@@ -66,10 +48,10 @@ impl Systemd {
     /// If it can not be written.
     #[must_use]
     pub fn door(&self, program: &Path) -> PathBuf {
-        let path = self.folder.join(program.file_name().expect("a program has a name"));
+        let path = self.0.folder().join(program.file_name().expect("a program has a name"));
         let text = format!(
             "#!/bin/sh\nexec nsenter --target {} --mount --pid --cgroup -- '{}' \"$@\"\n",
-            self.init,
+            self.0.init(),
             program.display()
         );
         std::fs::write(&path, text).expect("a file can be written");
@@ -80,7 +62,7 @@ impl Systemd {
     /// `program` beside it.
     #[must_use]
     pub fn call(&self, program: &str) -> Call {
-        Call::new("nsenter").args(["--target", &self.init, "--mount", "--pid", "--cgroup", "--", program])
+        Call::new("nsenter").args(["--target", self.0.init(), "--mount", "--pid", "--cgroup", "--", program])
     }
 
     /// What `systemctl show` says of the property `name` of `unit`.
@@ -100,21 +82,6 @@ impl Systemd {
     /// The folder of the cgroup `path`, beginning with a slash as systemd tells it, as seen from the test.
     #[must_use]
     pub fn group(&self, path: &str) -> PathBuf {
-        self.group.join(path.trim_start_matches('/'))
-    }
-}
-
-impl Drop for Systemd {
-    fn drop(&mut self) {
-        drop(self.warden.stdin.take());
-        let ended = self.warden.wait().expect("the warden can be waited for");
-        if !std::thread::panicking() {
-            assert!(
-                ended.success(),
-                "the warden could not remove {} or {}",
-                self.folder.display(),
-                self.group.display()
-            );
-        }
+        Path::new(self.0.group()).join(path.trim_start_matches('/'))
     }
 }

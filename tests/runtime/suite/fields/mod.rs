@@ -173,6 +173,7 @@ fn every_property_is_tried() {
         scheduling::SCHEDULING_CASES,
         linux::LINUX,
         mounts::MOUNTS,
+        resources::RESOURCES,
         resources::RESOURCES_V1,
         resources_v2::RESOURCES_V2,
     ];

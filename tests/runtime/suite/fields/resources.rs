@@ -10,6 +10,28 @@ pub(super) fn resource(config: &mut Value, section: &str, value: &Value) {
     config["linux"]["resources"][section] = value.clone();
 }
 
+/// What is refused whatever the world of control groups is.
+pub(super) const RESOURCES: &[Case] = &[
+    case("linux.resources.memory.limit", |c| resource(c, "memory", &json!({ "limit": -2 })), Refused("memory.limit")),
+    case(
+        "linux.resources.memory.swap",
+        |c| resource(c, "memory", &json!({ "limit": 8192, "swap": 4096 })),
+        Refused("swap"),
+    ),
+    case("linux.resources.cpu.quota", |c| resource(c, "cpu", &json!({ "quota": 7 })), Refused("cpu.quota")),
+    case("linux.resources.cpu.cpus", |c| resource(c, "cpu", &json!({ "cpus": "0-4095" })), Refused("cpuset.cpus")),
+    case(
+        "linux.resources.blockIO.leafWeight",
+        |c| resource(c, "blockIO", &json!({ "leafWeight": 100 })),
+        Refused("leaf"),
+    ),
+    case(
+        "linux.resources.unified",
+        |c| resource(c, "unified", &json!({ "../x": "1" })),
+        Refused("linux.resources.unified[\"../x\"]"),
+    ),
+];
+
 const MEMORY_LIMIT: &str = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
 
 pub(super) const RESOURCES_V1: &[Case] = &[
@@ -18,16 +40,10 @@ pub(super) const RESOURCES_V1: &[Case] = &[
         |c| resource(c, "memory", &json!({ "limit": 67_108_864 })),
         Prints(MEMORY_LIMIT, "67108864"),
     ),
-    case("linux.resources.memory.limit", |c| resource(c, "memory", &json!({ "limit": -2 })), Refused("memory.limit")),
     case(
         "linux.resources.memory.swap",
         |c| resource(c, "memory", &json!({ "limit": 67_108_864, "swap": 134_217_728 })),
         Prints("cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", "134217728"),
-    ),
-    case(
-        "linux.resources.memory.swap",
-        |c| resource(c, "memory", &json!({ "limit": 8192, "swap": 4096 })),
-        Refused("swap"),
     ),
     case(
         "linux.resources.memory.reservation",
@@ -75,7 +91,6 @@ pub(super) const RESOURCES_V1: &[Case] = &[
         |c| resource(c, "cpu", &json!({ "quota": 40_000, "period": 80_000, "burst": 10_000 })),
         Prints("cd /sys/fs/cgroup/cpu; cat cpu.cfs_quota_us cpu.cfs_period_us cpu.cfs_burst_us", "40000\n80000\n10000"),
     ),
-    case("linux.resources.cpu.quota", |c| resource(c, "cpu", &json!({ "quota": 7 })), Refused("cpu.quota")),
     case("linux.resources.cpu.period", |c| resource(c, "cpu", &json!({ "period": 7 })), Refused("cpu.period")),
     case(
         "linux.resources.cpu.burst",
@@ -103,7 +118,6 @@ pub(super) const RESOURCES_V1: &[Case] = &[
         |c| resource(c, "cpu", &json!({ "cpus": "0", "mems": "0" })),
         Prints("cd /sys/fs/cgroup/cpuset; cat cpuset.cpus cpuset.mems", "0\n0"),
     ),
-    case("linux.resources.cpu.cpus", |c| resource(c, "cpu", &json!({ "cpus": "0-4095" })), Refused("cpuset.cpus")),
     case("linux.resources.cpu.mems", |c| resource(c, "cpu", &json!({ "mems": "x" })), Refused("cpu.mems")),
     case(
         "linux.resources.pids.limit",
@@ -125,11 +139,6 @@ pub(super) const RESOURCES_V1: &[Case] = &[
         "linux.resources.blockIO.weight",
         |c| resource(c, "blockIO", &json!({ "weight": 9 })),
         Refused("blockIO.weight"),
-    ),
-    case(
-        "linux.resources.blockIO.leafWeight",
-        |c| resource(c, "blockIO", &json!({ "leafWeight": 100 })),
-        Refused("leaf"),
     ),
     case(
         "linux.resources.blockIO.weightDevice",
@@ -162,11 +171,6 @@ pub(super) const RESOURCES_V1: &[Case] = &[
         Refused("memory.high"),
     ),
     case(
-        "linux.resources.unified",
-        |c| resource(c, "unified", &json!({ "../x": "1" })),
-        Refused("linux.resources.unified[\"../x\"]"),
-    ),
-    case(
         "linux.resources.devices",
         |c| {
             let null = json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "rwm" });
@@ -193,6 +197,7 @@ pub(super) fn throttle(config: &mut Value, what: &str) {
 #[test]
 fn resource_properties_in_cgroup_v1() {
     requires!(root, stake, busybox_image, cgroup_v1);
+    try_all(RESOURCES);
     try_all(RESOURCES_V1);
 }
 
