@@ -43,7 +43,7 @@ pub struct Sample {
     pub raw: Vec<u8>,
     /// The registers; `None` in a thread of the kernel's.
     pub registers: Option<Registers>,
-    /// The end of its stack, from the stack's address in `registers` on; empty if it is not told.
+    /// The end of its stack, from the stack's address in `registers` on, as far as its pages are there; empty if it is not told.
     pub stack: Vec<u8>,
 }
 
