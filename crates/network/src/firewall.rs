@@ -13,6 +13,8 @@
 //! - the table of frames: a container has the hardware address and the addresses that it was given, and advertises no routes. Frames to addresses
 //!   that a bridge keeps to its link the kernel takes as if the port were no port: they would come around all other rules.
 
+mod questions;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -25,6 +27,8 @@ use crate::bridge;
 use crate::model::{BridgeOptions, Driver, Endpoint, Isolation, Mac, Network, PublishedPort};
 use crate::nft::{self, Chain, Family, Hook, Is, Rule, Table};
 use crate::owner::{self, Claim, Verdict};
+
+pub use questions::redirect;
 
 /// The tables' name.
 const NAME: &str = "stockade";
@@ -73,25 +77,6 @@ pub fn check(owner: &Path) -> Result<(), KernelError> {
         Verdict::Replace(_) | Verdict::Leave => Ok(()),
         Verdict::Refuse(owner) => Err(KernelError::Owned(owner)),
     }
-}
-
-/// In the network namespace that the caller is in: what is sent to `from` goes to these ports of the same address, of UDP and of TCP. A
-/// program that listens at every address at the first port is not disturbed.
-///
-/// # Errors
-/// [`KernelError::Netlink`].
-pub fn redirect(from: (Ipv4Addr, u16), [udp, tcp]: [u16; 2]) -> Result<(), KernelError> {
-    let (address, number) = from;
-    let only = IpNet::from(IpAddr::V4(address));
-    let to = |protocol, port| {
-        let parts = [nft::destination(Is::Equal, only), nft::protocol(protocol), nft::port(number)];
-        [parts.concat(), nft::lead(address.into(), port)].concat()
-    };
-    let rules = vec![to(17, udp), to(6, tcp)];
-    let chain = Chain { name: "names", hook: Hook { kind: "nat", number: 3, priority: -100 }, rules };
-    let table = Table { family: Family::Ipv4, name: "stockade-names", comment: None, chains: vec![chain] };
-    let mut socket = Socket::open_for(Part::Netfilter)?;
-    Ok(socket.batch(nft::transaction(&[table]), || "lead questions for names to the name server".to_owned())?)
 }
 
 /// A network with a bridge.
@@ -199,10 +184,7 @@ fn raw(bridges: &[Bridge<'_>]) -> Vec<Rule> {
 
 /// What the loopback delivers is the host's own.
 fn not_loopback() -> Rule {
-    match "lo".parse() {
-        Ok(name) => nft::from(Is::Other, &name),
-        Err(_never) => Vec::new(),
-    }
+    nft::from_loopback(Is::Other)
 }
 
 fn into_host(bridge: &Bridge<'_>) -> Vec<Rule> {

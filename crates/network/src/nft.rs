@@ -171,21 +171,37 @@ fn masked(mask: &[u8]) -> Expression {
     Expression("bitwise", all)
 }
 
-fn interface(key: u32, is: Is, name: &InterfaceName) -> Rule {
+/// `NFT_META_IIFNAME` and `NFT_META_OIFNAME`.
+const CAME_BY: u32 = 6;
+const LEAVES_BY: u32 = 7;
+/// The interface of a network namespace by which it reaches itself.
+const LOOPBACK: &str = "lo";
+
+fn interface(key: u32, is: Is, name: &str) -> Rule {
     // The kernel compares the whole of IFNAMSIZ.
-    let mut bytes = name.as_str().as_bytes().to_vec();
+    let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     vec![meta(key), compare(is, &bytes)]
 }
 
 /// `iifname`.
 pub(crate) fn from(is: Is, name: &InterfaceName) -> Rule {
-    interface(6, is, name)
+    interface(CAME_BY, is, name.as_str())
+}
+
+/// `iifname lo`.
+pub(crate) fn from_loopback(is: Is) -> Rule {
+    interface(CAME_BY, is, LOOPBACK)
 }
 
 /// `oifname`.
 pub(crate) fn to(is: Is, name: &InterfaceName) -> Rule {
-    interface(7, is, name)
+    interface(LEAVES_BY, is, name.as_str())
+}
+
+/// `oifname lo`.
+pub(crate) fn to_loopback(is: Is) -> Rule {
+    interface(LEAVES_BY, is, LOOPBACK)
 }
 
 /// `meta l4proto`.
@@ -225,7 +241,60 @@ pub(crate) fn transport(offset: u32, is: Is, value: &[u8]) -> Rule {
 
 /// `th dport`.
 pub(crate) fn port(number: u16) -> Rule {
-    transport(2, Is::Equal, &number.to_be_bytes())
+    transport(DESTINATION_PORT, Is::Equal, &number.to_be_bytes())
+}
+
+/// `th sport`.
+pub(crate) fn source_port(number: u16) -> Rule {
+    transport(SOURCE_PORT, Is::Equal, &number.to_be_bytes())
+}
+
+/// Where the ports are in the header of a transport that has any.
+pub(crate) const SOURCE_PORT: u32 = 0;
+pub(crate) const DESTINATION_PORT: u32 = 2;
+
+/// A transport whose header can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// `tcp(7)`.
+    Tcp,
+    /// `udp(7)`.
+    Udp,
+}
+
+impl Transport {
+    /// `IPPROTO_*`.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// Where its checksum is.
+    fn checksum(self) -> u32 {
+        match self {
+            Self::Tcp => 16,
+            Self::Udp => 6,
+        }
+    }
+}
+
+/// `tcp dport set`, `udp sport set` and so on: one of the ports is another one from here on, and the checksum is right for it.
+pub(crate) fn set_port(transport: Transport, offset: u32, number: u16) -> Rule {
+    // NFT_PAYLOAD_CSUM_INET.
+    let csum: u32 = 1;
+    let numbers = [(5, 1), (2, 2), (3, offset), (4, 2), (6, csum), (7, transport.checksum())];
+    let all = numbers
+        .into_iter()
+        .fold(Attributes::new(), |all, (kind, value): (u16, u32)| all.attribute(kind, &value.to_be_bytes()));
+    vec![load(&FIRST, &number.to_be_bytes()), Expression("payload", all)]
+}
+
+/// Puts a value into a register.
+fn load(register: &[u8], value: &[u8]) -> Expression {
+    let data = Attributes::new().attribute(1, value);
+    Expression("immediate", Attributes::new().attribute(1, register).nested(2, &data))
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -295,10 +364,6 @@ pub(crate) fn masquerade() -> Rule {
 
 /// `dnat to ADDRESS:PORT`.
 pub(crate) fn lead(address: IpAddr, port: u16) -> Rule {
-    let load = |register: &[u8], value: &[u8]| {
-        let data = Attributes::new().attribute(1, value);
-        Expression("immediate", Attributes::new().attribute(1, register).nested(2, &data))
-    };
     let family: u32 = if address.is_ipv4() { 2 } else { 10 };
     let nat = Attributes::new()
         .attribute(1, &1u32.to_be_bytes())

@@ -88,6 +88,37 @@ fn a_container_can_serve_names_itself() {
     assert_eq!(said.out(), "172.17.0.9");
 }
 
+/// Each packet would else cost a look-up of its connection in the container too.
+#[test]
+fn no_connection_of_a_container_is_tracked_in_it() {
+    requires!(root, stockade, debian_image, ip);
+    let place = Place::new();
+    place.ask(&["network", "create", "net"]).ok().either_way();
+    let script =
+        format!("{} && exec 3<>/dev/tcp/127.0.0.11/53 && cat /proc/sys/net/netfilter/nf_conntrack_count", find("me"));
+    let said = place.run(&["--network", "name=net,ip=172.17.0.9", "-h", "me"], &script).ok();
+    assert_eq!(said.out(), "172.17.0.9\n0");
+}
+
+#[test]
+fn a_firewall_of_the_containers_own_sees_questions_as_they_are_asked() {
+    requires!(root, stockade, debian_image, ip, nft);
+    let place = Place::new();
+    place.ask(&["network", "create", "net"]).ok().either_way();
+    let flags = ["--network", "name=net,ip=172.17.0.9", "--name", "walled", "-h", "me"];
+    place.detached(&flags, "sleep 1000");
+    let rules = "table ip own { chain in { type filter hook input priority 0; policy drop; ct state established accept; \
+                 ct state new meta l4proto { tcp, udp } ct original proto-dst 53 accept; }; }";
+    let pid = place.inspect("walled", "{{.State.Pid}}");
+    let net = format!("--net=/proc/{pid}/ns/net");
+    place.on_host(&["nsenter", &net, "nft", rules]).run().ok().either_way();
+    let asks = |script: &str| place.ask(&["exec", "walled", "bash", "-c", script]).ok().out().to_owned();
+    assert_eq!(asks(&find("me")), "172.17.0.9");
+    let over_tcp = "exec 3<>/dev/tcp/127.0.0.11/53; printf '\\0\\024\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\2me\\0\\0\\1\\0\\1' >&3; \
+                    head -c 38 <&3 | tail -c 4 | od -An -tu1";
+    assert_eq!(asks(over_tcp).split_whitespace().collect::<Vec<_>>(), ["172", "17", "0", "9"]);
+}
+
 #[test]
 fn files_below_etc() {
     requires!(root, stockade, debian_image, ip);
