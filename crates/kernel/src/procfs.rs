@@ -210,10 +210,13 @@ impl AsFd for Procfs {
 /// # Errors
 /// As `read(2)`; `EFBIG` if there is more.
 pub fn read_all(file: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    let mut content = Vec::with_capacity(4096);
+    /// A page, which is what the kernel mostly tells at once, and the room with which it is worth asking for more.
+    const AT_ONCE: usize = 4096;
+    const ROOM: usize = 512;
+    let mut content = Vec::with_capacity(AT_ONCE);
     loop {
-        if content.len() == content.capacity() {
-            content.reserve(content.len());
+        if content.capacity() - content.len() < ROOM {
+            content.reserve(content.len().max(AT_ONCE));
         }
         match rustix::io::read(file, rustix::buffer::spare_capacity(&mut content)) {
             Ok(0) => return Ok(content),

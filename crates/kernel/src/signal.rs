@@ -159,6 +159,27 @@ pub struct Received {
     pub pid: i32,
 }
 
+/// These signals as the C library takes them.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal's.
+pub(crate) fn set_of(signals: &[Signal]) -> io::Result<libc::sigset_t> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set that the pointer names.
+    if unsafe { libc::sigemptyset(set.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: sigemptyset returned success, so the set is initialised.
+    let mut set = unsafe { set.assume_init() };
+    for signal in signals {
+        // SAFETY: the set is initialised and exclusively ours.
+        if unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(set)
+}
+
 impl Signals {
     /// Blocks `signals` in the calling thread and opens a non-blocking, close-on-exec descriptor that receives them.
     ///
@@ -169,19 +190,7 @@ impl Signals {
     /// # Errors
     /// As `signalfd(2)`; on failure the signals may be blocked already.
     pub fn block(signals: &[Signal]) -> io::Result<Self> {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset initialises the set that the pointer names.
-        if unsafe { libc::sigemptyset(set.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: sigemptyset returned success, so the set is initialised.
-        let mut set = unsafe { set.assume_init() };
-        for signal in signals {
-            // SAFETY: the set is initialised and exclusively ours.
-            if unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+        let set = set_of(signals)?;
         // SAFETY: the set is initialised; a null pointer asks not to be told the old mask.
         let code = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
         if code != 0 {

@@ -33,10 +33,12 @@ impl Asked {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), flags);
         let file = options.open(path).map_err(|error| fail(error.to_string()))?;
-        if !file.metadata().is_ok_and(|found| found.is_file()) {
+        let found = file.metadata().map_err(|error| fail(error.to_string()))?;
+        if !found.is_file() {
             return Err(fail("it is not a regular file".to_owned()));
         }
-        let mut content = Vec::new();
+        // One read takes it, and one more finds its end.
+        let mut content = Vec::with_capacity(usize::try_from(found.len().min(LARGEST)).unwrap_or_default() + 1);
         file.take(LARGEST + 1).read_to_end(&mut content).map_err(|error| fail(error.to_string()))?;
         if content.len() as u64 > LARGEST {
             return Err(fail("it has more than 16 MiB".to_owned()));

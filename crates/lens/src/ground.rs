@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustix::fs::{Dir, OFlags};
 use stockade_cgroups::Layout;
+use stockade_cgroups::observe::Observer;
 use stockade_kernel::mount::info::{self, Mount};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_namespaces::{self as namespaces, Observed};
@@ -13,7 +14,9 @@ use stockade_seccomp::model::Filter;
 use stockade_seccomp::{Compiled, Profile, Target};
 
 use crate::audit::AuditError;
-use crate::scene::{Read, told};
+use crate::check::{Open, Ways};
+use crate::finding::Finding;
+use crate::scene::{Read, text, told};
 
 /// The processes of each pid namespace, which is named as its link is.
 type Processes = BTreeMap<Vec<u8>, Vec<i32>>;
@@ -24,6 +27,8 @@ pub(crate) struct Filtered {
     pub(crate) filter: Filter,
     /// Or why it cannot be loaded.
     pub(crate) compiled: Result<Compiled, String>,
+    /// What of [`Ground::ways`] it lets through.
+    pub(crate) open: OnceCell<Open>,
 }
 
 /// The machine.
@@ -32,7 +37,15 @@ pub(crate) struct Ground {
     /// The namespaces of whoever audits: the host's.
     pub(crate) host: Observed,
     pub(crate) host_mounts: Vec<Mount>,
-    pub(crate) layout: Read<Layout>,
+    pub(crate) groups: Read<Observer>,
+    /// What the host's kernel says of itself ([`crate::check`]).
+    pub(crate) kernel: OnceCell<Vec<Finding>>,
+    /// What happens with a crash: `core_pattern`.
+    crashes: OnceCell<String>,
+    /// The disks of the host: name, major and minor number.
+    disks: OnceCell<Vec<(String, u32, u32)>>,
+    /// The calls that are put to filters.
+    pub(crate) ways: OnceCell<Ways>,
     processes: OnceCell<Read<Processes>>,
     filters: RefCell<BTreeMap<String, Result<Rc<Filtered>, String>>>,
 }
@@ -49,8 +62,40 @@ impl Ground {
         let host = namespaces::observe(&procfs, Subject::Myself).map_err(failed("the auditor's namespaces"))?;
         let host_mounts = procfs.read(Subject::Myself, "mountinfo").and_then(|text| info::parse(&text));
         let host_mounts = host_mounts.map_err(failed("the auditor's mounts"))?;
-        let layout = Layout::detect().map_err(|error| error.to_string());
-        Ok(Self { procfs, host, host_mounts, layout, processes: OnceCell::new(), filters: RefCell::default() })
+        let groups = Layout::detect().map(Observer::new).map_err(|error| error.to_string());
+        Ok(Self {
+            procfs,
+            host,
+            host_mounts,
+            groups,
+            kernel: OnceCell::new(),
+            crashes: OnceCell::new(),
+            disks: OnceCell::new(),
+            ways: OnceCell::new(),
+            processes: OnceCell::new(),
+            filters: RefCell::default(),
+        })
+    }
+
+    /// What the host does with a crash, in the words of `core(5)`; nothing if that cannot be read.
+    pub(crate) fn core_pattern(&self) -> &str {
+        self.crashes.get_or_init(|| {
+            let pattern = self.procfs.read_at("sys/kernel/core_pattern");
+            pattern.map(|found| text(found.trim_ascii_end())).unwrap_or_default()
+        })
+    }
+
+    /// The disks of the host: name, major and minor number.
+    pub(crate) fn disks(&self) -> &[(String, u32, u32)] {
+        self.disks.get_or_init(|| {
+            let content = self.procfs.read_at("partitions").unwrap_or_default();
+            let line = |line: &str| {
+                let mut words = line.split_ascii_whitespace();
+                let (major, minor, name) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.nth(1)?);
+                Some((name.to_owned(), major, minor))
+            };
+            String::from_utf8_lossy(&content).lines().filter_map(line).collect()
+        })
     }
 
     /// The processes whose pid namespace has this link, as they were when it was first asked for any. Whoever uses one looks at its
@@ -83,7 +128,7 @@ impl Ground {
         }
         let made = make().map(|filter| {
             let compiled = Compiled::new(&filter).map_err(|error| error.to_string());
-            Rc::new(Filtered { filter, compiled })
+            Rc::new(Filtered { filter, compiled, open: OnceCell::new() })
         });
         self.filters.borrow_mut().insert(key, made.clone());
         made

@@ -5,7 +5,8 @@ use std::io;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use stockade_cgroups::{DeviceFilter, device_filter, observe as cgroups};
+use stockade_cgroups::{DeviceFilter, observe as cgroups};
+use stockade_kernel::chain::chain;
 use stockade_kernel::mount::info::{self, Mount};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Descriptor, Procfs, Status, Subject};
@@ -51,7 +52,7 @@ impl<'a> Scene<'a> {
         let subject = Subject::Pid(pid);
         let failed = |what: &'static str| move |source: io::Error| AuditError::Read { pid, what, source };
         let status = procfs.status(subject).map_err(failed("status"))?;
-        let layout = ground.layout.as_ref().map_err(Clone::clone);
+        let groups = ground.groups.as_ref().map_err(Clone::clone);
         Ok(Self {
             ground,
             procfs,
@@ -67,12 +68,8 @@ impl<'a> Scene<'a> {
             root: told(procfs.open_link(subject, "root")),
             descriptors: told(procfs.descriptors(subject)),
             filters: told(seccomp::filters(procfs, pid)),
-            cgroups: layout.clone().and_then(|layout| {
-                cgroups::observe(layout, procfs, pid).map_err(|error| stockade_kernel::chain::chain(&error))
-            }),
-            devices: layout.and_then(|layout| {
-                device_filter(layout, procfs, pid).map_err(|error| stockade_kernel::chain::chain(&error))
-            }),
+            cgroups: groups.clone().and_then(|groups| groups.observe(procfs, pid).map_err(|error| chain(&error))),
+            devices: groups.and_then(|groups| groups.device_filter(procfs, pid).map_err(|error| chain(&error))),
         })
     }
 
@@ -106,10 +103,7 @@ impl<'a> Scene<'a> {
     /// A file system whose answers a program gives (FUSE) could hold the audit for ever, so that what is mounted as one is not entered.
     pub(crate) fn open(&self, path: &str) -> Read<Option<OwnedFd>> {
         let root = self.root.as_ref().map_err(Clone::clone)?;
-        let mounts = self.mounts.as_ref().map_err(Clone::clone)?;
-        if let Some(mount) =
-            mounts.iter().find(|mount| held_by_a_program(mount) && covers(&mount.point, path.as_bytes()))
-        {
+        if let Some(mount) = self.answered_by_a_program(path)? {
             return Err(format!("{} at {path} is answered by a program", mount.fs_type));
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -120,6 +114,17 @@ impl<'a> Scene<'a> {
             Err(Errno::LOOP) => Err("a symbolic link leads there".to_owned()),
             Err(errno) => Err(errno.to_string()),
         }
+    }
+
+    /// Whether `path` can be looked at without asking a program for it, as far as is known.
+    pub(crate) fn may_look_at(&self, path: &str) -> bool {
+        self.answered_by_a_program(path).is_ok_and(|mount| mount.is_none())
+    }
+
+    /// The mount over `path` whose answers a program gives.
+    fn answered_by_a_program(&self, path: &str) -> Read<Option<&Mount>> {
+        let mounts = self.mounts.as_ref().map_err(Clone::clone)?;
+        Ok(mounts.iter().find(|mount| held_by_a_program(mount) && covers(&mount.point, path.as_bytes())))
     }
 
     /// The mount that is seen at `point`, the topmost one.

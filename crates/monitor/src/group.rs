@@ -3,7 +3,7 @@
 //! Numbers that a kernel or a world does not have are `None`. Version 1 has a hierarchy per controller, version 2 one for all; on
 //! hybrid hosts a controller is in one of them.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -44,10 +44,13 @@ impl Groups {
     /// # Errors
     /// As reading of `/proc`, `NotFound` for a process that is not there.
     pub fn of(pid: i32) -> io::Result<Self> {
-        Ok(Self {
-            memberships: std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?,
-            mounts: std::fs::read_to_string("/proc/self/mountinfo")?,
-        })
+        // Files of procfs have no size, and what is read in small pieces is made anew for each.
+        let read = |path: &str| {
+            let mut text = String::with_capacity(8192);
+            std::fs::File::open(path)?.read_to_string(&mut text)?;
+            io::Result::Ok(text)
+        };
+        Ok(Self { memberships: read(&format!("/proc/{pid}/cgroup"))?, mounts: read("/proc/self/mountinfo")? })
     }
 
     /// Those of them that `other` is not in: of what a container shares with its monitor nothing is the container's.

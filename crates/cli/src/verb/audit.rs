@@ -1,5 +1,6 @@
 //! `audit`: what a container's walls really are, read back from the kernel.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -71,8 +72,9 @@ impl Audit {
         let auditor = Auditor::new().map_err(|error| Failure::failed(&error))?;
         let (mut reports, mut code) = (Vec::new(), SUCCESS);
         let targets = if self.targets.is_empty() { running(global)? } else { self.targets.clone() };
+        let seeker = Seeker::new(global);
         for text in &targets {
-            let target = target(global, text).map(|found| Target {
+            let target = seeker.target(text).map(|found| Target {
                 earlier: earlier.clone(),
                 asked: config.clone().or(found.asked.clone()),
                 ..found
@@ -128,22 +130,37 @@ fn running(global: &Global) -> Result<Vec<String>, Failure> {
     Ok(found.into_iter().filter(|one| one.pid.is_some()).map(|one| one.id.to_string()).collect())
 }
 
-/// Who `text` means: a container of ours, or else a process.
-pub(crate) fn target(global: &Global, text: &str) -> Result<Target, String> {
-    let number = text.strip_prefix("pid:").unwrap_or(text).parse::<i32>().ok().filter(|pid| *pid > 0);
-    if text.starts_with("pid:") {
-        return number.map(process).ok_or_else(|| format!("{text:?} is no process id"));
+/// Finds who is meant; the containers of this machine are opened the first time that one may be.
+pub(crate) struct Seeker<'a> {
+    global: &'a Global,
+    engine: OnceCell<Result<Engine, String>>,
+}
+
+impl<'a> Seeker<'a> {
+    /// Among the containers that these options say.
+    pub(crate) fn new(global: &'a Global) -> Self {
+        Self { global, engine: OnceCell::new() }
     }
-    // Whoever may not use the engine may still look at processes of his own.
-    let engine = match (global.engine(), number) {
-        (Ok(engine), _) => engine,
-        (Err(_), Some(pid)) => return Ok(process(pid)),
-        (Err(failure), None) => return Err(failure.message.unwrap_or_default()),
-    };
-    match (engine.find(text), number) {
-        (Ok(id), _) => container(&engine, &id),
-        (Err(FindError::Missing(_)), Some(pid)) => Ok(process(pid)),
-        (Err(error), _) => Err(chain(&error)),
+
+    /// Who `text` means: a container of ours, or else a process.
+    pub(crate) fn target(&self, text: &str) -> Result<Target, String> {
+        let number = text.strip_prefix("pid:").unwrap_or(text).parse::<i32>().ok().filter(|pid| *pid > 0);
+        if text.starts_with("pid:") {
+            return number.map(process).ok_or_else(|| format!("{text:?} is no process id"));
+        }
+        let engine =
+            self.engine.get_or_init(|| self.global.engine().map_err(|failure| failure.message.unwrap_or_default()));
+        // Whoever may not use the engine may still look at processes of his own.
+        let engine = match (engine, number) {
+            (Ok(engine), _) => engine,
+            (Err(_), Some(pid)) => return Ok(process(pid)),
+            (Err(reason), None) => return Err(reason.clone()),
+        };
+        match (engine.find(text), number) {
+            (Ok(id), _) => container(engine, &id),
+            (Err(FindError::Missing(_)), Some(pid)) => Ok(process(pid)),
+            (Err(error), _) => Err(chain(&error)),
+        }
     }
 }
 

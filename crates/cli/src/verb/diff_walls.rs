@@ -7,7 +7,7 @@ use stockade_engine::policy::{Seccomp, SecurityOptions, organisation};
 use stockade_kernel::chain::chain;
 use stockade_lens::{Conformance, Difference, Judged, Outcome, Profile, Report, Target, Weaker};
 
-use super::audit::{container, target};
+use super::audit::{Seeker, container};
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS, WEAKER};
 use crate::global::Global;
 use crate::say;
@@ -123,7 +123,7 @@ fn report(global: &Global, text: &str) -> Result<Report, String> {
     if text.contains('/') {
         return Report::load(Path::new(text)).map_err(|error| chain(&error));
     }
-    let target = target(global, text)?;
+    let target = Seeker::new(global).target(text)?;
     stockade_lens::audit(&target).map_err(|error| chain(&error))
 }
 
@@ -132,7 +132,7 @@ fn running(global: &Global, text: &str) -> Result<Target, String> {
     if text.contains('/') {
         return Err(format!("{text} is what was in force then: name the container itself"));
     }
-    target(global, text)
+    Seeker::new(global).target(text)
 }
 
 /// The audit of a container or process held against Docker's default.

@@ -7,7 +7,10 @@ use std::io;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::Instruction;
+use crate::signal::set_of;
 
 const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
 
@@ -24,10 +27,11 @@ struct Tracee {
 impl Tracee {
     /// Attaches to `pid` without sending it a signal and waits until it has stopped.
     fn seize(pid: i32) -> io::Result<Self> {
+        let news = News::listen()?;
         request(libc::PTRACE_SEIZE, pid, 0)?;
         let mut tracee = Self { pid, signal: 0 };
         request(libc::PTRACE_INTERRUPT, pid, 0)?;
-        let status = stopped(pid)?;
+        let status = stopped(pid, &news)?;
         if !libc::WIFSTOPPED(status) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
@@ -55,18 +59,58 @@ impl Tracee {
 
 /// How long a thread may take to stop: it does at once, unless it is frozen (cgroup v1) or in the middle of what cannot be interrupted.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is looked at meanwhile.
-const PAUSE: Duration = Duration::from_micros(200);
+/// How often it is looked at meanwhile, where the kernel's word of it may have gone to another thread.
+const PAUSE: Duration = Duration::from_millis(1);
+/// The same where it cannot be heard at all.
+const BLIND_PAUSE: Duration = Duration::from_micros(200);
+
+/// The calling thread hears of what it traces (SIGCHLD, which is held back from it) until this is dropped.
+struct News {
+    before: libc::sigset_t,
+    /// SIGCHLD alone; `None` where it was held back already: then somebody else waits for it, from whom none may be taken.
+    awaited: Option<libc::sigset_t>,
+}
+
+impl News {
+    /// Begins to listen: before anything can have happened.
+    fn listen() -> io::Result<Self> {
+        let (awaited, mut before) = (set_of(&[Signal::CHILD])?, set_of(&[])?);
+        // SAFETY: both sets are live; only the calling thread's mask changes, until the value is dropped.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const awaited, &raw mut before) } {
+            0 => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+        // SAFETY: `before` is live and was just written.
+        let taken = unsafe { libc::sigismember(&raw const before, libc::SIGCHLD) } == 1;
+        Ok(Self { before, awaited: (!taken).then_some(awaited) })
+    }
+
+    /// Waits until there may be something new.
+    fn wait(&self) {
+        let Some(awaited) = &self.awaited else { return std::thread::sleep(BLIND_PAUSE) };
+        let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(PAUSE.subsec_nanos()) };
+        // A signal, none in time, or another one that came between: whoever waits looks again in all cases.
+        // SAFETY: both are live and only read; nothing is asked about the signal.
+        unsafe { libc::sigtimedwait(awaited, ptr::null_mut(), &raw const limit) };
+    }
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        // SAFETY: the mask is the one that the thread had before; it cannot fail with a valid first argument.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
+    }
+}
 
 /// Waits until `pid` stops or ends; its status.
-fn stopped(pid: i32) -> io::Result<libc::c_int> {
+fn stopped(pid: i32, news: &News) -> io::Result<libc::c_int> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut status = 0;
         // SAFETY: `status` is live; waiting changes no memory of ours but this.
         match unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
             0 if Instant::now() >= deadline => return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
-            0 => std::thread::sleep(PAUSE),
+            0 => news.wait(),
             answer if answer > 0 => return Ok(status),
             _ => {
                 let error = io::Error::last_os_error();

@@ -73,8 +73,30 @@ const WAYS: &[Way] = &[
     ("personality", [0x0044_0000, 0]),
 ];
 
+/// The calls that are tried in each manner, by name.
+pub(crate) type Ways = Vec<(Manner, Vec<(String, Shown)>)>;
+
+/// The names of those that something lets through, manner by manner.
+pub(crate) type Open = Vec<Vec<String>>;
+
+/// All that are tried.
+fn ways() -> Ways {
+    let of = |manner: Manner| {
+        let tries = WAYS.iter().filter_map(|way| shown(&manner, way)).collect();
+        (manner, tries)
+    };
+    manners().into_iter().map(of).collect()
+}
+
+/// Those that are let through; what depends on more than is shown counts as that.
+fn open(ways: &Ways, answer: impl Fn(&Shown) -> Option<Action>) -> Open {
+    let permits = |(name, shown): &(String, Shown)| answer(shown).is_none_or(Action::permits).then(|| name.clone());
+    ways.iter().map(|(_, tries)| tries.iter().filter_map(permits).collect()).collect()
+}
+
 /// One way in which calls are tried.
-struct Manner {
+#[derive(Debug)]
+pub(crate) struct Manner {
     part: &'static str,
     arch: Arch,
     /// What is set in the upper half of each argument.
@@ -97,25 +119,25 @@ pub(super) fn look(scene: &Scene<'_>, sheet: &mut Sheet) {
         Ok(program) => program,
         Err(why) => return sheet.unchecked("native", None, why),
     };
-    for manner in manners() {
-        let tries: Vec<(String, Shown)> = WAYS.iter().filter_map(|way| shown(&manner, way)).collect();
-        let open = |permits: &dyn Fn(&Shown) -> bool| -> Vec<&str> {
-            tries.iter().filter(|(_, shown)| permits(shown)).map(|(name, _)| name.as_str()).collect()
-        };
-        let found = open(&|shown| answer(filters, shown).is_none_or(Action::permits));
-        let wanted = open(&|shown| program.answer(shown).is_none_or(Action::permits));
-        let freer: Vec<&str> = found.iter().copied().filter(|name| !wanted.contains(name)).collect();
-        let of = |list: &[&str]| format!("denies {} of {}", tries.len() - list.len(), tries.len());
-        let asked = scene.asked.map(|_| of(&wanted));
+    let ways = scene.ground.ways.get_or_init(ways);
+    let wanted = reference.filtered.open.get_or_init(|| open(ways, |shown| program.answer(shown)));
+    let found = match filters.as_slice() {
+        [one] if one.is(program) => wanted,
+        filters => &open(ways, |shown| answer(filters, shown)),
+    };
+    for ((manner, tries), (wanted, found)) in ways.iter().zip(wanted.iter().zip(found)) {
+        let freer: Vec<String> = found.iter().filter(|name| !wanted.contains(name)).cloned().collect();
+        let of = |list: &[String]| format!("denies {} of {}", tries.len() - list.len(), tries.len());
+        let asked = scene.asked.map(|_| of(wanted));
         let stands = freer.is_empty();
-        let wall = Wall { wanted: scene.asked.map(|_| reference.asked), asked, found: of(&found), stands };
+        let wall = Wall { wanted: scene.asked.map(|_| reference.asked), asked, found: of(found), stands };
         let finding = sheet.judge(manner.part, wall).exposing((!found.is_empty()).then_some(manner.exposure));
-        remark(finding, &freer, &found);
+        remark(finding, &freer, found);
     }
 }
 
 /// Names the calls.
-fn remark(finding: &mut Finding, freer: &[&str], found: &[&str]) {
+fn remark(finding: &mut Finding, freer: &[String], found: &[String]) {
     match (freer, found) {
         ([], []) => {}
         ([], found) => {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, statat};
+use rustix::io::Errno;
 use stockade_cgroups::DeviceFilter;
 use stockade_cgroups::model::{Access, DeviceKind, DeviceRule, DeviceRules};
 use stockade_kernel::namespace::Namespaces;
@@ -61,7 +62,10 @@ pub(super) fn filter(scene: &Scene<'_>, sheet: &mut Sheet) {
         .iter()
         .map(|&(name, major, minor, exposure)| (name.to_owned(), DeviceKind::Character, major, minor, exposure))
         .collect();
-    tries.extend(disks(scene));
+    let disk = |(name, major, minor): &(String, u32, u32)| {
+        (name.clone(), DeviceKind::Block, *major, *minor, exposure::DISK_DEVICE)
+    };
+    tries.extend(scene.ground.disks().iter().map(disk));
     let before = sheet.0.len();
     for (name, kind, major, minor, exposure) in &tries {
         let open = |allows: &dyn Fn(Access) -> Option<bool>| match (allows(Access::READ), allows(Access::WRITE)) {
@@ -86,17 +90,6 @@ pub(super) fn filter(scene: &Scene<'_>, sheet: &mut Sheet) {
         let asked = rules.is_some().then(|| format!("denies {} of {} devices of the host", tries.len(), tries.len()));
         sheet.holds(PART, asked, format!("denies {} of {} devices of the host", tries.len(), tries.len()));
     }
-}
-
-/// The disks of the host.
-fn disks(scene: &Scene<'_>) -> Vec<(String, DeviceKind, u32, u32, &'static Exposure)> {
-    let content = scene.procfs.read_at("partitions").unwrap_or_default();
-    let line = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let (major, minor, name) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.nth(1)?);
-        Some((name.to_owned(), DeviceKind::Block, major, minor, exposure::DISK_DEVICE))
-    };
-    String::from_utf8_lossy(&content).lines().filter_map(line).collect()
 }
 
 /// OCI's rules as the room has them; `None` where there are none.
@@ -211,12 +204,15 @@ fn collect(scene: &Scene<'_>, folder: &str, depth: usize, found: &mut Vec<Node>)
     let Some(opened) = scene.open(folder)? else { return Ok(()) };
     for name in entries(scene, &opened)? {
         let path = format!("{folder}/{name}");
-        let entry = match scene.open(&path) {
-            Ok(Some(entry)) => entry,
-            // Links are not followed: what they lead to stands elsewhere.
-            Ok(None) | Err(_) => continue,
+        if !scene.may_look_at(&path) {
+            continue;
+        }
+        // Links are not followed: what they lead to stands elsewhere.
+        let stat = match statat(&opened, &name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(format!("{path}: {errno}")),
         };
-        let stat = rustix::fs::fstat(&entry).map_err(|errno| errno.to_string())?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
             FileType::CharacterDevice | FileType::BlockDevice => {

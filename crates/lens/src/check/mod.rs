@@ -19,6 +19,7 @@ mod root;
 mod secrets;
 mod settings;
 
+pub(crate) use calls::{Open, Ways};
 pub(crate) use filter::arguments as filter_arguments;
 
 use crate::finding::{Check, Sheet};

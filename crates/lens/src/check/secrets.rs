@@ -9,7 +9,7 @@ use stockade_seccomp::syscall::Syscall;
 
 use crate::exposure;
 use crate::finding::{Sheet, Wall};
-use crate::scene::{Scene, text, told};
+use crate::scene::{Scene, told};
 
 /// Check 27: keyrings are in no namespace, so that nothing but the filter keeps a container from them.
 pub(super) fn keyring(scene: &Scene<'_>, sheet: &mut Sheet) {
@@ -42,8 +42,6 @@ pub(super) fn crashes(scene: &Scene<'_>, sheet: &mut Sheet) {
 fn core_pattern(scene: &Scene<'_>, sheet: &mut Sheet) {
     const PART: &str = "core_pattern";
     const PATH: &str = "/proc/sys/kernel/core_pattern";
-    let pattern = scene.procfs.read_at("sys/kernel/core_pattern").map(|found| text(found.trim_ascii_end()));
-    let pattern = pattern.unwrap_or_default();
     if !scene.shares_users() {
         sheet.holds(PART, None, "cannot be changed from inside").because("its root is not the host's");
         return;
@@ -60,7 +58,7 @@ fn core_pattern(scene: &Scene<'_>, sheet: &mut Sheet) {
             let stands = read_only || !root;
             let found = if stands { "cannot be changed from inside" } else { "can be changed from inside" };
             let wall = Wall { wanted: None, asked: None, found: found.to_owned(), stands };
-            let finding = sheet.judge(PART, wall).because(format!("it is {pattern:?}"));
+            let finding = sheet.judge(PART, wall).because(format!("it is {:?}", scene.ground.core_pattern()));
             finding.exposing((!stands).then_some(exposure::CORE_PATTERN));
         }
     }

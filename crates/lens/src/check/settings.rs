@@ -1,5 +1,8 @@
 //! Settings of its network, IPC and UTS namespaces, read from inside of these.
 
+use std::collections::BTreeMap;
+
+use stockade_kernel::chain::chain;
 use stockade_kernel::namespace::{Namespaces, inside};
 
 use crate::exposure;
@@ -14,9 +17,10 @@ pub(super) fn look(scene: &Scene<'_>, sheet: &mut Sheet) {
     if linux.sysctl.is_empty() {
         sheet.holds("sysctls", Some("none".to_owned()), "none");
     }
+    let mut values = values(scene, linux.sysctl.keys());
     for (name, wanted) in &linux.sysctl {
         let wanted = words(wanted);
-        match read(scene, name) {
+        match values.remove(name.as_str()).unwrap_or_else(|| Err("it was not read".to_owned())) {
             Err(why) => sheet.unchecked(name, Some(wanted), why),
             Ok(found) if words(&found) == wanted => {
                 sheet.holds(name, Some(wanted.clone()), wanted);
@@ -81,13 +85,39 @@ fn place(name: &str) -> Option<(String, Namespaces, &'static str)> {
     Some((path, kind, file))
 }
 
-/// The value in its namespaces.
-fn read(scene: &Scene<'_>, name: &str) -> Read<String> {
-    let Some((path, kind, file)) = place(name) else { return Err("it belongs to no namespace".to_owned()) };
-    let target = scene.procfs.open_namespace(scene.subject(), file).map_err(|error| error.to_string())?;
-    let found = inside(target, kind, || scene.procfs.read_at(&format!("sys/{path}")));
-    let found = found.map_err(|error| stockade_kernel::chain::chain(&error))?;
-    let value = found.map(|value| words(&String::from_utf8_lossy(&value))).map_err(|error| error.to_string())?;
+/// A kind of namespace, and the settings that are wanted of it: name and path.
+type Wanted<'n> = (Namespaces, Vec<(&'n str, String)>);
+
+/// The values of these settings, each in its namespace; each namespace is entered once.
+fn values<'n>(scene: &Scene<'_>, names: impl Iterator<Item = &'n String>) -> BTreeMap<&'n str, Read<String>> {
+    let mut found = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, Wanted<'n>> = BTreeMap::new();
+    for name in names {
+        match place(name) {
+            Some((path, kind, file)) => wanted.entry(file).or_insert((kind, Vec::new())).1.push((name, path)),
+            None => drop(found.insert(name.as_str(), Err("it belongs to no namespace".to_owned()))),
+        }
+    }
+    for (file, (kind, names)) in wanted {
+        let read = || -> Vec<std::io::Result<Vec<u8>>> {
+            names.iter().map(|(_, path)| scene.procfs.read_at(&format!("sys/{path}"))).collect()
+        };
+        let target = scene.procfs.open_namespace(scene.subject(), file).map_err(|error| error.to_string());
+        let inside = target.and_then(|target| inside(target, kind, read).map_err(|error| chain(&error)));
+        match inside {
+            Err(why) => found.extend(names.into_iter().map(|(name, _)| (name, Err(why.clone())))),
+            Ok(values) => {
+                let told = |((name, path), value): ((&'n str, String), _)| (name, value_of(scene, &path, value));
+                found.extend(names.into_iter().zip(values).map(told));
+            }
+        }
+    }
+    found
+}
+
+/// A value as it was read.
+fn value_of(scene: &Scene<'_>, path: &str, value: std::io::Result<Vec<u8>>) -> Read<String> {
+    let value = value.map(|value| words(&String::from_utf8_lossy(&value))).map_err(|error| error.to_string())?;
     Ok(if path == GROUPS { groups(scene, &value)? } else { text(value.as_bytes()) })
 }
 

@@ -3,6 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use stockade_kernel::bpf::{self, Instruction};
@@ -10,7 +11,7 @@ use stockade_kernel::procfs::{Procfs, Subject};
 
 use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
-use crate::layout::{Layout, Version};
+use crate::layout::{Hierarchy, Layout, Version};
 use crate::membership::Membership;
 use crate::model::{Access, DeviceKind, DeviceRule, DeviceRules};
 use crate::observe::ObserveError;
@@ -52,18 +53,28 @@ impl DeviceFilter {
 /// # Errors
 /// [`ObserveError`]; of programs also if the caller may not read them (`bpf(2)`).
 pub fn device_filter(layout: &Layout, procfs: &Procfs, pid: i32) -> Result<DeviceFilter, ObserveError> {
+    of(layout, procfs, pid, |hierarchy| Directory::top(hierarchy).map(Rc::new))
+}
+
+/// The same, where `top` opens a hierarchy.
+pub(crate) fn of(
+    layout: &Layout,
+    procfs: &Procfs,
+    pid: i32,
+    top: impl Fn(&Hierarchy) -> Result<Rc<Directory>, FileError>,
+) -> Result<DeviceFilter, ObserveError> {
     let groups = Membership::of(procfs, Subject::Pid(pid)).map_err(|source| ObserveError::Process { pid, source })?;
     if let Some(hierarchy) = layout.home(Controllers::DEVICES)
         && hierarchy.version == Version::V1
     {
         let Some(path) = groups.below_mount(hierarchy) else { return Err(hidden(pid)) };
-        let text = Directory::top(hierarchy)?.open(path)?.read("devices.list")?;
+        let text = top(hierarchy)?.open(path)?.read("devices.list")?;
         return list(&text).map(DeviceFilter::List).ok_or_else(|| hidden(pid));
     }
     let unified = layout.hierarchies().iter().find(|hierarchy| hierarchy.version == Version::V2);
     let Some(hierarchy) = unified else { return Ok(DeviceFilter::Nothing) };
     let Some(path) = groups.below_mount(hierarchy) else { return Err(hidden(pid)) };
-    let top = Directory::top(hierarchy)?;
+    let top = top(hierarchy)?;
     let mut programs = Vec::new();
     for at in path.ancestors() {
         programs.extend(attached(&top, at)?);

@@ -28,7 +28,7 @@ pub(super) enum HowLong {
 /// Watches the container, or the container of any engine whose first process is `pid:N`.
 pub(super) fn watch(global: &Global, text: &str, how_long: HowLong) -> Result<u8, Failure> {
     let failed = |message: String| Failure::new(FAILED, message);
-    let target = audit::target(global, text).map_err(|reason| failed(with_the_way_out(reason)))?;
+    let target = audit::Seeker::new(global).target(text).map_err(|reason| failed(with_the_way_out(reason)))?;
     let asked = target.asked.as_ref().ok_or_else(|| {
         failed(format!(
             "what {} was asked to have is not known: only containers of engines can be explained",
