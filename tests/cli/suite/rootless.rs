@@ -222,9 +222,10 @@ impl Delegated {
         Self(path)
     }
 
-    /// A script for a user's shell that is in the group.
+    /// A script for a user's shell that is in the group: where a container's limits have had its processes moved aside, the shell is with them.
     fn within(&self, script: &str) -> String {
-        format!("echo $$ > {}/cgroup.procs; {script}", self.0.display())
+        let enter = "G=$GROUP/stockade-callers; [ -d $G ] || G=$GROUP; echo $$ >$G/cgroup.procs || exit 99";
+        format!("GROUP={}; {enter}; {script}", self.0.display())
     }
 }
 
@@ -246,6 +247,9 @@ impl Drop for Delegated {
 #[test]
 fn where_a_group_is_delegated_containers_have_their_own() {
     requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    if !stockade_testkit::cgroup::hierarchies().iter().any(|one| one.kind == "cgroup2") {
+        return eprintln!("skipped: no cgroup v2 is mounted");
+    }
     let user = User::without_ranges();
     let group = Delegated::to(user.uid);
     // Dropped before the group, in which its processes are.

@@ -24,7 +24,7 @@ pub struct Plan {
     pub check_memory_use: bool,
     /// Who makes the group.
     pub origin: Origin,
-    /// A cgroup2 group, relative to its mount, that is the caller's own and delegated to it: where controllers have to be given to groups below it,
+    /// A cgroup2 group, relative to its mount, that is the caller's own and delegated to it: where controllers are given to groups below it,
     /// its processes are moved to [`CALLERS`] below it first, because the kernel lets it have either.
     pub vacate: Option<PathBuf>,
 }

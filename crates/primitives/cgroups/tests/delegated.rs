@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use stockade_cgroups::model::{HugePageLimit, Limits};
+use stockade_cgroups::model::{HugePageLimit, Limits, Max};
 use stockade_cgroups::{CALLERS, Controllers, CreateError, Group, GroupPath, Layout, Version, plan, remove};
 
 /// A group with a process, removed at the end.
@@ -54,7 +54,7 @@ fn its_processes_are_moved_aside_for_a_limit() {
     let path = GroupPath::new(&format!("/{name}/stockade/box"), None).unwrap();
     // A caller who does not say that the group is his has it left as it is.
     let refused = Group::create(plan(&layout, &path, &limits).unwrap()).unwrap_err();
-    assert!(matches!(refused, CreateError::File(_)), "{refused:?}");
+    assert!(matches!(refused, CreateError::Occupied { .. }), "{refused:?}");
     assert!(!own.path.join("stockade").exists());
     let mut plan = plan(&layout, &path, &limits).unwrap();
     plan.vacate = Some(PathBuf::from(&name));
@@ -64,4 +64,40 @@ fn its_processes_are_moved_aside_for_a_limit() {
     assert_eq!(moved.trim(), own.child.id().to_string());
     remove(&group.places(), group.made()).unwrap();
     assert!(!own.path.join("stockade").exists());
+}
+
+#[test]
+fn threaded_controllers_are_not_given_beside_processes() {
+    let layout = Layout::detect().unwrap();
+    let home = layout.home(Controllers::PIDS).filter(|home| home.version == Version::V2);
+    let (Some(home), true) = (home, rustix::process::geteuid().is_root()) else {
+        eprintln!("skipped: no controllers of cgroup v2");
+        return;
+    };
+    let name = format!("stockade-test-threaded-{}", std::process::id());
+    let own = Delegated::new(home.mount.join(&name));
+    let path = GroupPath::new(&format!("/{name}/stockade/box"), None).unwrap();
+    let limits = Limits { pids: Some(Max::At(5)), ..Limits::default() };
+    let refused = Group::create(plan(&layout, &path, &limits).unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("pids"), "{refused}");
+    // Without a limit that needs them there are none, and the group takes a process, which it would not in a threaded one.
+    let enabled = || std::fs::read_to_string(own.path.join("cgroup.subtree_control")).unwrap();
+    let join = || {
+        let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+        let joined = std::fs::write(own.path.join("stockade/box/cgroup.procs"), child.id().to_string());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        joined.unwrap();
+    };
+    let group = Group::create(plan(&layout, &path, &Limits::default()).unwrap()).unwrap();
+    assert_eq!(enabled().trim(), "");
+    join();
+    remove(&group.places(), group.made()).unwrap();
+    // Where the group is the caller's own all of them are, for limits to come.
+    let mut plan = plan(&layout, &path, &Limits::default()).unwrap();
+    plan.vacate = Some(PathBuf::from(&name));
+    let group = Group::create(plan).unwrap();
+    assert!(enabled().contains("pids"), "{}", enabled());
+    join();
+    remove(&group.places(), group.made()).unwrap();
 }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::enable::enable;
 use super::limits::{Earlier, LimitsError, attach_program};
 use super::{Group, Member};
 use crate::controller::Controllers;
 use crate::files::{Directory, FileError};
-use crate::layout::{Hierarchy, Version};
+use crate::layout::Version;
 use crate::place::Place;
-use crate::plan::{CALLERS, Origin, Plan, PlannedGroup};
+use crate::plan::{Origin, Plan, PlannedGroup};
 
 /// Why a group could not be made. What had been made was removed again; a directory that the kernel would not remove is empty.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,18 @@ pub enum CreateError {
         /// The controllers that are missing.
         controllers: Controllers,
         /// The group.
+        path: PathBuf,
+    },
+    /// A cgroup v2 ancestor has processes, and a limit needs a controller below it.
+    #[error(
+        "the cgroup {} has processes of its own, so that groups below it cannot have the controllers {controllers}: move the processes \
+         to a group of their own, or have the container's made elsewhere",
+        path.display()
+    )]
+    Occupied {
+        /// The controllers.
+        controllers: Controllers,
+        /// The ancestor.
         path: PathBuf,
     },
     /// A limit was refused.
@@ -194,71 +207,6 @@ fn make_ancestors(
         };
     }
     Ok(here)
-}
-
-/// Enables the controllers of cgroup v2 in each group from the top to `parent`.
-///
-/// All that are offered are enabled where the kernel lets us, those that a limit needs must be. A group above us
-/// that has processes of its own can not have children with controllers (the "no internal processes" rule).
-fn enable(top: &Directory, parent: &Path, planned: &PlannedGroup, vacate: Option<&Path>) -> Result<(), CreateError> {
-    let hierarchy: &Hierarchy = &planned.hierarchy;
-    if planned.enable.is_empty() {
-        return Ok(());
-    }
-    let mut at = PathBuf::new();
-    for name in std::iter::once(Path::new("")).chain(parent.iter().map(Path::new)) {
-        if !name.as_os_str().is_empty() {
-            at.push(name);
-        }
-        let directory = top.open(&at)?;
-        let listed = |text: String| Controllers::listed(text.split_ascii_whitespace());
-        let enabled = listed(directory.read("cgroup.subtree_control")?);
-        let absent = planned.enable - enabled;
-        if absent.is_empty() {
-            continue;
-        }
-        let offered = listed(directory.read("cgroup.controllers")?);
-        for name in (absent & offered).names(true) {
-            let give = || directory.write("cgroup.subtree_control", &format!("+{name}"));
-            let needed = planned.needed.contains(Controllers::named(name));
-            let given = match give() {
-                Err(error) if error.is(Errno::BUSY) && needed && vacate == Some(at.as_path()) => {
-                    vacated(&directory).and_then(|()| give())
-                }
-                given => given,
-            };
-            match given {
-                Err(error) if needed => return Err(error.into()),
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-    let enabled = top.open(parent)?.read("cgroup.subtree_control")?;
-    let missing = planned.needed - Controllers::listed(enabled.split_ascii_whitespace());
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(CreateError::NotEnabled { controllers: missing, path: hierarchy.mount.join(&planned.path) }),
-    }
-}
-
-/// Moves the processes of a delegated group to one below it.
-fn vacated(directory: &Directory) -> Result<(), FileError> {
-    directory.make(Path::new(CALLERS))?;
-    let below = directory.open(Path::new(CALLERS))?;
-    // Whoever is started meanwhile is in the next list; who cannot be moved makes the kernel refuse what comes next.
-    for _ in 0..10 {
-        let processes = directory.read("cgroup.procs")?;
-        if processes.is_empty() {
-            break;
-        }
-        for pid in processes.lines() {
-            match below.write("cgroup.procs", pid) {
-                Err(error) if !error.is(Errno::SRCH) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Refuses a group that was there and has processes or is frozen.

@@ -2,6 +2,7 @@
 
 mod create;
 mod earlier;
+mod enable;
 mod freeze;
 mod kill;
 mod limits;
