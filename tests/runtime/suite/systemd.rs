@@ -244,7 +244,10 @@ fn an_update_that_systemd_refuses_changes_nothing() {
     // systemd does not know the unit any more: its name in the record is another.
     let record = bundle.state_folder().join(bundle.id()).join("state.json");
     let text = std::fs::read_to_string(&record).unwrap();
-    std::fs::write(&record, text.replace(&scope(&bundle), "not-there.scope")).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(changed["unit"]["name"], json!(scope(&bundle)));
+    changed["unit"]["name"] = json!("not-there.scope");
+    std::fs::write(&record, changed.to_string()).unwrap();
     bundle.call(&["update", "--pids-limit", "50", bundle.id()]).run().refuses(&["as before"]);
     let group = PLACE.systemd.group(&format!("/system.slice/{}", scope(&bundle)));
     assert_eq!(std::fs::read_to_string(group.join("pids.max")).unwrap().trim(), "60");

@@ -50,7 +50,8 @@ impl Systemd {
     pub fn door(&self, program: &Path) -> PathBuf {
         let path = self.0.folder().join(program.file_name().expect("a program has a name"));
         let text = format!(
-            "#!/bin/sh\nexec nsenter --target {} --mount --pid --cgroup -- '{}' \"$@\"\n",
+            "#!/bin/sh\n{}exec nsenter --target {} --mount --pid --cgroup -- '{}' \"$@\"\n",
+            self.entry(),
             self.0.init(),
             program.display()
         );
@@ -62,7 +63,15 @@ impl Systemd {
     /// `program` beside it.
     #[must_use]
     pub fn call(&self, program: &str) -> Call {
-        Call::new("nsenter").args(["--target", self.0.init(), "--mount", "--pid", "--cgroup", "--", program])
+        let script =
+            format!("{}exec nsenter --target {} --mount --pid --cgroup -- \"$@\"", self.entry(), self.0.init());
+        Call::new("sh").args(["-c", &script, "sh", program])
+    }
+
+    /// The line of a shell by which it is in one of systemd's groups: where they are delegated to their namespace (`nsdelegate`), no process is moved into
+    /// one from outside, as the one that a runtime has systemd make a scope around.
+    fn entry(&self) -> String {
+        format!("mkdir -p '{0}' && echo 0 >'{0}/cgroup.procs' || exit 99\n", self.group("/callers").display())
     }
 
     /// What `systemctl show` says of the property `name` of `unit`.
