@@ -95,7 +95,7 @@ impl Global {
     }
 
     /// The folder of layers and containers.
-    fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         self.data_root.as_deref().unwrap_or(Path::new(DATA_ROOT))
     }
 

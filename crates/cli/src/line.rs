@@ -290,7 +290,7 @@ impl Line {
             Command::Audit(audit) => audit.0.run(global),
             Command::DiffWalls(diff) => diff.0.run(global),
             Command::Explain(explain) => explain.0.run(global),
-            Command::Doctor(doctor) => doctor.0.run(),
+            Command::Doctor(doctor) => doctor.0.run(global),
             Command::Selftest(selftest) => selftest.0.run(global),
             Command::SelftestInside(attempt) => attempt.0.run(),
             Command::Completion(completion) => completion.0.run(),

@@ -1,10 +1,12 @@
 //! What of a machine stands in the way of containers, or makes their walls weaker, and the command that mends it.
 //!
 //! [`examine`] reads files and changes nothing. What it finds is judged for one user: root needs other things than an ordinary user does.
-//! Each of its parts is data or a function of what was read: [`settings`] are the kernel's switches, [`machine`] the rest.
+//! Each of its parts is data or a function of what was read: [`settings`] are the kernel's switches, [`machine`] the rest. Only [`shown`] tries
+//! something, out of everybody's sight.
 
 mod machine;
 mod settings;
+mod shown;
 
 use std::fmt;
 use std::io;
@@ -79,6 +81,9 @@ pub struct Patient {
     pub root: PathBuf,
     /// The kernel's release, as `uname(2)` has it.
     pub release: String,
+    /// Where the layers of images are to be, or would be: whether they can be shown with other owners is tried there, for root. The caller of
+    /// [`examine`] then has one thread.
+    pub layers: Option<PathBuf>,
 }
 
 impl Patient {
@@ -86,7 +91,7 @@ impl Patient {
     #[must_use]
     pub fn here() -> Self {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        Self { uid: rustix::process::getuid().as_raw(), root: PathBuf::from("/"), release }
+        Self { uid: rustix::process::getuid().as_raw(), root: PathBuf::from("/"), release, layers: None }
     }
 
     fn is_root(&self) -> bool {
@@ -118,6 +123,7 @@ impl Patient {
 pub fn examine(patient: &Patient) -> Vec<Symptom> {
     let mut all = machine::examine(patient);
     all.extend(settings::examine(patient));
+    all.extend(patient.layers.as_deref().filter(|_| patient.is_root()).map(shown::examine));
     all.sort_by_key(|symptom| symptom.rank);
     all
 }
@@ -152,7 +158,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let patient = Patient { uid, root: root.path().to_owned(), release: release.to_owned() };
+        let patient = Patient { uid, root: root.path().to_owned(), release: release.to_owned(), layers: None };
         (root, patient)
     }
 

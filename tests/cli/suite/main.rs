@@ -11,6 +11,7 @@ mod cp;
 mod crashes;
 mod creation;
 mod crowd;
+mod doctor;
 mod events;
 mod exec;
 mod explain;

@@ -4,6 +4,7 @@ use clap::Args;
 use stockade_lens::doctor::{self, Patient};
 
 use crate::exit::{FAILED, Failure, NO_TEMPLATE, SUCCESS};
+use crate::global::Global;
 use crate::say;
 
 /// Look at this machine: what stands in the way of containers, what makes them weaker, and what mends it
@@ -19,8 +20,9 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     /// Prints it.
-    pub(crate) fn run(self) -> Result<u8, Failure> {
-        let found = doctor::examine(&Patient::here());
+    pub(crate) fn run(self, global: &Global) -> Result<u8, Failure> {
+        let layers = Some(std::path::absolute(global.data()).map_err(|error| Failure::failed(&error))?);
+        let found = doctor::examine(&Patient { layers, ..Patient::here() });
         match self.format.as_deref() {
             None | Some("") => say::bytes(doctor::text(&found).as_bytes())?,
             Some("json") => say::line(&serde_json::to_string_pretty(&found).map_err(|error| Failure::failed(&error))?)?,

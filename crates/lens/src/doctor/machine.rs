@@ -11,7 +11,7 @@ use super::{Patient, Rank, Symptom};
 
 /// The first kernel that has all that a container is made with (`clone3`, `openat2`, `close_range` with close-on-exec).
 const LEAST: (u32, u32) = (5, 11);
-/// The first that shows layers with other ids (id-mapped mounts below overlayfs).
+/// The first whose overlayfs takes layers that show other ids; whether they can is tried ([`super::shown`]).
 const ID_MAPPED: (u32, u32) = (5, 19);
 /// Ids that the files of an image usually have.
 const ENOUGH: u64 = 65536;
