@@ -45,6 +45,9 @@ pub(crate) enum Cgroup {
     V2,
 }
 
+const NO_CONTROLLERS: &str = "no controllers of cgroup v2";
+const NO_PAGES: &str = "it takes root and the controller hugetlb of cgroup2, with pages of 2 MiB";
+
 impl Cgroup {
     pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::V1, Self::Hybrid, Self::V2].into_iter().find(|cgroup| cgroup.name() == name)
@@ -77,8 +80,8 @@ impl Cgroup {
     /// What tests that do not ask for it by name say where it is not as they need it.
     fn silences(self) -> &'static [&'static str] {
         match self {
-            Self::V1 => &["no cgroup v2 is mounted"],
-            Self::Hybrid => &[],
+            Self::V1 => &["no cgroup v2 is mounted", NO_CONTROLLERS, NO_PAGES],
+            Self::Hybrid => &[NO_CONTROLLERS, NO_PAGES],
             Self::V2 => &["no cgroup v1 hierarchies"],
         }
     }
@@ -224,14 +227,22 @@ const SUITES: &[Suite] = &[
         short: &["devices", "limit", "read_back", "frozen", "bomb", "told"],
         all: WHOLE,
     },
+    Suite { package: "stockade-cgroups", target: "delegated", short: WHOLE, all: WHOLE },
     Suite { package: "stockade-apparmor", target: "kernel", short: WHOLE, all: WHOLE },
     Suite { package: "stockade-capabilities", target: "kernel", short: &[], all: WHOLE },
     Suite { package: "stockade-namespaces", target: "kernel", short: &[], all: WHOLE },
     Suite {
         package: "stockade-test-runtime",
         target: "runtime",
-        short: &["limits::"],
-        all: &["limits::", "resource_properties_in", "in_a_group", "in_the_first_process_group", "bad_input::limits"],
+        short: &["limits::", "limits_are_felt_told_to_systemd"],
+        all: &[
+            "limits::",
+            "systemd::",
+            "resource_properties_in",
+            "in_a_group",
+            "in_the_first_process_group",
+            "bad_input::limits",
+        ],
     },
     Suite {
         package: "stockade-test-security",
@@ -243,7 +254,21 @@ const SUITES: &[Suite] = &[
         package: "stockade-test-cli",
         target: "cli",
         short: &["apparmor::", "limits::", "what_explain_says"],
-        all: &["apparmor::", "limits::", "explain_says", "is_audited", "limits_are_updated", "info_says", "namespaces"],
+        all: &[
+            "apparmor::",
+            "limits::",
+            "systemd::",
+            "explain_says",
+            "is_audited",
+            "limits_are_updated",
+            "info_says",
+            "namespaces",
+            "is_delegated",
+            "of_a_delegated",
+            "one_id_is_enough",
+            "root_of_a_container_is_the_user",
+            "doctor",
+        ],
     },
 ];
 
@@ -264,7 +289,7 @@ const fn lane(name: &'static str, kernel: Kernel, cgroup: Cgroup, lsm: Lsm, shor
 /// All of them. Linux 6.12 of Debian has no memory and cpuset controllers for v1.
 pub(crate) const LANES: &[Lane] = &[
     lane("6.1-v2-apparmor", Kernel::Debian61, Cgroup::V2, Lsm::AppArmor, true),
-    lane("6.12-v2-none", Kernel::Debian612, Cgroup::V2, Lsm::None, false),
+    lane("6.12-v2-none", Kernel::Debian612, Cgroup::V2, Lsm::None, true),
     lane("6.1-v2-none", Kernel::Debian61, Cgroup::V2, Lsm::None, false),
     lane("6.1-v1-apparmor", Kernel::Debian61, Cgroup::V1, Lsm::AppArmor, false),
     lane("6.1-hybrid-apparmor", Kernel::Debian61, Cgroup::Hybrid, Lsm::AppArmor, false),
