@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use stockade_capabilities::{CapSet, Capability, Securebits, Sets, State};
 use stockade_kernel::namespace::Namespaces;
-use stockade_runtime::plan::{self, Facts};
+use stockade_runtime::plan::{self, Facts, ProcessFacts};
 use stockade_seccomp::{Compiled, Profile, Target, load_or_compile};
 use stockade_spec::Spec;
 
@@ -76,11 +76,12 @@ fn facts() -> Facts {
     Facts {
         bundle: "/".into(),
         container_id: "measure".to_owned(),
-        euid: 0,
         rootless: false,
-        fixed_groups: None,
-        capabilities: State { sets, securebits: Securebits::NONE },
-        last_capability: last,
+        process: ProcessFacts {
+            fixed_groups: None,
+            capabilities: State { sets, securebits: Securebits::NONE },
+            last_capability: last,
+        },
         namespaces: Namespaces::all(),
         own_namespace_paths: Vec::new(),
     }

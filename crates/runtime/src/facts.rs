@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use stockade_capabilities::{Capability, observe, support};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Procfs, Subject};
-use stockade_namespaces::KINDS;
+use stockade_namespaces::{KINDS, inodes};
 use stockade_spec::{Namespace, NamespaceType, Spec};
 
-use crate::plan::{Facts, namespace_flag};
+use crate::plan::{Facts, ProcessFacts, namespace_flag};
 
 /// What could not be found out.
 #[derive(Debug, thiserror::Error)]
@@ -21,30 +21,56 @@ pub struct FactsError {
     source: io::Error,
 }
 
+/// What is not known without procfs.
+const PROCFS: &str = "what this kernel has: /proc is needed";
+
 /// For `map_err`.
 fn about(what: &'static str) -> impl FnOnce(io::Error) -> FactsError {
     move |source| FactsError { what, source }
+}
+
+/// What [`gather`] has found out.
+#[derive(Debug)]
+pub struct Gathered {
+    /// For the planner.
+    pub facts: Facts,
+    /// The calling process' namespaces by their inode numbers: what is new in a container is none of them.
+    pub own: Vec<(Namespaces, u64)>,
 }
 
 /// Looks at the kernel and at the calling process. `bundle` is absolute.
 ///
 /// # Errors
 /// [`FactsError`] if procfs does not tell.
-pub fn gather(bundle: &Path, container_id: &str, spec: &Spec) -> Result<Facts, FactsError> {
-    let procfs = Procfs::host().map_err(about("what this kernel has: /proc is needed"))?;
-    let last = support::last_cap(&procfs).map_err(about("which capabilities this kernel has"))?;
-    let capabilities = observe::of_myself(&procfs).map_err(about("the runtime's own capabilities"))?;
-    let euid = rustix::process::geteuid().as_raw();
-    Ok(Facts {
+pub fn gather(bundle: &Path, container_id: &str, spec: &Spec) -> Result<Gathered, FactsError> {
+    let procfs = Procfs::host().map_err(about(PROCFS))?;
+    let rootless = !rustix::process::geteuid().is_root();
+    let own = inodes(&procfs, Subject::Myself).map_err(about("the runtime's own namespaces"))?;
+    let facts = Facts {
         bundle: bundle.to_owned(),
         container_id: container_id.to_owned(),
-        euid,
-        rootless: euid != 0 || in_a_user_namespace(&procfs).map_err(about("the runtime's own id map"))?,
-        fixed_groups: fixed_groups(&procfs).map_err(about("the runtime's own groups"))?,
-        capabilities,
-        last_capability: last,
-        namespaces: kinds(&procfs),
+        rootless: rootless || in_a_user_namespace(&procfs).map_err(about("the runtime's own id map"))?,
+        process: of_process(&procfs)?,
+        // Every process is in one of each kind that the kernel has.
+        namespaces: own.iter().fold(Namespaces::empty(), |all, (kind, _)| all | *kind),
         own_namespace_paths: own_paths(&procfs, spec),
+    };
+    Ok(Gathered { facts, own })
+}
+
+/// The part of it that a process depends on which is added to a container.
+///
+/// # Errors
+/// [`FactsError`] if procfs does not tell.
+pub fn gather_for_process() -> Result<ProcessFacts, FactsError> {
+    of_process(&Procfs::host().map_err(about(PROCFS))?)
+}
+
+fn of_process(procfs: &Procfs) -> Result<ProcessFacts, FactsError> {
+    Ok(ProcessFacts {
+        fixed_groups: fixed_groups(procfs).map_err(about("the runtime's own groups"))?,
+        capabilities: observe::of_myself(procfs).map_err(about("the runtime's own capabilities"))?,
+        last_capability: support::last_cap(procfs).map_err(about("which capabilities this kernel has"))?,
     })
 }
 
@@ -68,12 +94,6 @@ fn in_a_user_namespace(procfs: &Procfs) -> io::Result<bool> {
 fn fixed_groups(procfs: &Procfs) -> io::Result<Option<Vec<u32>>> {
     let fixed = !stockade_namespaces::setgroups(procfs, Subject::Myself)?;
     fixed.then(|| Ok(procfs.status(Subject::Myself)?.groups)).transpose()
-}
-
-/// The kinds of namespaces that this kernel has.
-fn kinds(procfs: &Procfs) -> Namespaces {
-    let has = |name: &str| procfs.read_link(Subject::Myself, &format!("ns/{name}")).is_ok();
-    KINDS.iter().filter(|(_, name)| has(name)).fold(Namespaces::empty(), |all, (kind, _)| all | *kind)
 }
 
 /// Those of the configuration's namespace paths that lead to the runtime's own namespace of the type that they are given for,

@@ -52,21 +52,26 @@ pub struct Facts {
     pub bundle: PathBuf,
     /// The container's id.
     pub container_id: String,
-    /// The runtime's effective user id.
-    pub euid: u32,
     /// Whether the runtime has no privileges on the host: it is not root, or root of a user namespace only.
     pub rootless: bool,
+    /// What a process depends on.
+    pub process: ProcessFacts,
+    /// The kinds of namespaces that the kernel has.
+    pub namespaces: Namespaces,
+    /// Those of the configuration's namespace paths that lead to the runtime's own namespace of their type: joining it is
+    /// sharing the host's, and nothing of it is changed.
+    pub own_namespace_paths: Vec<(NamespaceType, PathBuf)>,
+}
+
+/// The part of [`Facts`] that the plan of a process, the container's or one that is added, depends on.
+#[derive(Clone, Debug)]
+pub struct ProcessFacts {
     /// The runtime's supplementary groups, if its user namespace does not let them be changed (`user_namespaces(7)`, "setgroups").
     pub fixed_groups: Option<Vec<u32>>,
     /// The runtime's own capabilities.
     pub capabilities: State,
     /// The highest capability that the kernel knows.
     pub last_capability: Capability,
-    /// The kinds of namespaces that the kernel has.
-    pub namespaces: Namespaces,
-    /// Those of the configuration's namespace paths that lead to the runtime's own namespace of their type: joining it is
-    /// sharing the host's, and nothing of it is changed.
-    pub own_namespace_paths: Vec<(NamespaceType, PathBuf)>,
 }
 
 /// Plans a container.
@@ -83,7 +88,8 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, PlanError> {
     refuse_unsupported(linux)?;
     let own = namespaces::check(spec, linux, facts, &mut notices)?;
     let user_namespace = user_namespace(linux, &own);
-    let process = spec.process.as_ref().map(|process| self::process(process, facts, user_namespace, &mut notices));
+    let process =
+        spec.process.as_ref().map(|process| self::process(process, &facts.process, user_namespace, &mut notices));
     Ok(Plan {
         process: process.transpose()?,
         cgroup_path: cgroup_path(&linux.cgroups_path)?,

@@ -9,7 +9,7 @@ use super::error::{absolute, without_nul};
 use super::hooks::environment;
 use super::maps::{IdMaps, holds};
 use super::model::ProcessPlan;
-use super::{Facts, PlanError, rlimits, scheduling};
+use super::{PlanError, ProcessFacts, rlimits, scheduling};
 
 /// The most supplementary groups (`NGROUPS_MAX`, Linux 2.6.4).
 const MOST_GROUPS: usize = 65_536;
@@ -31,7 +31,7 @@ pub enum UserNamespace<'a> {
 /// [`PlanError`] with a path that begins with `process`.
 pub fn process(
     process: &Process,
-    facts: &Facts,
+    facts: &ProcessFacts,
     user_namespace: UserNamespace<'_>,
     notices: &mut Vec<String>,
 ) -> Result<ProcessPlan, PlanError> {
@@ -140,7 +140,7 @@ fn check_user(user: &User, namespace: UserNamespace<'_>) -> Result<(), PlanError
 /// The five sets. What the kernel does not know, or the runtime does not have and so can not give, is left out and said.
 fn sets(
     wanted: &Capabilities,
-    facts: &Facts,
+    facts: &ProcessFacts,
     namespace: UserNamespace<'_>,
     notices: &mut Vec<String>,
 ) -> Result<Sets, PlanError> {

@@ -20,11 +20,8 @@ fn facts() -> Facts {
     Facts {
         bundle: "/run/bundle".into(),
         container_id: "c1".to_owned(),
-        euid: 0,
         rootless: false,
-        fixed_groups: None,
-        capabilities,
-        last_capability,
+        process: ProcessFacts { fixed_groups: None, capabilities, last_capability },
         namespaces: Namespaces::all(),
         own_namespace_paths: vec![
             (stockade_spec::NamespaceType::Network, "/proc/1/ns/net".into()),
@@ -173,10 +170,8 @@ fn the_path_of_an_own_namespace_is_sharing_it() {
 #[test]
 fn what_the_runtime_lacks_is_said_and_left_out() {
     let spec = Spec::parse(DOCKER.as_bytes()).unwrap().0;
-    let facts = Facts {
-        capabilities: State { sets: Sets::of_root(CapSet::of(&[Capability::CHOWN])), ..State::default() },
-        ..facts()
-    };
+    let mut facts = facts();
+    facts.process.capabilities.sets = Sets::of_root(CapSet::of(&[Capability::CHOWN]));
     let plan = plan(&spec, &facts).unwrap();
     assert_eq!(plan.process.unwrap().capabilities.unwrap().bounding, CapSet::of(&[Capability::CHOWN]));
     assert_eq!(plan.notices.len(), 3);

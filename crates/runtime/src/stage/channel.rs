@@ -6,6 +6,7 @@
 
 use std::io;
 
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
@@ -20,6 +21,8 @@ const LONGEST: usize = 64 << 10;
 /// What the container's process tells.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
+    /// It is in its cgroups.
+    Joined,
     /// It is in all its namespaces and waits for what the runtime does from outside.
     Namespaced,
     /// It is confined as far as it can be before `start`; after `Commit`: it no longer ends with the runtime.
@@ -72,10 +75,26 @@ impl Channel {
 
     /// Waits for a message; `None` at the end.
     pub(super) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
-        let mut buffer = vec![0; LONGEST];
-        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut buffer, RecvFlags::empty())) {
-            Ok((0, _)) | Err(Errno::CONNRESET) => Ok(None),
-            Ok((length, _)) => Ok(Some(serde_json::from_slice(&buffer[..length])?)),
+        self.take(RecvFlags::empty())
+    }
+
+    /// A message that is there already; `None` if there is none.
+    pub(super) fn pending<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
+        self.take(RecvFlags::DONTWAIT)
+    }
+
+    fn take<T: DeserializeOwned>(&self, flags: RecvFlags) -> io::Result<Option<T>> {
+        // Not filled: most messages are of a few bytes, and a process that was just made pays for each page that it writes to.
+        let mut buffer = Vec::with_capacity(LONGEST);
+        let mut receive = || rustix::net::recv(&self.0, spare_capacity(&mut buffer), flags);
+        let received = match rustix::io::retry_on_intr(&mut receive) {
+            // The other side has ended without reading all that it was told. That is said once, before what it told itself.
+            Err(Errno::CONNRESET) => rustix::io::retry_on_intr(&mut receive),
+            received => received,
+        };
+        match received {
+            Ok((0, _)) | Err(Errno::CONNRESET | Errno::AGAIN) => Ok(None),
+            Ok(_) => Ok(Some(serde_json::from_slice(&buffer)?)),
             Err(error) => Err(error.into()),
         }
     }
@@ -92,6 +111,20 @@ mod tests {
         assert_eq!(right.receive::<Order>().unwrap(), Some(Order::Continue(7)));
         drop(left);
         assert_eq!(right.receive::<Order>().unwrap(), None);
+    }
+
+    #[test]
+    fn last_words_are_heard_of_one_who_did_not_listen_any_more() {
+        let (left, right) = Channel::pair().unwrap();
+        assert_eq!(left.pending::<Report>().unwrap(), None);
+        left.send(&Order::Start).unwrap();
+        right.send(&Report::Joined).unwrap();
+        right.send(&Report::Ready).unwrap();
+        drop(right);
+        assert!(left.send(&Order::Start).is_err());
+        assert_eq!(left.receive::<Report>().unwrap(), Some(Report::Joined));
+        assert_eq!(left.pending::<Report>().unwrap(), Some(Report::Ready));
+        assert_eq!((left.pending::<Report>().unwrap(), left.receive::<Report>().unwrap()), (None, None));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn run(prepared: &Prepared, start: Option<&StartSocket>, channel: Cha
     }
     let order = channel.receive();
     match (order, start) {
-        (Ok(Some(Order::Start)), _) => match step("outlive the runtime", outlive_parent) {
+        (Ok(Some(Order::Start)), None) => match step("outlive the runtime", outlive_parent) {
             Ok(()) => report(&channel, go(&ready, &prepared.payload)),
             Err(failure) => report(&channel, failure),
         },
@@ -86,6 +86,7 @@ fn create(prepared: &Prepared, channel: &Channel) -> Result<Option<Ready>, Failu
     let plan = &prepared.plan;
     step("arrange to die with the runtime", die_with_parent)?;
     step("join the cgroups", || stockade_cgroups::join_from(prepared.group.join_fds()))?;
+    step("speak with the runtime", || channel.send(&Report::Joined))?;
     if plan.namespaces.maps().is_some() {
         expect(channel, &Order::Mapped)?;
     }

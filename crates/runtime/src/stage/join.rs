@@ -4,7 +4,7 @@
 //! look into it and find the runtime's files (CVE-2016-9962, CVE-2019-5736). So it is undumpable from its birth on, and none
 //! of its files is left open at exec.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
 use rustix::thread::CpuSet;
@@ -19,7 +19,7 @@ use stockade_spec::{ContainerStatus, State};
 use super::channel::{Channel, Order, Report};
 use super::failure::{Failure, step};
 use super::finish::{Ready, finish};
-use super::launch::{LaunchError, hear};
+use super::launch::{LaunchError, executed, given_up, hear, say};
 use super::prepare::Payload;
 use super::verify::ExpectedNamespaces;
 use super::{console, hide, init, outside, stdio};
@@ -73,10 +73,7 @@ pub fn join(joining: &Joining<'_>) -> Result<(Pid, OwnedFd), JoinError> {
     let started = accompany(joining, kinds, &host, pid, &ours);
     match started {
         Ok(()) => Ok((pid, pidfd)),
-        Err(error) => {
-            outside::end(pidfd.as_fd());
-            Err(error)
-        }
+        Err(error) => Err(given_up(error, &ours, &pidfd)),
     }
 }
 
@@ -88,24 +85,23 @@ fn accompany(
     pid: Pid,
     channel: &Channel,
 ) -> Result<(), JoinError> {
-    hear(channel, &Report::Ready)?;
+    // All of it while the process comes into the container: then it need not wait.
+    hear(channel, &Report::Joined)?;
     outside::verify_group(joining.group, procfs, pid)?;
     outside::limits(&joining.payload.process, procfs, pid)?;
     if kinds.contains(Namespaces::USER) {
+        // Which ids it has can be told once it is in the user namespace.
+        hear(channel, &Report::Namespaced)?;
         outside::streams(&joining.payload.process, procfs, pid)?;
     }
     // The seccomp agent is told the id that the host knows.
-    step("speak with the process", || channel.send(&Order::Continue(pid.as_raw_nonzero().get())))?;
-    match step("hear from the process", || channel.receive::<Report>())? {
-        None => Ok(()),
-        Some(Report::Failed(failure)) => Err(failure.into()),
-        Some(_) => Err(LaunchError::Died("it said something unexpected".to_owned())),
-    }
+    say(channel, &Order::Continue(pid.as_raw_nonzero().get()))?;
+    executed(channel)
 }
 
 /// Runs in the child; never returns.
 fn run(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces, channel: &Channel) -> ! {
-    let done = enter(joining, kinds, expected).and_then(|mut ready| {
+    let done = enter(joining, kinds, expected, channel).and_then(|mut ready| {
         step("speak with the runtime", || channel.send(&Report::Ready))?;
         match step("hear from the runtime", || channel.receive::<Order>())? {
             Some(Order::Continue(pid)) => ready.pid = pid,
@@ -123,12 +119,18 @@ fn run(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces, 
 ///
 /// It has been undumpable from its birth on, so that nothing of the container can look into it. It is in the cgroups before it costs anything. Its
 /// procfs is made while it still has the host's privileges, for the pid namespace that it is in already.
-fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces) -> Result<Ready, Failure> {
+fn enter(
+    joining: &Joining<'_>,
+    kinds: Namespaces,
+    expected: &ExpectedNamespaces,
+    channel: &Channel,
+) -> Result<Ready, Failure> {
     let payload = joining.payload;
     let process = &payload.process;
     step("arrange to die with the runtime", init::die_with_parent)?;
     set_affinity(process.affinity.0.as_deref())?;
     step("join the cgroups", || stockade_cgroups::join_from(joining.group.join_fds()))?;
+    step("speak with the runtime", || channel.send(&Report::Joined))?;
     set_affinity(process.affinity.1.as_deref())?;
     let procfs = step("open a private procfs", Procfs::private)?;
     if !kinds.is_empty() {
@@ -137,6 +139,7 @@ fn enter(joining: &Joining<'_>, kinds: Namespaces, expected: &ExpectedNamespaces
     if kinds.contains(Namespaces::USER) {
         step("become root of the user namespace", init::become_root)?;
         step("arrange to die with the runtime", init::die_with_parent)?;
+        step("speak with the runtime", || channel.send(&Report::Namespaced))?;
     }
     step("verify the namespaces", || expected.verify(&procfs))?;
     step("start a session", rustix::process::setsid)?;

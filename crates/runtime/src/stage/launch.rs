@@ -29,7 +29,7 @@ pub enum LaunchError {
     Record(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A process that is confined and waits.
+/// A process that is confined and waits, or that will do so without any further help.
 #[derive(Debug)]
 pub struct Launched {
     /// Its id for the runtime.
@@ -57,7 +57,8 @@ pub trait Witness {
     fn in_child(&mut self) -> io::Result<()>;
 }
 
-/// Makes the process and waits until it is ready. With `start` it will wait there after [`Launched::commit`].
+/// Makes the process. With `start` it is ready when this returns, and will wait there after [`Launched::commit`]. Without, this does
+/// not wait for that: [`Launched::start`] can be said beforehand, and then none of the two waits until the other one is woken.
 ///
 /// # Errors
 /// [`LaunchError`]; the process is gone, its cgroup and its record are not.
@@ -77,13 +78,29 @@ pub fn launch(
         Made::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(theirs);
-    let launched = accompany(prepared, pid, &ours, witness);
+    let launched = accompany(prepared, pid, &ours, witness).and_then(|start_time| {
+        if start.is_some() {
+            hear(&ours, &Report::Ready)?;
+        }
+        Ok(start_time)
+    });
     match launched {
         Ok(start_time) => Ok(Launched { pid, pidfd, start_time, channel: ours }),
-        Err(error) => {
-            let error = explain(error, &pidfd);
-            outside::end(pidfd.as_fd());
-            Err(error)
+        Err(error) => Err(given_up(error, &ours, &pidfd)),
+    }
+}
+
+/// Ends the process. If it has failed by itself before, that is the reason for whatever went wrong here.
+pub(super) fn given_up(error: LaunchError, channel: &Channel, pidfd: &OwnedFd) -> LaunchError {
+    // One that is ending already ends as it would have.
+    rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
+    let error = explain(error, pidfd);
+    outside::end(pidfd.as_fd());
+    loop {
+        match channel.pending::<Report>() {
+            Ok(Some(Report::Failed(failure))) => return failure.into(),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return error,
         }
     }
 }
@@ -102,7 +119,8 @@ fn explain(error: LaunchError, pidfd: &OwnedFd) -> LaunchError {
     }
 }
 
-/// The runtime's side until the process is ready.
+/// The runtime's side until there is nothing left that the process could need of it, nor the runtime to verify: the process is at
+/// its mounts meanwhile.
 fn accompany(prepared: &Prepared, pid: Pid, channel: &Channel, witness: &mut dyn Witness) -> Result<u64, LaunchError> {
     let procfs = step("open procfs", Procfs::host)?;
     let start_time = step("read when the process was made", || outside::start_time(&procfs, pid))?;
@@ -110,14 +128,10 @@ fn accompany(prepared: &Prepared, pid: Pid, channel: &Channel, witness: &mut dyn
     let number = pid.as_raw_nonzero().get();
     if let Some(maps) = prepared.plan.namespaces.maps() {
         step("write the id maps", || stockade_namespaces::write_maps(&procfs, Subject::Pid(number), maps))?;
-        step("speak with the container's process", || channel.send(&Order::Mapped))?;
+        say(channel, &Order::Mapped)?;
     }
-    if prepared.has_part_outside() {
-        hear(channel, &Report::Namespaced)?;
-        outside::between(prepared, &procfs, pid)?;
-        step("speak with the container's process", || channel.send(&Order::Continue(number)))?;
-    }
-    hear(channel, &Report::Ready)?;
+    outside::verify_limits(&prepared.group)?;
+    hear(channel, &Report::Joined)?;
     outside::verify_group(&prepared.group, &procfs, pid)?;
     if let Some(payload) = &prepared.payload {
         outside::limits(&payload.process, &procfs, pid)?;
@@ -125,7 +139,32 @@ fn accompany(prepared: &Prepared, pid: Pid, channel: &Channel, witness: &mut dyn
             outside::streams(&payload.process, &procfs, pid)?;
         }
     }
+    if prepared.has_part_outside() {
+        hear(channel, &Report::Namespaced)?;
+        outside::between(prepared, &procfs, pid)?;
+        say(channel, &Order::Continue(number))?;
+    }
     Ok(start_time)
+}
+
+/// Tells `order`; if nobody hears it, the process has ended.
+pub(super) fn say(channel: &Channel, order: &Order) -> Result<(), LaunchError> {
+    match channel.send(order) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {
+            Err(LaunchError::Died("unknown".to_owned()))
+        }
+        sent => Ok(step("speak with the container's process", || sent)?),
+    }
+}
+
+/// Waits until the process was ready, and then until it executes its program, which ends the channel.
+pub(super) fn executed(channel: &Channel) -> Result<(), LaunchError> {
+    hear(channel, &Report::Ready)?;
+    match step("hear from the container's process", || channel.receive::<Report>())? {
+        None => Ok(()),
+        Some(Report::Failed(failure)) => Err(failure.into()),
+        Some(_) => Err(LaunchError::Died("it said something unexpected".to_owned())),
+    }
 }
 
 /// Waits for exactly `report`.
@@ -144,24 +183,19 @@ impl Launched {
     /// # Errors
     /// [`LaunchError::Failed`] if it is gone.
     pub fn commit(&self) -> Result<(), LaunchError> {
-        step("speak with the container's process", || self.channel.send(&Order::Commit))?;
+        say(&self.channel, &Order::Commit)?;
         // Until it answers, the end of the runtime would still end it.
         hear(&self.channel, &Report::Ready)
     }
 
-    /// Lets the process execute its payload, and waits until it has.
+    /// Lets a process without a place to wait at execute its payload when it is ready, and waits until it has.
     ///
     /// # Errors
-    /// [`LaunchError::Failed`] for the step at which it ended.
+    /// [`LaunchError::Failed`] for the step at which it ended, [`LaunchError::Died`] if it ended without a word.
     pub fn start(self) -> Result<(Pid, OwnedFd), LaunchError> {
-        step("speak with the container's process", || self.channel.send(&Order::Start))?;
-        match step("hear from the container's process", || self.channel.receive::<Report>())? {
-            None => Ok((self.pid, self.pidfd)),
-            Some(Report::Failed(failure)) => {
-                outside::end(self.pidfd.as_fd());
-                Err(failure.into())
-            }
-            Some(_) => Err(LaunchError::Died("it said something unexpected".to_owned())),
+        match say(&self.channel, &Order::Start).and_then(|()| executed(&self.channel)) {
+            Ok(()) => Ok((self.pid, self.pidfd)),
+            Err(error) => Err(given_up(error, &self.channel, &self.pidfd)),
         }
     }
 }

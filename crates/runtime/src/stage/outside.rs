@@ -39,6 +39,10 @@ enum Differs {
     Read(#[source] io::Error),
     #[error("the process is not in the cgroup {}", .0.display())]
     Cgroup(std::path::PathBuf),
+    #[error("the limits cannot be read")]
+    ReadLimits(#[source] stockade_cgroups::LimitsError),
+    #[error("{} is {:?} after {:?} was written", .0.path.display(), .0.found, .0.asked)]
+    Limit(stockade_cgroups::Difference),
     #[error("oom_score_adj is {found} after {written} was written")]
     OomScore { written: i32, found: String },
 }
@@ -51,6 +55,14 @@ pub(super) fn verify_group(group: &Group, procfs: &Procfs, pid: Pid) -> Result<(
             None => Ok(()),
             Some(place) => Err(Differs::Cgroup(place.directory())),
         }
+    })
+}
+
+/// The kernel has the limits that were written to the group.
+pub(super) fn verify_limits(group: &Group) -> Result<(), Failure> {
+    step("verify the limits", || match group.verify().map_err(Differs::ReadLimits)?.into_iter().next() {
+        None => Ok(()),
+        Some(difference) => Err(Differs::Limit(difference)),
     })
 }
 

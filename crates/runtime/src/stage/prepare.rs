@@ -11,7 +11,6 @@ use stockade_capabilities::Capability;
 use stockade_cgroups::Group;
 use stockade_kernel::mount::Propagation;
 use stockade_kernel::namespace::{self, Namespaces};
-use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_namespaces::{HolderError, IdMaps};
 use stockade_spec::{ContainerStatus, State};
 
@@ -37,9 +36,9 @@ pub enum PrepareError {
         #[source]
         source: io::Error,
     },
-    /// The kernel does not tell the runtime's own namespaces.
-    #[error("cannot read the runtime's own namespaces")]
-    OwnNamespaces(#[source] io::Error),
+    /// The kernel does not tell which namespaces were opened.
+    #[error("cannot read the namespaces that the container joins")]
+    JoinedNamespaces(#[source] io::Error),
     /// The source of a mount.
     #[error(transparent)]
     Mount(#[from] RootfsError),
@@ -172,7 +171,7 @@ pub enum Keyring {
 
 impl Prepared {
     /// Opens the namespaces to join and the sources of mounts that only the host's root can open. `group` is the
-    /// container's, made; `state` tells hooks of it; the root is entered by `way`.
+    /// container's, made; `own` are the runtime's namespaces; `state` tells hooks of it; the root is entered by `way`.
     ///
     /// # Errors
     /// [`PrepareError`].
@@ -180,6 +179,7 @@ impl Prepared {
         plan: Plan,
         payload: Option<Payload>,
         group: Group,
+        own: Vec<(Namespaces, u64)>,
         state: State,
         keyring: Keyring,
         way: Way,
@@ -188,11 +188,10 @@ impl Prepared {
         let joined = joined.collect::<Result<Vec<_>, _>>()?;
         let inode = |(kind, fd): &(Namespaces, OwnedFd)| Ok((*kind, rustix::fs::fstat(fd)?.st_ino));
         let inodes = joined.iter().map(inode).collect::<Result<_, rustix::io::Errno>>();
-        let own = Procfs::host().and_then(|procfs| stockade_namespaces::inodes(&procfs, Subject::Myself));
         let expected = ExpectedNamespaces {
-            own: own.map_err(PrepareError::OwnNamespaces)?,
+            own,
             new: plan.namespaces.new_ones(),
-            joined: inodes.map_err(|errno| PrepareError::OwnNamespaces(errno.into()))?,
+            joined: inodes.map_err(|errno| PrepareError::JoinedNamespaces(errno.into()))?,
         };
         let other_user = expected.is_in_other_user_namespace();
         let root = match other_user {

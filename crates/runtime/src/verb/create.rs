@@ -8,12 +8,13 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
 use stockade_kernel::chain::chain;
 use stockade_kernel::clock::now;
+use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::read_all;
 use stockade_spec::{ContainerStatus, Spec};
 
 use super::Context;
 use super::group::{self, Driver, GroupError, PlannedGroup};
-use crate::facts;
+use crate::facts::{self, Gathered};
 use crate::hook::HookError;
 use crate::plan::{self, Plan};
 use crate::rootfs::Way;
@@ -165,7 +166,7 @@ pub(super) fn make(
             .log
             .warn("--no-pivot: the host's root file system stays below the container's; CAP_SYS_ADMIN uncovers it");
     }
-    let facts = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
+    let Gathered { facts, own } = facts::gather(&bundle, arguments.id.as_str(), &spec)?;
     let mut plan = plan::plan(&spec, &facts)?;
     if let Some(process) = plan.process.as_mut().filter(|_| arguments.listen_fds > 0) {
         // The payload is the first process of its pid namespace.
@@ -177,7 +178,7 @@ pub(super) fn make(
     let sharing = Sharing {
         console: give_console(plan.process.as_ref().is_some_and(|process| process.terminal.is_some()))?,
         preserve_fds: arguments.preserve_fds,
-        last_capability: facts.last_capability,
+        last_capability: facts.process.last_capability,
         state: context.store.path(),
     };
     let process = plan.process.clone();
@@ -187,7 +188,8 @@ pub(super) fn make(
         context.log.warn(&degradation.to_string());
     }
     let mut entry = context.store.reserve(&arguments.id)?;
-    let draft = Draft { arguments, config: &config, annotations: spec.annotations, bundle, plan, payload, group, wait };
+    let draft =
+        Draft { arguments, config: &config, annotations: spec.annotations, bundle, plan, payload, group, own, wait };
     match draft.build(&mut entry) {
         Ok(launched) => {
             let hooks = spec.hooks.unwrap_or_default();
@@ -206,6 +208,7 @@ struct Draft<'a> {
     plan: Plan,
     payload: Option<Payload>,
     group: PlannedGroup,
+    own: Vec<(Namespaces, u64)>,
     wait: Wait,
 }
 
@@ -228,8 +231,8 @@ impl Draft<'_> {
         // The holder ends with this function: then the container's own process is in the group, or there is none.
         let (group, _holder) = self.group.make(entry, &mut record)?;
         let state = record.state(ContainerStatus::Creating);
-        let prepared =
-            Prepared::prepare(self.plan, self.payload, group, state, self.arguments.keyring, self.arguments.way)?;
+        let Arguments { keyring, way, .. } = *self.arguments;
+        let prepared = Prepared::prepare(self.plan, self.payload, group, self.own, state, keyring, way)?;
         let socket = match self.wait {
             Wait::ForStart => Some(StartSocket::listen(entry.folder()).map_err(CreateError::Socket)?),
             Wait::ForWord => None,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::AsFd;
 use rustix::process::Pid;
-use stockade_cgroups::{FileError, Group, Membership, Place};
+use stockade_cgroups::{FileError, FreezeError, Group, Membership, Place};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_spec::{Capabilities, ContainerStatus, ParseError, Process, Spec};
 
@@ -17,7 +17,7 @@ use crate::facts;
 use crate::foreground::Foreground;
 use crate::plan::{self, UserNamespace};
 use crate::stage::{JoinError, Joining, Payload, PrepareError, Sharing, join};
-use crate::status::{StatusError, alive, status};
+use crate::status::{StatusError, alive};
 use crate::store::{ContainerId, ProcessRecord, StoreError};
 
 /// What `exec` is asked.
@@ -91,6 +91,9 @@ pub enum ExecError {
     /// Its status.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Whether it is paused.
+    #[error(transparent)]
+    Freezer(#[from] FreezeError),
     /// In runc's words.
     #[error("cannot exec in a stopped container")]
     Stopped,
@@ -161,18 +164,19 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     // Not locked while the process runs: a container can be killed and deleted meanwhile.
     let entry = context.store.find(&arguments.id)?;
     let record = entry.record().ok_or(ExecError::Stopped)?;
-    let now = status(&context.store, record)?;
-    match now {
-        ContainerStatus::Creating | ContainerStatus::Stopped => return Err(ExecError::Stopped),
-        ContainerStatus::Paused if !arguments.ignore_paused => return Err(ExecError::Paused),
-        _ => {}
-    }
     let first = record.process.ok_or(ExecError::Stopped)?;
     let init = alive(first)?.ok_or(ExecError::Stopped)?;
+    let whole = match Group::open(&record.places) {
+        Err(_) if alive(first)?.is_none() => return Err(ExecError::Stopped),
+        opened => opened?,
+    };
+    if !arguments.ignore_paused && whole.frozen()? {
+        return Err(ExecError::Paused);
+    }
     let config = entry.config()?;
     let (spec, _) = Spec::parse(&config)?;
     let process = describe(&arguments.process, &spec)?;
-    let facts = facts::gather(&record.bundle, arguments.id.as_str(), &spec)?;
+    let facts = facts::gather_for_process()?;
     let mut notices = Vec::new();
     let planned = plan::process(&process, &facts, user_namespace(&spec), &mut notices)?;
     notices.iter().for_each(|notice| context.log.warn(notice));
@@ -187,12 +191,14 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     };
     let payload = Payload::prepare(planned, seccomp, sharing)?;
     let foreground = (!arguments.detach).then(Foreground::prepare).transpose().map_err(ExecError::Foreground)?;
-    let group = group(&record.places, &arguments.cgroups, first)?;
-    let state = record.state(now);
+    let group = group(whole, &record.places, &arguments.cgroups, first)?;
+    let state = record.state(ContainerStatus::Running);
     let init_pid = Pid::from_raw(first.pid).ok_or(ExecError::Stopped)?;
     drop(entry);
     let joining = Joining { init: init.as_fd(), init_pid, group: &group, payload: &payload, state: &state };
     let (pid, pidfd) = join(&joining)?;
+    // While the program begins: these are many descriptors.
+    drop((group, payload));
     if let Some(path) = &arguments.pid_file {
         write_pid(path, pid).map_err(|source| ExecError::PidFile { path: path.clone(), source })?;
     }
@@ -201,15 +207,14 @@ pub fn exec(context: &Context, arguments: &Arguments) -> Result<u8, ExecError> {
     foreground.wait(pid, &pidfd, terminal).map_err(ExecError::Wait)
 }
 
-/// The group for the process.
+/// The group for the process; `whole` is the container's.
 ///
 /// A container of cgroup v2 that has given controllers to groups below its own can have no process in that any more
 /// (`cgroups(7)`, "no internal processes"): then it is the group of the first process.
-fn group(places: &[Place], wanted: &[SubGroup], first: ProcessRecord) -> Result<Group, ExecError> {
+fn group(whole: Group, places: &[Place], wanted: &[SubGroup], first: ProcessRecord) -> Result<Group, ExecError> {
     if wanted.is_empty() {
-        let group = Group::open(places)?;
-        if !group.delegates()? {
-            return Ok(group);
+        if !whole.delegates()? {
+            return Ok(whole);
         }
         let membership = Procfs::host().and_then(|procfs| Membership::of(&procfs, Subject::Pid(first.pid)));
         let membership = membership.map_err(ExecError::OfFirst)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use stockade_cgroups::systemd::{
     Manager, Property, Scope, ScopeError, Systemd, SystemdError, Value, majors, properties,
 };
-use stockade_cgroups::{CALLERS, Difference, Group, GroupPath, Layout, Membership, Place};
+use stockade_cgroups::{CALLERS, Group, GroupPath, Layout, Membership, Place};
 use stockade_kernel::namespace::Namespaces;
 use stockade_kernel::procfs::{Procfs, Subject};
 
@@ -62,12 +62,6 @@ pub enum GroupError {
     /// The cgroup can not be made.
     #[error("cannot make the container's cgroup")]
     Create(#[from] stockade_cgroups::CreateError),
-    /// A limit can not be read back.
-    #[error("cannot read the container's limits back")]
-    Verify(#[from] stockade_cgroups::LimitsError),
-    /// The kernel has another limit than was written.
-    #[error("{} is {:?} after {:?} was written", .0.path.display(), .0.found, .0.asked)]
-    Differs(Difference),
     /// The container's folder.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -162,7 +156,7 @@ fn layout(path: &GroupPath, facts: &Facts, plan: &Plan) -> Result<Layout, GroupE
 }
 
 impl PlannedGroup {
-    /// Makes the group, with its limits in force. The record is saved before anything is made that it has to know. Where there is a holder
+    /// Makes the group and writes its limits; who launches a process in it reads them back. The record is saved before anything is made that it has to know. Where there is a holder
     /// the group is there only as long as that is, or another process in it.
     ///
     /// # Errors
@@ -172,8 +166,8 @@ impl PlannedGroup {
         let Some(mut unit) = self.unit else {
             record.made = missing_ancestors(&record.places);
             entry.save(record.clone())?;
-            let made = verified(self.group);
-            if matches!(&made, Err(GroupError::Create(error)) if error.is_of_others()) {
+            let made = Group::create(self.group);
+            if made.as_ref().is_err_and(stockade_cgroups::CreateError::is_of_others) {
                 // To remove this container must not end that one.
                 record.places.clear();
                 entry.save(record.clone())?;
@@ -190,16 +184,7 @@ impl PlannedGroup {
         record.places = places;
         record.unit = Some(UnitRecord { manager: unit.manager, name: unit.scope.name().to_owned() });
         entry.save(record.clone())?;
-        Ok((verified(self.group)?, holder))
-    }
-}
-
-/// Makes the group and reads back what it is.
-fn verified(plan: stockade_cgroups::Plan) -> Result<Group, GroupError> {
-    let group = Group::create(plan)?;
-    match group.verify()?.into_iter().next() {
-        Some(difference) => Err(GroupError::Differs(difference)),
-        None => Ok(group),
+        Ok((Group::create(self.group)?, holder))
     }
 }
 
