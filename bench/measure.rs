@@ -5,10 +5,15 @@
 //! - `measure compile SECTION TIMES`: compiles a seccomp section (OCI's form), so often.
 //! - `measure cached SECTION FOLDER TIMES`: finds it in a cache, which is made by the first.
 //! - `measure filter SECTION FILE`: writes its instructions as `floor` reads them.
+//! - `measure path FILTER`: how many instructions such a file has, and the most jumps of a call.
+//! - `measure load FILTER TIMES`: loads it, so often.
+//! - `measure call FILTER checked|denied TIMES`: makes a call whose argument it checks, or that it denies, under it, thousand times so often.
 //! - `measure peak FILE PROGRAM...`: runs the program and writes to the file how many KiB the largest process had (busybox's `time`
 //!   says four times as much).
 //!
-//! The first three print the fewest and the median nanoseconds, and what is known of the result.
+//! What is done so often prints the fewest and the median nanoseconds (of one call), and what is known of the result.
+
+mod filters;
 
 use std::error::Error;
 use std::path::Path;
@@ -31,6 +36,9 @@ fn main() -> ExitCode {
         ["compile", section, times] => compile(Path::new(section), times),
         ["cached", section, folder, times] => cached(Path::new(section), Path::new(folder), times),
         ["filter", section, file] => write_filter(Path::new(section), Path::new(file)),
+        ["path", filter] => filters::path(filter),
+        ["load", filter, times] => filters::load(filter, times),
+        ["call", filter, which, times] => filters::call(filter, which, times),
         ["peak", file, program @ ..] if !program.is_empty() => peak(file, program),
         _ => Err("see the head of bench/measure.rs".into()),
     };
@@ -57,8 +65,13 @@ fn timed<T>(times: &str, mut work: impl FnMut() -> Result<T>) -> Result<String> 
         std::hint::black_box(work()?);
         took.push(start.elapsed().as_nanos());
     }
+    Ok(summary(took))
+}
+
+/// The fewest and the median nanoseconds, of at least one time.
+fn summary(mut took: Vec<u128>) -> String {
     took.sort_unstable();
-    Ok(format!("min {} median {}", took[0], took[took.len() / 2]))
+    format!("min {} median {}", took[0], took[took.len() / 2])
 }
 
 fn measure_plan(config: &Path, times: &str) -> Result<String> {

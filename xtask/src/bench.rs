@@ -12,20 +12,22 @@ pub(crate) mod contender;
 pub(crate) mod engine;
 mod heart;
 pub(crate) mod images;
+mod libseccomp;
 pub(crate) mod network;
 pub(crate) mod record;
 mod report;
 mod walls;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use stockade_testkit::programs;
 
 use crate::command::{folder, metadata};
 use contender::{Around, Contender, Place, WORKS, Work};
-use report::{Report, Row};
+use report::{Against, Goal, Report, Row};
+use world::{Wanted, World};
 
 /// How often everything is done unless the user says otherwise.
 const ROUNDS: usize = 50;
@@ -36,12 +38,11 @@ const WARM_UP: usize = 3;
 /// How many containers the parallel work starts, how many at a time, and how often all of that is done.
 const CROWD: (usize, usize, usize) = (200, 4, 5);
 
-/// The cgroup2 mount of a hybrid host. crun refuses such a host, so it is hidden from all contenders alike, in a mount
-/// namespace of the bench.
-const UNIFIED: &str = "/sys/fs/cgroup/unified";
+/// What a crowd may take of the best runtime's time, in each world.
+const CROWD_GOALS: [Goal; 2] = [Goal::of(Against::Best, 0.7), Goal::of(Against::Best, 0.65)];
 
-/// Set in that mount namespace.
-const INSIDE: &str = "STOCKADE_BENCH_INSIDE";
+/// The most memory of a run of `stake`, in KiB.
+const MEMORY_GOAL: Goal = Goal::of(Against::Nothing, 3072.0);
 
 /// What is measured.
 const SUBJECTS: [&str; 5] = ["start", "exec", "parallel", "memory", "seccomp"];
@@ -51,16 +52,19 @@ struct Asked {
     subjects: Vec<&'static str>,
     rounds: usize,
     peers: Vec<(String, PathBuf)>,
+    wanted: Wanted,
 }
 
-/// `bench [SUBJECT...] [ROUNDS] [--peer NAME=PATH]...`; without a subject all of them.
+/// `bench [SUBJECT...] [ROUNDS] [--v2] [--peer NAME=PATH]...`; without a subject all of them.
 fn parse(words: &[&str]) -> Option<Asked> {
-    let mut asked = Asked { subjects: Vec::new(), rounds: ROUNDS, peers: Vec::new() };
+    let mut asked = Asked { subjects: Vec::new(), rounds: ROUNDS, peers: Vec::new(), wanted: Wanted::Own };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if *word == "--peer" {
             let (name, path) = words.next()?.split_once('=')?;
             asked.peers.push((name.to_owned(), PathBuf::from(path)));
+        } else if *word == "--v2" {
+            asked.wanted = Wanted::V2;
         } else if let Some(subject) = SUBJECTS.iter().find(|subject| *subject == word) {
             asked.subjects.push(subject);
         } else {
@@ -80,10 +84,10 @@ fn parse(words: &[&str]) -> Option<Asked> {
 /// measures nothing.
 pub(crate) fn run(words: &[&str], usage: &str) -> Result<(), String> {
     let asked = parse(words).ok_or(usage)?;
-    if std::env::var_os(INSIDE).is_none() {
+    if !world::is_arranged() {
         contender::build()?;
-        if Path::new(UNIFIED).is_dir() {
-            return without_unified(words);
+        if let Some(done) = asked.wanted.enter(words) {
+            return done;
         }
     }
     let target = folder(&metadata()?, "target_directory")?;
@@ -96,32 +100,29 @@ pub(crate) fn run(words: &[&str], usage: &str) -> Result<(), String> {
     result.and(removed)
 }
 
-/// Runs the bench once more where [`UNIFIED`] is hidden.
-fn without_unified(words: &[&str]) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", "umount \"$0\" && exec \"$@\"", UNIFIED]);
-    let status = command.arg(program).arg("bench").args(words).env(INSIDE, "1").status();
-    let status = status.map_err(|error| format!("unshare: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("bench: {status}")) }
-}
-
 fn measure(asked: &Asked, place: &Place, output: &Path) -> Result<(), String> {
     std::fs::create_dir_all(output).map_err(|error| format!("{}: {error}", output.display()))?;
+    let world = World::here()?;
     println!("{}", report::machine());
+    println!("control groups: {world:?} ({})", world::hierarchies()?);
     let contenders = contenders(asked, place)?;
     for subject in &asked.subjects {
         let reports = match *subject {
-            "start" => works(&contenders, place, asked.rounds, Around::Nothing)?,
-            "exec" => works(&contenders, place, asked.rounds, Around::Running)?,
-            "parallel" => vec![parallel(&contenders, place)?],
-            "memory" => vec![memory(&contenders, place)?],
-            _ => vec![heart::seccomp(place, asked.rounds)?, heart::plan(place, asked.rounds)?],
+            "start" => works(&contenders, place, asked.rounds, (Around::Nothing, world))?,
+            "exec" => works(&contenders, place, asked.rounds, (Around::Running, world))?,
+            "parallel" => vec![parallel(&contenders, place, world)?],
+            "memory" => vec![memory(&contenders, place)?, engine::monitor(&place.path("engine"))?],
+            _ => {
+                let mut reports = heart::seccomp(place, asked.rounds)?;
+                reports.push(heart::plan(place, asked.rounds)?);
+                reports
+            }
         };
         for report in &reports {
             print!("{report}");
         }
-        report::write(output, subject, &reports)?;
+        let name = if world == World::V2 { format!("{subject}-v2") } else { (*subject).to_owned() };
+        report::write(output, &name, &reports)?;
     }
     Ok(())
 }
@@ -150,7 +151,12 @@ fn contenders(asked: &Asked, place: &Place) -> Result<Vec<Contender>, String> {
 }
 
 /// The works that are done `around` what is there, in rounds.
-fn works(contenders: &[Contender], place: &Place, rounds: usize, around: Around) -> Result<Vec<Report>, String> {
+fn works(
+    contenders: &[Contender],
+    place: &Place,
+    rounds: usize,
+    (around, world): (Around, World),
+) -> Result<Vec<Report>, String> {
     let one = |work: &Work| {
         let able: Vec<&Contender> = contenders.iter().filter(|contender| contender.can(work)).collect();
         let mut times: Vec<Vec<f64>> = able.iter().map(|_| Vec::new()).collect();
@@ -163,13 +169,14 @@ fn works(contenders: &[Contender], place: &Place, rounds: usize, around: Around)
             }
         }
         let rows = able.iter().zip(times).map(|(contender, times)| Row::new(&contender.name, times)).collect();
-        Ok(Report { title: work.name.to_owned(), unit: "ms", rows })
+        let goals = work.goals[world as usize].to_vec();
+        Ok(Report { title: work.name.to_owned(), unit: "ms", rows, goals })
     };
     WORKS.iter().filter(|work| work.around == around).map(one).collect()
 }
 
 /// Many containers, several at a time.
-fn parallel(contenders: &[Contender], place: &Place) -> Result<Report, String> {
+fn parallel(contenders: &[Contender], place: &Place, world: World) -> Result<Report, String> {
     let (count, width, times) = CROWD;
     let mut rows: Vec<Vec<f64>> = contenders.iter().map(|_| Vec::new()).collect();
     for _ in 0..times {
@@ -185,7 +192,8 @@ fn parallel(contenders: &[Contender], place: &Place) -> Result<Report, String> {
         }
     }
     let rows = contenders.iter().zip(rows).map(|(contender, row)| Row::new(&contender.name, row)).collect();
-    Ok(Report { title: format!("{count} runs of /bin/true, {width} at a time"), unit: "ms", rows })
+    let (title, goals) = (format!("{count} runs of /bin/true, {width} at a time"), vec![CROWD_GOALS[world as usize]]);
+    Ok(Report { title, unit: "ms", rows, goals })
 }
 
 /// The most memory that a process of `run` had.
@@ -195,7 +203,8 @@ fn memory(contenders: &[Contender], place: &Place) -> Result<Report, String> {
         let sizes = (0..5).map(|_| contender.peak_memory(place)).collect::<Result<_, _>>()?;
         rows.push(Row::new(&contender.name, sizes));
     }
-    Ok(Report { title: "peak memory of a run of /bin/true".to_owned(), unit: "KiB", rows })
+    let title = "peak memory of a run of /bin/true".to_owned();
+    Ok(Report { title, unit: "KiB", rows, goals: vec![MEMORY_GOAL] })
 }
 
 /// The median, in milliseconds.
@@ -214,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_line_is_read_and_what_means_nothing_is_refused() {
-        let asked = parse(&["exec", "7", "--peer", "youki=/opt/youki", "start"]).unwrap();
+        let asked = parse(&["exec", "7", "--peer", "youki=/opt/youki", "start", "--v2"]).unwrap();
+        assert_eq!(asked.wanted, Wanted::V2);
         assert_eq!((asked.subjects, asked.rounds), (vec!["exec", "start"], 7));
         assert_eq!(asked.peers, [("youki".to_owned(), PathBuf::from("/opt/youki"))]);
         assert_eq!(parse(&[]).unwrap().subjects, SUBJECTS);

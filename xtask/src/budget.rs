@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use stockade_testkit::programs;
 
-use crate::bench::contender::{Contender, Place, build, hierarchies, succeed};
+use crate::bench::contender::{Contender, Place, build, succeed};
+use crate::bench::world::hierarchies;
 use crate::command::{folder, metadata};
 
 /// The budgets.

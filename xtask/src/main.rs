@@ -22,7 +22,7 @@ use command::cargo;
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci             format, lints, tidy, release build, budget, CI's suites in virtual machines, tests
   test [FILTER]  install what the tests need, build, run all tests that this machine can run
-  bench [start|exec|parallel|memory|seccomp...] [ROUNDS] [--peer NAME=PATH]...
+  bench [start|exec|parallel|memory|seccomp...] [ROUNDS] [--v2] [--peer NAME=PATH]...
                  compare stake with crun, runc, youki and PATH, and with the floor, interleaved; nothing else should run
   bench images [ROUNDS [IMAGE...]]
                  compare pull and load with Podman, skopeo and umoci; images: debian, files, layers, large

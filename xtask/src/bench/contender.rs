@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use stockade_testkit::{posture, programs};
 
+use super::report::{Against, FLOOR, Goal};
+use super::world::{World, hierarchies};
+
 /// How a contender is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -27,6 +30,8 @@ pub(crate) struct Work {
     pub(crate) name: &'static str,
     /// What is there while the clock runs.
     pub(crate) around: Around,
+    /// What it may take of the best runtime's time, and of the floor's, in each world.
+    pub(super) goals: [&'static [Goal]; 2],
     /// The calls that are measured; `ID` and `BUNDLE` are replaced.
     calls: &'static [&'static [&'static str]],
 }
@@ -50,13 +55,27 @@ pub(crate) enum Around {
 }
 
 pub(crate) const WORKS: [Work; 3] = [
-    Work { name: "run of /bin/true", around: Around::Nothing, calls: &[&["run", "--bundle", "BUNDLE", "ID"]] },
+    Work {
+        name: "run of /bin/true",
+        around: Around::Nothing,
+        goals: [
+            &[Goal::of(Against::Best, 0.35), Goal::of(Against::Row(FLOOR), 1.6)],
+            &[Goal::of(Against::Best, 0.6), Goal::of(Against::Row(FLOOR), 1.5)],
+        ],
+        calls: &[&["run", "--bundle", "BUNDLE", "ID"]],
+    },
     Work {
         name: "create, start and delete",
         around: Around::Nothing,
+        goals: [&[Goal::of(Against::Best, 0.35)], &[Goal::of(Against::Best, 0.5)]],
         calls: &[&["create", "--bundle", "BUNDLE", "ID"], &["start", "ID"], &["delete", "--force", "ID"]],
     },
-    Work { name: "exec of /bin/true", around: Around::Running, calls: &[&["exec", "ID", "/bin/true"]] },
+    Work {
+        name: "exec of /bin/true",
+        around: Around::Running,
+        goals: [&[Goal::of(Against::Best, 0.4)], &[Goal::of(Against::Best, 0.6)]],
+        calls: &[&["exec", "ID", "/bin/true"]],
+    },
 ];
 
 /// The folder with the bundles and the contenders' state.
@@ -101,6 +120,7 @@ impl Place {
         let mut config = posture::docker("", arguments);
         config["root"]["path"] = self.rootfs.display().to_string().into();
         config["linux"]["cgroupsPath"] = format!("/{group}").into();
+        World::here()?.keep_possible(&mut config["linux"]["resources"])?;
         std::fs::write(folder.join("config.json"), config.to_string()).map_err(say)
     }
 
@@ -115,15 +135,6 @@ pub(crate) fn group() -> String {
     format!("stockade-bench-{}", std::process::id())
 }
 
-/// The mounts of the cgroup hierarchies.
-pub(crate) fn hierarchies() -> Result<String, String> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|error| format!("/proc/self/mounts: {error}"))?;
-    let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let is_cgroup = |words: &Vec<&str>| matches!(words.get(2), Some(&("cgroup" | "cgroup2")));
-    let found: Vec<String> = lines.filter(is_cgroup).map(|words| words[1].to_owned()).collect();
-    Ok(found.join(","))
-}
-
 impl Contender {
     /// An OCI runtime.
     pub(crate) fn runtime(name: &str, program: PathBuf) -> Self {
@@ -132,7 +143,7 @@ impl Contender {
 
     /// The floor.
     pub(crate) fn floor(program: PathBuf) -> Self {
-        Self { name: "floor".to_owned(), program, kind: Kind::Floor }
+        Self { name: FLOOR.to_owned(), program, kind: Kind::Floor }
     }
 
     /// Whether it has the work's calls: the floor keeps no state between two.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use stockade_testkit::programs;
 
+use super::report::{self, Against, Goal, Report, Row};
 use crate::command::{folder, metadata};
 
 /// How often everything is done unless the user says otherwise.
@@ -39,14 +40,22 @@ struct Work {
     before: &'static [&'static [&'static str]],
     calls: &'static [&'static [&'static str]],
     after: &'static [&'static [&'static str]],
+    /// What it may take of Podman's time.
+    goal: Option<f64>,
 }
 
 const START: &[&str] = &["run", "-d", "--name", NAME, "FLAGS", "busybox", "sleep", "600"];
 const REMOVE: &[&str] = &["rm", "-f", NAME];
 
 const WORKS: [Work; 4] = [
-    Work { name: "run --rm of true", before: &[], calls: &[&["run", "--rm", "FLAGS", "busybox", "true"]], after: &[] },
-    Work { name: "run -d until it runs", before: &[], calls: &[START], after: &[REMOVE] },
+    Work {
+        name: "run --rm of true",
+        before: &[],
+        calls: &[&["run", "--rm", "FLAGS", "busybox", "true"]],
+        after: &[],
+        goal: Some(0.1),
+    },
+    Work { name: "run -d until it runs", before: &[], calls: &[START], after: &[REMOVE], goal: None },
     Work {
         name: "create, start, stop and rm",
         before: &[],
@@ -57,8 +66,9 @@ const WORKS: [Work; 4] = [
             &["rm", NAME],
         ],
         after: &[],
+        goal: None,
     },
-    Work { name: "exec of true", before: &[START], calls: &[&["exec", NAME, "true"]], after: &[REMOVE] },
+    Work { name: "exec of true", before: &[START], calls: &[&["exec", NAME, "true"]], after: &[REMOVE], goal: None },
 ];
 
 /// Waits for what the call before left to be done, so that nobody is measured beside the other's: Podman's clean-up goes on after its
@@ -76,20 +86,51 @@ pub(crate) fn run(rounds: usize) -> Result<(), String> {
         let contenders = contenders(place)?;
         let archive = archive(target);
         contenders.iter().try_for_each(|one| one.call(&["load", "-q", "-i", &archive], place))?;
+        let mut reports = Vec::new();
         for work in &WORKS {
-            let mut times: Vec<Vec<Duration>> = contenders.iter().map(|_| Vec::new()).collect();
+            let mut times: Vec<Vec<f64>> = contenders.iter().map(|_| Vec::new()).collect();
             // The first round fills caches.
             for round in 0..=rounds.max(1) {
                 for (contender, times) in contenders.iter().zip(&mut times) {
                     let took = contender.measure(work, place)?;
-                    times.extend((round > 0).then_some(took));
+                    times.extend((round > 0).then_some(super::milliseconds(took)));
                 }
             }
-            println!("{} (median and least of {}):", work.name, times[0].len());
-            report(&contenders, &mut times);
+            let rows = contenders.iter().zip(times).map(|(contender, times)| Row::new(contender.name, times)).collect();
+            let goals = work.goal.map(|most| Goal::of(Against::Row("podman"), most)).into_iter().collect();
+            let report = Report { title: work.name.to_owned(), unit: "ms", rows, goals };
+            print!("{report}");
+            reports.push(report);
         }
-        Ok(())
+        let output = target.join("bench");
+        std::fs::create_dir_all(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+        report::write(&output, "engine", &reports)
     })
+}
+
+/// The most memory of an idle monitor (PSS), in KiB.
+const MONITOR: f64 = 1024.0;
+
+/// What a monitor takes whose container does nothing, with the roots of the engine in the folder `place`.
+///
+/// # Errors
+/// If the container cannot be made or the kernel does not tell. It is removed in every case.
+pub(super) fn monitor(place: &Path) -> Result<Report, String> {
+    std::fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let stockade = stockade(place);
+    stockade.call(&["run", "-d", "--name", NAME, "FLAGS", "host", "sleep", "600"], place)?;
+    let pss = || {
+        let pid = shell(&format!("{} inspect -f '{{{{.Stockade.Monitor}}}}' {NAME}", stockade.command_line()))?;
+        let path = format!("/proc/{}/smaps_rollup", pid.trim());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let size = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
+        size.and_then(|size| size.parse().ok()).ok_or_else(|| format!("{path} does not tell how much there is"))
+    };
+    let sizes = (0..5).map(|_| pss()).collect::<Result<Vec<f64>, String>>();
+    stockade.call(REMOVE, place)?;
+    let rows = vec![Row::new("monitor", sizes?)];
+    let title = "memory of an idle monitor (PSS)".to_owned();
+    Ok(Report { title, unit: "KiB", rows, goals: vec![Goal::of(Against::Nothing, MONITOR)] })
 }
 
 /// Measures `ps -a` with [`LISTED`] containers, which are copies of one that has ended, and prints.

@@ -1,39 +1,160 @@
 //! The parts of the heart that can be measured alone: the compiler of filters, and the planner.
+//!
+//! The filter of the bundle is held against what libseccomp makes of the same section, with its binary tree: in all architectures of
+//! the machine, as engines ask for, and where a goal says so in the machine's own only.
 
 use std::process::Command;
 
-use super::contender::{Place, succeed};
-use super::report::{Report, Row};
+use stockade_testkit::posture;
 
-/// Compiling the bundle's filter, and finding it in the cache.
-pub(super) fn seccomp(place: &Place, rounds: usize) -> Result<Report, String> {
-    let section = place.path("section.json");
-    let (section, cache) = (section.display().to_string(), place.path("cache").display().to_string());
-    let rows = vec![
-        row("compiled", place, &["compile", &section], rounds)?,
-        row("from the cache", place, &["cached", &section, &cache], rounds)?,
-    ];
-    Ok(Report {
-        title: "the default seccomp profile for all architectures of this machine".to_owned(),
-        unit: "us",
-        rows,
-    })
+use super::contender::{Place, succeed};
+use super::libseccomp::{Peer, Reach};
+use super::report::{Against, Goal, Report, Row};
+
+/// The peer's name in the reports.
+const PEER: &str = "libseccomp";
+/// The same for the machine's own architecture only.
+const NATIVE: &str = "libseccomp, one";
+
+/// How often a process does what is measured; its median counts.
+const TIMES: &str = "20";
+
+/// The filters that are compared.
+struct Filters<'a> {
+    place: &'a Place,
+    rounds: usize,
+    /// `None` where this machine has no libseccomp to build with.
+    peer: Option<Peer>,
+}
+
+/// Compiling the bundle's filter, finding it in the cache, and what it is like.
+pub(super) fn seccomp(place: &Place, rounds: usize) -> Result<Vec<Report>, String> {
+    let peer = match Peer::build(place, &posture::seccomp()) {
+        Ok(peer) => Some(peer),
+        Err(reason) => {
+            println!("left out: {reason}");
+            None
+        }
+    };
+    let filters = Filters { place, rounds, peer };
+    let mut reports = vec![filters.compiled()?, filters.cached()?];
+    reports.extend(filters.shape()?);
+    reports.push(filters.calls("loading the filter", "us", &["load"], Against::Row(NATIVE))?);
+    for (title, which) in
+        [("a call of personality(2), whose argument is checked", "checked"), ("a denied call, umount2(2)", "denied")]
+    {
+        reports.push(filters.calls(title, "ns", &["call", which], Against::Row(PEER))?);
+    }
+    Ok(reports)
+}
+
+impl Filters<'_> {
+    fn section(&self) -> String {
+        self.place.path("section.json").display().to_string()
+    }
+
+    /// The file with the filter of `name`.
+    fn file(&self, name: &str) -> String {
+        let name = match name {
+            PEER => "filter-libseccomp",
+            NATIVE => "filter-libseccomp-native",
+            _ => "filter",
+        };
+        self.place.path(name).display().to_string()
+    }
+
+    fn compiled(&self) -> Result<Report, String> {
+        let section = self.section();
+        let mut rows = vec![(String::from("compiled"), Vec::new())];
+        for _ in 0..self.rounds {
+            rows[0].1.push(said(&measure(self.place, &["compile", &section, TIMES])?, "median", 1000.0)?);
+            let Some(peer) = &self.peer else { continue };
+            for (index, (name, reach)) in [(PEER, Reach::All), (NATIVE, Reach::Native)].into_iter().enumerate() {
+                let took = said(&peer.run(reach, TIMES, &self.file(name))?, "median", 1000.0)?;
+                if rows.len() == index + 1 {
+                    rows.push((name.to_owned(), Vec::new()));
+                }
+                rows[index + 1].1.push(took);
+            }
+        }
+        Ok(Report {
+            title: "the default seccomp profile, compiled for all architectures of this machine".to_owned(),
+            unit: "us",
+            rows: rows.into_iter().map(|(name, values)| Row::new(&name, values)).collect(),
+            goals: vec![Goal::of(Against::Nothing, 300.0), Goal::of(Against::Row(PEER), 0.1)],
+        })
+    }
+
+    fn cached(&self) -> Result<Report, String> {
+        let (section, cache) = (self.section(), self.place.path("cache").display().to_string());
+        let one = |_| said(&measure(self.place, &["cached", &section, &cache, TIMES])?, "median", 1000.0);
+        let values = (0..self.rounds).map(one).collect::<Result<_, String>>()?;
+        Ok(Report {
+            title: "the same from the cache".to_owned(),
+            unit: "us",
+            rows: vec![Row::new("from the cache", values)],
+            goals: vec![Goal::of(Against::Nothing, 30.0)],
+        })
+    }
+
+    /// Ours, and those of the peer where there is one.
+    fn names(&self) -> &'static [&'static str] {
+        if self.peer.is_some() { &["stake", PEER, NATIVE] } else { &["stake"] }
+    }
+
+    /// What can be counted in the programs.
+    fn shape(&self) -> Result<[Report; 2], String> {
+        let (mut sizes, mut jumps) = (Vec::new(), Vec::new());
+        for name in self.names() {
+            let text = measure(self.place, &["path", &self.file(name)])?;
+            sizes.push(Row::new(name, vec![said(&text, "instructions", 1.0)?]));
+            jumps.push(Row::new(name, vec![said(&text, "jumps", 1.0)?]));
+        }
+        let size = Goal::of(Against::Row(PEER), 0.5);
+        let report =
+            |title: &str, rows, goal| Report { title: title.to_owned(), unit: "count", rows, goals: vec![goal] };
+        Ok([
+            report("instructions of that filter", sizes, size),
+            report("jumps on the longest way of a call of this architecture", jumps, Goal::of(Against::Nothing, 16.0)),
+        ])
+    }
+
+    /// What `measure` times for each of the filters, one after the other in every round.
+    fn calls(&self, title: &str, unit: &'static str, words: &[&str], against: Against) -> Result<Report, String> {
+        let mut rows: Vec<(&str, Vec<f64>)> = self.names().iter().map(|name| (*name, Vec::new())).collect();
+        let part = if unit == "us" { 1000.0 } else { 1.0 };
+        for _ in 0..self.rounds {
+            for (name, values) in &mut rows {
+                let file = self.file(name);
+                let words = [&words[..1], &[&file], &words[1..], &[TIMES]].concat();
+                values.push(said(&measure(self.place, &words)?, "median", part)?);
+            }
+        }
+        let rows = rows.into_iter().map(|(name, values)| Row::new(name, values)).collect();
+        Ok(Report { title: title.to_owned(), unit, rows, goals: vec![Goal::of(against, 1.0)] })
+    }
 }
 
 /// From `config.json` to a plan.
 pub(super) fn plan(place: &Place, rounds: usize) -> Result<Report, String> {
     let config = place.path("true/config.json").display().to_string();
-    let rows = vec![row("planned", place, &["plan", &config], rounds)?];
-    Ok(Report { title: "from config.json to a plan".to_owned(), unit: "us", rows })
+    let one = |_| said(&measure(place, &["plan", &config, TIMES])?, "median", 1000.0);
+    let values = (0..rounds).map(one).collect::<Result<_, String>>()?;
+    Ok(Report {
+        title: "from config.json to a plan".to_owned(),
+        unit: "us",
+        rows: vec![Row::new("planned", values)],
+        goals: vec![Goal::of(Against::Nothing, 500.0)],
+    })
 }
 
-/// One value for each process, its median.
-fn row(name: &str, place: &Place, words: &[&str], rounds: usize) -> Result<Row, String> {
-    let one = |_| {
-        let said = succeed("measure", Command::new(place.program("measure")).args(words).arg("20"))?;
-        let median = said.split_whitespace().skip_while(|word| *word != "median").nth(1);
-        let median: f64 = median.and_then(|word| word.parse().ok()).ok_or(format!("measure said {said:?}"))?;
-        Ok(median / 1000.0)
-    };
-    Ok(Row::new(name, (0..rounds).map(one).collect::<Result<_, String>>()?))
+fn measure(place: &Place, words: &[&str]) -> Result<String, String> {
+    succeed("measure", Command::new(place.program("measure")).args(words))
+}
+
+/// The number that stands behind `word` in `text`, in parts of `part`.
+fn said(text: &str, word: &str, part: f64) -> Result<f64, String> {
+    let number = text.split_whitespace().skip_while(|here| *here != word).nth(1);
+    let number: f64 = number.and_then(|number| number.parse().ok()).ok_or(format!("{word} is missing in {text:?}"))?;
+    Ok(number / part)
 }

@@ -78,6 +78,7 @@ fn starts(contenders: &[Contender], place: &Path, rounds: usize) -> Result<Repor
         title: "run --rm of true with a bridge, without a network, and with Podman's".to_owned(),
         unit: "ms",
         rows,
+        goals: Vec::new(),
     })
 }
 
@@ -147,7 +148,7 @@ fn report(
         }
     }
     let rows = senders.iter().zip(values).map(|(sender, values)| Row::new(sender.name, values)).collect();
-    Ok(Report { title: title.to_owned(), unit, rows })
+    Ok(Report { title: title.to_owned(), unit, rows, goals: Vec::new() })
 }
 
 /// What iperf3 says was received.

@@ -44,11 +44,58 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted.get(index).copied().unwrap_or_default()
 }
 
+/// What the first row's median is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// Nothing: the value itself.
+    Nothing,
+    /// The least median of the other rows but the floor's.
+    Best,
+    /// The median of the row of this name.
+    Row(&'static str),
+}
+
+/// The most that the first row may be, by itself or in parts of what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goal {
+    pub(super) against: Against,
+    pub(super) most: f64,
+}
+
+impl Goal {
+    /// No more than so much of `against`.
+    pub(super) const fn of(against: Against, most: f64) -> Self {
+        Self { against, most }
+    }
+}
+
+/// The name of the row that is no peer.
+pub(super) const FLOOR: &str = "floor";
+
 /// One work, ours first.
 pub(super) struct Report {
     pub(super) title: String,
     pub(super) unit: &'static str,
     pub(super) rows: Vec<Row>,
+    pub(super) goals: Vec<Goal>,
+}
+
+/// How a goal stands.
+struct Stand {
+    what: String,
+    most: f64,
+    /// `None` if what it is held against is not there.
+    found: Option<f64>,
+}
+
+impl Stand {
+    fn word(&self) -> &'static str {
+        match self.found {
+            None => "not measured",
+            Some(found) if found <= self.most => "met",
+            Some(_) => "not met",
+        }
+    }
 }
 
 impl fmt::Display for Report {
@@ -61,11 +108,36 @@ impl fmt::Display for Report {
             write!(formatter, "  {:14} median {:9.2}  min {minimum:9.2}", row.name, row.median())?;
             writeln!(formatter, "  {} / {} = {ratio:.2} ({low:.2} to {high:.2})", first.name, row.name)?;
         }
+        for stand in self.stands() {
+            let found = stand.found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
+            writeln!(formatter, "  goal: {} {found}, at most {}: {}", stand.what, stand.most, stand.word())?;
+        }
         Ok(())
     }
 }
 
 impl Report {
+    /// The goals, by medians.
+    fn stands(&self) -> Vec<Stand> {
+        let Some((first, others)) = self.rows.split_first() else { return Vec::new() };
+        let stand = |goal: &Goal| {
+            let peers = others.iter().filter(|row| match goal.against {
+                Against::Nothing => false,
+                Against::Best => row.name != FLOOR,
+                Against::Row(name) => row.name == name,
+            });
+            let least = peers.min_by(|one, other| one.median().total_cmp(&other.median()));
+            let (what, found) = match (goal.against, least) {
+                (Against::Nothing, _) => (format!("{} in {}", first.name, self.unit), Some(first.median())),
+                (_, Some(row)) => (format!("{} / {}", first.name, row.name), Some(first.median() / row.median())),
+                (Against::Best, None) => (format!("{} / best", first.name), None),
+                (Against::Row(name), None) => (format!("{} / {name}", first.name), None),
+            };
+            Stand { what, most: goal.most, found }
+        };
+        self.goals.iter().map(stand).collect()
+    }
+
     fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             let [low, ratio, high] = self.rows.first().map_or([0.0; 3], |first| row.ratios(first));
@@ -74,7 +146,12 @@ impl Report {
                 "ratioOfFirst": { "lowerQuartile": low, "median": ratio, "upperQuartile": high },
             })
         });
-        json!({ "title": self.title, "unit": self.unit, "rows": rows.collect::<Vec<_>>() })
+        let goals = self
+            .stands()
+            .into_iter()
+            .map(|stand| json!({ "what": stand.what, "most": stand.most, "found": stand.found, "is": stand.word() }));
+        let (rows, goals) = (rows.collect::<Vec<_>>(), goals.collect::<Vec<_>>());
+        json!({ "title": self.title, "unit": self.unit, "rows": rows, "goals": goals })
     }
 }
 
@@ -112,6 +189,13 @@ fn picture(reports: &[Report]) -> String {
             body += &format!("<rect x='{least:.1}' y='{top}' width='1.5' height='18' fill='#000'/>");
             body += &format!("<text x='{:.1}' y='{y}'>{median:.2}</text>\n", 136.0 + width(median));
         }
+        for stand in report.stands() {
+            y += LINE;
+            let colour = if stand.word() == "met" { "#063" } else { "#a20" };
+            let found = stand.found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
+            let text = format!("{} {found}, at most {}: {}", stand.what, stand.most, stand.word());
+            body += &format!("<text x='130' y='{y}' fill='{colour}'>{}</text>\n", escaped(&text));
+        }
     }
     let height = y + LINE;
     format!(
@@ -146,9 +230,31 @@ mod tests {
         let theirs = Row::new("<theirs>", vec![2.0, 4.0, 12.0]);
         assert_eq!(theirs.ratios(&ours), [0.5, 0.5, 0.5]);
         assert_eq!((ours.median(), quantile(&[], 0.5)), (2.0, 0.0));
-        let report = Report { title: "work".to_owned(), unit: "ms", rows: vec![ours, theirs] };
+        let report = Report { title: "work".to_owned(), unit: "ms", rows: vec![ours, theirs], goals: Vec::new() };
         assert!(report.to_string().contains("ours / <theirs> = 0.50"));
         assert_eq!(report.json()["rows"][1]["min"], 2.0);
         assert!(picture(&[report]).contains("&lt;theirs>"));
+    }
+
+    #[test]
+    fn goals_are_met_or_not_or_were_not_measured() {
+        let row = |name, value| Row::new(name, vec![value]);
+        let goals = [
+            (Against::Best, 0.25),
+            (Against::Best, 0.24),
+            (Against::Row(FLOOR), 2.0),
+            (Against::Row("podman"), 0.1),
+            (Against::Nothing, 1.5),
+        ];
+        let goals = goals.map(|(against, most)| Goal::of(against, most)).to_vec();
+        let rows = vec![row("stake", 1.0), row(FLOOR, 0.5), row("runc", 9.0), row("crun", 4.0)];
+        let report = Report { title: "work".to_owned(), unit: "ms", rows, goals };
+        let words: Vec<_> = report.stands().iter().map(Stand::word).collect();
+        assert_eq!(words, ["met", "not met", "met", "not measured", "met"]);
+        let text = report.to_string();
+        assert!(text.contains("goal: stake / crun 0.25, at most 0.24: not met"), "{text}");
+        assert!(text.contains("goal: stake / podman -, at most 0.1: not measured"), "{text}");
+        assert_eq!(report.json()["goals"][3]["found"], Value::Null);
+        assert!(picture(&[report]).contains("stake / floor 2.00, at most 2: met"));
     }
 }
