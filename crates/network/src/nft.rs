@@ -1,14 +1,15 @@
-//! The bytes of nf_tables (`linux/netfilter/nf_tables.h`): tables, chains and rules, sent as one transaction.
+//! The bytes of nf_tables (`linux/netfilter/nf_tables.h`): tables, chains, sets and rules, sent as one transaction.
 //!
 //! A table is replaced as a whole: it is made if it is not there, deleted, and made with what it is to have. The kernel does all of that at one
 //! instant, or nothing of it.
 
-use std::net::IpAddr;
+mod expression;
 
-use ipnet::IpNet;
+use std::borrow::Cow;
+
 use stockade_kernel::netlink::message::{Attributes, Builder};
 
-use crate::model::{InterfaceName, Mac};
+pub(crate) use expression::*;
 
 const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
@@ -18,6 +19,8 @@ const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const NEW_SET: u16 = SUBSYSTEM | 9;
+const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
 /// `NLM_F_REQUEST`.
 const PLAIN: u16 = 1;
 /// The same with `NLM_F_CREATE`.
@@ -28,9 +31,8 @@ const APPEND: u16 = 0xc01;
 const ACKNOWLEDGE: u16 = 4;
 /// `NFTA_TABLE_USERDATA` (Linux 5.9).
 pub(crate) const TABLE_USERDATA: u16 = 6;
-/// The registers that are used: the first, and the second for a port.
-const FIRST: [u8; 4] = 1u32.to_be_bytes();
-const SECOND: [u8; 4] = 2u32.to_be_bytes();
+/// How many elements go into one message, whose attributes hold 64 KiB at most.
+const ELEMENTS: usize = 256;
 
 /// What a table is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,19 +65,30 @@ pub(crate) struct Hook {
     pub(crate) priority: i32,
 }
 
-/// One expression of a rule: its name and its attributes.
-#[derive(Clone, Debug)]
-pub(crate) struct Expression(&'static str, Attributes);
-
-/// A rule: expressions from left to right.
-pub(crate) type Rule = Vec<Expression>;
-
-/// A chain with its rules.
+/// A chain with its rules. Without a hook it is what others lead to.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
-    pub(crate) name: &'static str,
-    pub(crate) hook: Hook,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) hook: Option<Hook>,
     pub(crate) rules: Vec<Rule>,
+}
+
+/// What is looked up at once, however much is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Set {
+    pub(crate) name: &'static str,
+    /// What keys are made of.
+    pub(crate) fields: &'static [Field],
+    pub(crate) elements: Elements,
+}
+
+/// What is in a set.
+#[derive(Clone, Debug)]
+pub(crate) enum Elements {
+    /// Keys ([`within`]).
+    Keys(Vec<Vec<u8>>),
+    /// Keys with what becomes of the packet ([`as_in`]).
+    Verdicts(Vec<(Vec<u8>, Verdict)>),
 }
 
 /// A table with its chains.
@@ -86,6 +99,7 @@ pub(crate) struct Table {
     /// What stands beside it, in nft's form.
     pub(crate) comment: Option<Vec<u8>>,
     pub(crate) chains: Vec<Chain>,
+    pub(crate) sets: Vec<Set>,
 }
 
 /// Asks for the table `inet NAME`.
@@ -111,16 +125,28 @@ pub(crate) fn transaction(tables: &[Table]) -> Vec<Builder> {
         };
         all.extend([named(NEW_TABLE, CREATE), named(DELETE_TABLE, PLAIN), made]);
         for chain in &table.chains {
-            let Hook { kind, number, priority } = chain.hook;
-            let hook = Attributes::new().attribute(1, &number.to_be_bytes()).attribute(2, &priority.to_be_bytes());
-            all.push(named(NEW_CHAIN, CREATE).string(3, chain.name).nested(4, &hook).string(7, kind));
+            let new = named(NEW_CHAIN, CREATE).string(3, &chain.name);
+            all.push(match chain.hook {
+                Some(Hook { kind, number, priority }) => {
+                    let hook =
+                        Attributes::new().attribute(1, &number.to_be_bytes()).attribute(2, &priority.to_be_bytes());
+                    new.nested(4, &hook).string(7, kind)
+                }
+                None => new,
+            });
+        }
+        for (set, id) in table.sets.iter().zip(1..) {
+            all.push(defined(named(NEW_SET, CREATE), set, id));
+            for elements in set.elements.written().chunks(ELEMENTS) {
+                let list = elements.iter().fold(Attributes::new(), |list, one| list.nested(1, one));
+                all.push(named(NEW_ELEMENT, CREATE).string(2, set.name).nested(3, &list));
+            }
         }
         for chain in &table.chains {
             for rule in &chain.rules {
-                let list = rule.iter().fold(Attributes::new(), |list, Expression(name, data)| {
-                    list.nested(1, &Attributes::new().string(1, name).nested(2, data))
-                });
-                all.push(named(NEW_RULE, APPEND).string(2, chain.name).nested(4, &list));
+                let list =
+                    rule.iter().fold(Attributes::new(), |list, expression| list.nested(1, &expression.written()));
+                all.push(named(NEW_RULE, APPEND).string(2, &chain.name).nested(4, &list));
             }
         }
         if at + 1 == tables.len() {
@@ -132,245 +158,43 @@ pub(crate) fn transaction(tables: &[Table]) -> Vec<Builder> {
     all
 }
 
-/// How something is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Is {
-    /// It is so.
-    Equal,
-    /// It is not.
-    Other,
+/// A set without its elements.
+fn defined(new: Builder, set: &Set, id: u32) -> Builder {
+    // What nft(8) reads of it: the types of the fields, six bits each.
+    let kind = set.fields.iter().fold(0, |kind: u32, field| kind << 6 | field.kind());
+    let length: u32 = set.fields.iter().map(|field| field.padded()).sum();
+    // NFT_SET_CONSTANT, and NFT_SET_MAP; NFT_DATA_VERDICT.
+    let (flags, size, verdicts): (u32, _, _) = match &set.elements {
+        Elements::Keys(all) => (2, all.len(), None),
+        Elements::Verdicts(all) => (2 | 8, all.len(), Some(0xffff_ff00_u32)),
+    };
+    let new = new.string(2, set.name).attribute(3, &flags.to_be_bytes());
+    let new = new.attribute(4, &kind.to_be_bytes()).attribute(5, &length.to_be_bytes());
+    let new = match verdicts {
+        Some(data) => new.attribute(6, &data.to_be_bytes()).attribute(7, &0u32.to_be_bytes()),
+        None => new,
+    };
+    // Of known size, so that the kernel takes the table of hashes that does not grow.
+    let size = Attributes::new().attribute(1, &(size.max(1) as u32).to_be_bytes());
+    let new = new.nested(9, &size).attribute(10, &id.to_be_bytes());
+    match set.fields {
+        // Names of interfaces are of the machine's order to nft(8), which shows them by it (NFTNL_UDATA_SET_KEYBYTEORDER).
+        [Field::CameBy | Field::LeavesBy] => new.attribute(13, &[&[0, 4][..], &1u32.to_ne_bytes()].concat()),
+        _ => new,
+    }
 }
 
-fn compare(is: Is, value: &[u8]) -> Expression {
-    let operator: u32 = u32::from(is == Is::Other);
-    let data = Attributes::new().attribute(1, value);
-    Expression("cmp", Attributes::new().attribute(1, &FIRST).attribute(2, &operator.to_be_bytes()).nested(3, &data))
-}
-
-fn meta(key: u32) -> Expression {
-    Expression("meta", Attributes::new().attribute(2, &key.to_be_bytes()).attribute(1, &FIRST))
-}
-
-fn payload(base: u32, offset: u32, length: u32) -> Expression {
-    let numbers = [(1, 1), (2, base), (3, offset), (4, length)];
-    let all = numbers
-        .into_iter()
-        .fold(Attributes::new(), |all, (kind, value): (u16, u32)| all.attribute(kind, &value.to_be_bytes()));
-    Expression("payload", all)
-}
-
-/// Leaves the bits of `mask`.
-fn masked(mask: &[u8]) -> Expression {
-    let length = mask.len() as u32;
-    let all = Attributes::new()
-        .attribute(1, &FIRST)
-        .attribute(2, &FIRST)
-        .attribute(3, &length.to_be_bytes())
-        .nested(4, &Attributes::new().attribute(1, mask))
-        .nested(5, &Attributes::new().attribute(1, &vec![0; mask.len()]));
-    Expression("bitwise", all)
-}
-
-/// `NFT_META_IIFNAME` and `NFT_META_OIFNAME`.
-const CAME_BY: u32 = 6;
-const LEAVES_BY: u32 = 7;
-/// The interface of a network namespace by which it reaches itself.
-const LOOPBACK: &str = "lo";
-
-fn interface(key: u32, is: Is, name: &str) -> Rule {
-    // The kernel compares the whole of IFNAMSIZ.
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.resize(16, 0);
-    vec![meta(key), compare(is, &bytes)]
-}
-
-/// `iifname`.
-pub(crate) fn from(is: Is, name: &InterfaceName) -> Rule {
-    interface(CAME_BY, is, name.as_str())
-}
-
-/// `iifname lo`.
-pub(crate) fn from_loopback(is: Is) -> Rule {
-    interface(CAME_BY, is, LOOPBACK)
-}
-
-/// `oifname`.
-pub(crate) fn to(is: Is, name: &InterfaceName) -> Rule {
-    interface(LEAVES_BY, is, name.as_str())
-}
-
-/// `oifname lo`.
-pub(crate) fn to_loopback(is: Is) -> Rule {
-    interface(LEAVES_BY, is, LOOPBACK)
-}
-
-/// `meta l4proto`.
-pub(crate) fn protocol(number: u8) -> Rule {
-    vec![meta(16), compare(Is::Equal, &[number])]
-}
-
-/// `meta nfproto`, of the version of `address`.
-pub(crate) fn version(address: IpAddr) -> Rule {
-    vec![meta(15), compare(Is::Equal, &[if address.is_ipv4() { 2 } else { 10 }])]
-}
-
-/// `ether type`, in the table of frames.
-pub(crate) fn frame(is: Is, kind: u16) -> Rule {
-    vec![meta(1), compare(is, &kind.to_be_bytes())]
-}
-
-/// `ether daddr` of those that a bridge keeps to its link (IEEE 802.1D, 01:80:c2:00:00:00 and the fifteen behind it).
-pub(crate) fn kept_to_link() -> Rule {
-    vec![payload(0, 0, 6), masked(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]), compare(Is::Equal, &[1, 0x80, 0xc2, 0, 0, 0])]
-}
-
-/// `ether saddr`.
-pub(crate) fn sender(is: Is, mac: Mac) -> Rule {
-    vec![payload(0, 6, 6), compare(is, &mac.octets())]
-}
-
-/// Bytes of the network's header.
-pub(crate) fn bytes(offset: u32, is: Is, value: &[u8]) -> Rule {
-    vec![payload(1, offset, value.len() as u32), compare(is, value)]
-}
-
-/// Bytes of the transport's header.
-pub(crate) fn transport(offset: u32, is: Is, value: &[u8]) -> Rule {
-    vec![payload(2, offset, value.len() as u32), compare(is, value)]
-}
-
-/// `th dport`.
-pub(crate) fn port(number: u16) -> Rule {
-    transport(DESTINATION_PORT, Is::Equal, &number.to_be_bytes())
-}
-
-/// `th sport`.
-pub(crate) fn source_port(number: u16) -> Rule {
-    transport(SOURCE_PORT, Is::Equal, &number.to_be_bytes())
-}
-
-/// Where the ports are in the header of a transport that has any.
-pub(crate) const SOURCE_PORT: u32 = 0;
-pub(crate) const DESTINATION_PORT: u32 = 2;
-
-/// A transport whose header can be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// `tcp(7)`.
-    Tcp,
-    /// `udp(7)`.
-    Udp,
-}
-
-impl Transport {
-    /// `IPPROTO_*`.
-    pub(crate) fn number(self) -> u8 {
+impl Elements {
+    fn written(&self) -> Vec<Attributes> {
+        let key = |key: &Vec<u8>| Attributes::new().nested(1, &Attributes::new().attribute(1, key));
         match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
+            Self::Keys(all) => all.iter().map(key).collect(),
+            Self::Verdicts(all) => {
+                let with = |(one, verdict): &(Vec<u8>, Verdict)| {
+                    key(one).nested(2, &Attributes::new().nested(2, &verdict.written()))
+                };
+                all.iter().map(with).collect()
+            }
         }
     }
-
-    /// Where its checksum is.
-    fn checksum(self) -> u32 {
-        match self {
-            Self::Tcp => 16,
-            Self::Udp => 6,
-        }
-    }
-}
-
-/// `tcp dport set`, `udp sport set` and so on: one of the ports is another one from here on, and the checksum is right for it.
-pub(crate) fn set_port(transport: Transport, offset: u32, number: u16) -> Rule {
-    // NFT_PAYLOAD_CSUM_INET.
-    let csum: u32 = 1;
-    let numbers = [(5, 1), (2, 2), (3, offset), (4, 2), (6, csum), (7, transport.checksum())];
-    let all = numbers
-        .into_iter()
-        .fold(Attributes::new(), |all, (kind, value): (u16, u32)| all.attribute(kind, &value.to_be_bytes()));
-    vec![load(&FIRST, &number.to_be_bytes()), Expression("payload", all)]
-}
-
-/// Puts a value into a register.
-fn load(register: &[u8], value: &[u8]) -> Expression {
-    let data = Attributes::new().attribute(1, value);
-    Expression("immediate", Attributes::new().attribute(1, register).nested(2, &data))
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
-/// Whether the source is in that range.
-pub(crate) fn source(is: Is, range: IpNet) -> Rule {
-    range_at(if range.addr().is_ipv4() { 12 } else { 8 }, is, range)
-}
-
-/// Whether the destination is in that range.
-pub(crate) fn destination(is: Is, range: IpNet) -> Rule {
-    range_at(if range.addr().is_ipv4() { 16 } else { 24 }, is, range)
-}
-
-fn range_at(offset: u32, is: Is, range: IpNet) -> Rule {
-    let (network, mask) = (octets(range.network()), octets(range.netmask()));
-    vec![payload(1, offset, network.len() as u32), masked(&mask), compare(is, &network)]
-}
-
-/// Whether the destination is an address of the host.
-pub(crate) fn to_host() -> Rule {
-    // NFTA_FIB_RESULT is the type of the address, of the destination; RTN_LOCAL.
-    let all =
-        Attributes::new().attribute(1, &FIRST).attribute(2, &3u32.to_be_bytes()).attribute(3, &2u32.to_be_bytes());
-    vec![Expression("fib", all), compare(Is::Equal, &2u32.to_ne_bytes())]
-}
-
-/// `ct state`, one of these bits: 1 invalid, 2 established, 4 related.
-pub(crate) fn state(bits: u32) -> Rule {
-    tracked(0, bits)
-}
-
-/// `ct status dnat`: a port that was published led here.
-pub(crate) fn published() -> Rule {
-    tracked(2, 1 << 5)
-}
-
-fn tracked(key: u32, bits: u32) -> Rule {
-    let ct = Attributes::new().attribute(1, &FIRST).attribute(2, &key.to_be_bytes());
-    vec![Expression("ct", ct), masked(&bits.to_ne_bytes()), compare(Is::Other, &[0; 4])]
-}
-
-/// `accept`.
-pub(crate) fn accept() -> Rule {
-    verdict(1)
-}
-
-/// `drop`.
-pub(crate) fn drop_it() -> Rule {
-    verdict(0)
-}
-
-fn verdict(code: u32) -> Rule {
-    let data = Attributes::new().nested(2, &Attributes::new().attribute(1, &code.to_be_bytes()));
-    vec![Expression("immediate", Attributes::new().attribute(1, &[0; 4]).nested(2, &data))]
-}
-
-/// `masquerade`.
-pub(crate) fn masquerade() -> Rule {
-    vec![Expression("masq", Attributes::new())]
-}
-
-/// `dnat to ADDRESS:PORT`.
-pub(crate) fn lead(address: IpAddr, port: u16) -> Rule {
-    let family: u32 = if address.is_ipv4() { 2 } else { 10 };
-    let nat = Attributes::new()
-        .attribute(1, &1u32.to_be_bytes())
-        .attribute(2, &family.to_be_bytes())
-        .attribute(3, &FIRST)
-        .attribute(4, &FIRST)
-        .attribute(5, &SECOND)
-        .attribute(6, &SECOND);
-    vec![load(&FIRST, &octets(address)), load(&SECOND, &port.to_be_bytes()), Expression("nat", nat)]
 }

@@ -1,5 +1,5 @@
 //! What containers of networks can do to each other and to the outside, on the real kernel, in throw-away network namespaces: "the host" is one
-//! too. Needs root, `ip` and `socat`.
+//! too. Needs root, `ip`, `nft` and `socat`.
 //!
 //! A process that enters namespaces may have one thread only, so this program brings its own harness.
 
@@ -33,12 +33,13 @@ const CASES: &[Case] = &[
     ("an_internal_network_reaches_no_published_port", an_internal_network_reaches_no_published_port),
     ("frames_of_other_types_are_dropped", frames_of_other_types_are_dropped),
     ("no_neighbour_is_advertised_by_another", no_neighbour_is_advertised_by_another),
+    ("rules_can_be_loaded_as_nft_lists_them", rules_can_be_loaded_as_nft_lists_them),
     ("a_bridge_keeps_its_hardware_address", a_bridge_keeps_its_hardware_address),
 ];
 
 fn main() -> ExitCode {
     let there = |program: &str| Command::new(program).arg("-V").output().is_ok();
-    let able = rustix::process::geteuid().is_root() && there("ip") && there("socat");
+    let able = rustix::process::geteuid().is_root() && ["ip", "socat", "nft"].into_iter().all(there);
     let (mut passed, mut failed) = (0, 0);
     for (name, case) in CASES.iter().filter(|_| able) {
         let ok = in_a_child(*case);
@@ -186,6 +187,8 @@ fn an_internal_network_reaches_no_published_port() {
 
 /// A tag in front of a packet hides what is in it (CVE-2021-27853, CVE-2021-27854).
 fn frames_of_other_types_are_dropped() {
+    // The bridge itself tells routers of multicast that it is there, at a moment of its own.
+    std::fs::write("/proc/sys/net/ipv4/igmp_link_local_mcast_reports", "0").unwrap();
     let net = network(1, false, false);
     let (one, attacker) = container(&net, 2, Vec::new());
     let (two, victim) = container(&net, 3, Vec::new());
@@ -244,6 +247,50 @@ fn no_neighbour_is_advertised_by_another() {
     advertise(own);
     until("the honest advertisement is believed", || believes("fd00:1::2").contains(&mac.to_string()));
     assert!(believes("fd00:1::1").contains("02:00:00:00:00:99"), "{}", believes("fd00:1::1"));
+}
+
+/// Administrators keep what `nft list ruleset` says, and load it when the machine starts. Many containers are more than one message has room for.
+fn rules_can_be_loaded_as_nft_lists_them() {
+    let nft = |words: &[&str]| {
+        let output = Command::new("nft").args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (open, closed) = (network(1, true, false), network(2, true, true));
+    let end = |number: u16| {
+        let [_, low] = number.to_be_bytes();
+        let four = std::net::Ipv4Addr::new(10, 1, (number >> 8) as u8, low);
+        Endpoint {
+            id: NetworkId::random().unwrap(),
+            network: open.id.clone(),
+            container: format!("{number:064}"),
+            host_interface: format!("v1-{number}").parse().unwrap(),
+            container_interface: "eth0".parse().unwrap(),
+            mac: Mac::of(four),
+            ipv4: Some(four),
+            ipv6: Some(format!("fd00:1::{number:x}").parse().unwrap()),
+            gateway: true,
+            ports: Vec::new(),
+        }
+    };
+    let ends: Vec<Endpoint> = (2..602).map(end).collect();
+    apply(&[(open, ends), (closed, Vec::new())], Others::Drop, Path::new("/data")).unwrap();
+    let listed = nft(&["list", "ruleset"]);
+    for number in [2, 257, 258, 601] {
+        assert!(listed.contains(&format!("\"v1-{number}\" . ")), "{number}: {listed}");
+    }
+    let file = std::env::temp_dir().join(format!("stockade-walls-{}.nft", std::process::id()));
+    std::fs::write(&file, &listed).unwrap();
+    nft(&["flush", "ruleset"]);
+    nft(&["-f", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    let sorted = |text: &str| {
+        // The order of a set's elements is that of their hashes.
+        let mut words: Vec<String> = text.split_whitespace().map(|word| word.replace(',', "")).collect();
+        words.sort();
+        words
+    };
+    assert!(sorted(&nft(&["list", "ruleset"])) == sorted(&listed));
 }
 
 /// A bridge without an address of its own takes the lowest of its ports'.

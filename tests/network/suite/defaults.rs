@@ -37,6 +37,8 @@ fn a_second_data_folder_does_not_undo_the_rules_of_the_first() {
     requires!(root, stockade, busybox_packed, ip, nft);
     let place = Place::new();
     let image = place.stockade.image().to_owned();
+    // As a new network namespace has what the machine has.
+    place.on_host(&["sysctl", "-qw", "net.ipv4.ip_forward=0"]).run().ok().either_way();
     let second = Stockade::in_own_namespace();
     let other = |words: &[&str]| place.on_host(&[]).args(second.command_line()).args(words).run();
     let started = place.ask(&["run", "-d", "--name", "web", "-p", "8080:80", &image, "sleep", "1000"]).ok();

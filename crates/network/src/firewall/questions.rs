@@ -25,17 +25,18 @@ pub fn redirect(from: (Ipv4Addr, u16), [udp, tcp]: [u16; 2]) -> Result<(), Kerne
     let elsewhere = || [nft::to_loopback(Is::Other), nft::accept()].concat();
     let ports = [(Transport::Udp, udp), (Transport::Tcp, tcp)];
     let question = |(transport, port): (Transport, u16)| {
-        let asked = [nft::destination(Is::Equal, only), nft::protocol(transport.number()), nft::port(number)];
+        let asked =
+            [nft::destination(Is::Equal, only), nft::protocol(Is::Equal, transport.number()), nft::port(number)];
         [asked.concat(), nft::set_port(transport, nft::DESTINATION_PORT, port)].concat()
     };
     let answer = |(transport, port): (Transport, u16)| {
-        let said = [nft::source(Is::Equal, only), nft::protocol(transport.number()), nft::source_port(port)];
+        let said = [nft::source(Is::Equal, only), nft::protocol(Is::Equal, transport.number()), nft::source_port(port)];
         [said.concat(), nft::set_port(transport, nft::SOURCE_PORT, number)].concat()
     };
     let questions = [elsewhere()].into_iter().chain(ports.map(question)).collect();
     let answers = [elsewhere()].into_iter().chain(ports.map(answer)).collect();
     let chains = vec![chain("questions", "filter", 3, -100, questions), chain("answers", "filter", 3, -300, answers)];
-    let table = Table { family: Family::Ipv4, name: "stockade-names", comment: None, chains };
+    let table = Table { family: Family::Ipv4, name: "stockade-names", comment: None, chains, sets: Vec::new() };
     let mut socket = Socket::open_for(Part::Netfilter)?;
     Ok(socket.batch(nft::transaction(&[table]), || "lead questions for names to the name server".to_owned())?)
 }
