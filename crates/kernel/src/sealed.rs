@@ -26,7 +26,10 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
@@ -114,7 +117,7 @@ pub fn ensure() -> Result<How, SealError> {
         return Err(SealError::StillNot);
     }
     let program = rustix::fs::readlinkat(CWD, MYSELF, Vec::new()).map_err(|error| SealError::Look(error.into()))?;
-    let sealed = seal(&program)?;
+    let sealed = seal(&program)?.program;
     let arguments = Strings::from_bytes(std::env::args_os().map(OsStringExt::into_vec));
     let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     let variables = Strings::from_bytes(variables.chain([format!("{AGAIN}=1").into_bytes()]));
@@ -122,13 +125,33 @@ pub fn ensure() -> Result<How, SealError> {
     Err(SealError::Execute(executed.err().unwrap_or_else(|| io::ErrorKind::Other.into())))
 }
 
-/// A sealed form of `program` (absolute), close-on-exec, for [`execute_fd`]: a caller that starts the program anyhow saves it
-/// the second `execve(2)`.
+/// A sealed form of a program; both descriptors are close-on-exec.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The file, to be executed.
+    program: OwnedFd,
+    /// The overlay that it is in. Whoever keeps it open keeps those who end with the program from waiting until the kernel has
+    /// taken the overlay apart (`synchronize_rcu_expedited`, twice).
+    _overlay: Option<OwnedFd>,
+}
+
+/// A sealed form of `program` (absolute).
 ///
 /// # Errors
 /// [`SealError::Seal`]; nothing is left behind.
-pub fn seal(program: &CStr) -> Result<OwnedFd, SealError> {
+pub fn seal(program: &CStr) -> Result<Sealed, SealError> {
     overlay(program).or_else(|overlay| memfd(program).map_err(|source| SealError::Seal { overlay, source }))
+}
+
+impl Sealed {
+    /// Makes what is started by it again with [`Command`] run sealed from the beginning, which saves the program the second
+    /// `execve(2)` of [`ensure`]. This must be kept until it was started.
+    #[must_use]
+    pub fn command(&self, name: &OsStr) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
+        command.arg0(name).env(AGAIN, "1");
+        command
+    }
 }
 
 /// How the file at `path` is sealed, `None` if it is not. Nothing is assumed of its content.
@@ -178,7 +201,7 @@ fn is_mounted_nowhere(file: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// The program in a read-only overlay of its folder that is mounted nowhere (Linux 5.2; needs CAP_SYS_ADMIN). No byte of it
 /// is copied, and it shares the page cache.
-fn overlay(program: &CStr) -> io::Result<OwnedFd> {
+fn overlay(program: &CStr) -> io::Result<Sealed> {
     let bytes = program.to_bytes();
     let slash = bytes.iter().rposition(|&byte| byte == b'/').ok_or(Errno::INVAL)?;
     let (folder, name) = (&bytes[..slash.max(1)], &bytes[slash + 1..]);
@@ -188,7 +211,8 @@ fn overlay(program: &CStr) -> io::Result<OwnedFd> {
     let attributes =
         MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
     let root = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(rustix::fs::openat(root, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    let program = rustix::fs::openat(&root, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Sealed { program, _overlay: Some(root) })
 }
 
 /// The option `lowerdir`: `folder` with its colons and backslashes escaped, over the second layer.
@@ -206,7 +230,7 @@ fn layers(folder: &[u8]) -> Vec<u8> {
 }
 
 /// A copy of the program in memory, sealed.
-fn memfd(program: &CStr) -> io::Result<OwnedFd> {
+fn memfd(program: &CStr) -> io::Result<Sealed> {
     let source = rustix::fs::openat(CWD, program, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let size = usize::try_from(rustix::fs::fstat(&source)?.st_size).map_err(io::Error::other)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -227,8 +251,9 @@ fn memfd(program: &CStr) -> io::Result<OwnedFd> {
         result => result?,
     }
     // A file that is open for writing can not be executed, sealed or not.
-    let path = CString::new(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy)))?;
-    Ok(rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    let path = CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd()))?;
+    let program = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Sealed { program, _overlay: None })
 }
 
 /// Takes the marker out of the environment, and gives the process its name again, which after an execution by descriptor
@@ -266,15 +291,14 @@ mod tests {
 
     #[test]
     fn a_memfd_counts_with_all_its_seals_only() {
-        let path =
-            |fd: &OwnedFd| CString::new(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd))).unwrap();
+        let path = |fd: &OwnedFd| CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         for missing in [SealFlags::SEAL, SealFlags::SHRINK, SealFlags::GROW, SealFlags::WRITE] {
             let fd = rustix::fs::memfd_create("test", flags).unwrap();
             rustix::fs::fcntl_add_seals(&fd, SEALS - missing).unwrap();
             assert_eq!(how_is(&path(&fd)).unwrap(), None, "{missing:?}");
         }
-        let fd = memfd(c"/proc/self/exe").unwrap();
-        assert_eq!(how_is(&path(&fd)).unwrap(), Some(How::Memfd));
+        let sealed = memfd(c"/proc/self/exe").unwrap();
+        assert_eq!(how_is(&path(&sealed.program)).unwrap(), Some(How::Memfd));
     }
 }

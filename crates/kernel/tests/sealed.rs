@@ -18,7 +18,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::process::{WaitOptions, waitpid};
 use stockade_kernel::clone::{Forked, Request, clone3};
-use stockade_kernel::exec::{Strings, execute_fd, exit_now};
+use stockade_kernel::exec::exit_now;
 use stockade_kernel::namespace::{Namespaces, unshare};
 use stockade_kernel::sealed;
 
@@ -212,15 +212,14 @@ fn an_overlay_that_is_mounted_is_not_sealed() {
 fn who_starts_it_sealed_saves_the_second_execution() {
     let victim = Victim::new();
     let path = CString::new(victim.path().as_os_str().as_bytes()).unwrap();
-    let program = sealed::seal(&path).unwrap();
-    let status = in_a_child(|| {
-        // Executed again, it would say StillNot.
-        let variables = Strings::from_bytes(["STOCKADE_SEALED=1"]).unwrap();
-        let null = File::open("/dev/null").unwrap();
-        rustix::stdio::dup2_stdin(&null).unwrap();
-        rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null").unwrap()).unwrap();
-        let error = execute_fd(&program, &Strings::from_bytes(["victim", "ensure"]).unwrap(), &variables).unwrap_err();
-        unreachable!("{error}")
-    });
-    assert_eq!(status, Some(0));
+    let sealed = sealed::seal(&path).unwrap();
+    let mut command = sealed.command("victim".as_ref());
+    // The marker that the command sets forbids a second execution.
+    command.arg("ensure").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.env("PATH", "/bin").env("KEPT", "yes").spawn().unwrap();
+    let said = line(&mut child);
+    assert!(said.starts_with("Overlay|victim|[\"ensure\"]|"), "{said}");
+    assert!(said.contains("KEPT=yes") && !said.contains("STOCKADE_SEALED"), "{said}");
+    assert!(!attack(&mut child));
+    assert!(victim.is_whole());
 }
