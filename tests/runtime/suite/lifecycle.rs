@@ -1,8 +1,12 @@
 //! From create to delete, and many containers at once.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use serde_json::json;
+use stockade_kernel::spawn::only_with;
 use stockade_testkit::{Bundle, eventually, programs, requires};
 
 #[test]
@@ -295,5 +299,88 @@ fn a_payload_that_is_killed_leaves_nothing_after_delete() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     bundle.until("stopped");
     bundle.delete().ok();
+    bundle.assert_gone();
+}
+
+/// `run --detach --start-fd` of the container, which inherits `stderr`, and the other end of its socket.
+fn made_by_run(bundle: &Bundle, stderr: Stdio) -> (Child, OwnedFd) {
+    bundle.write();
+    let (ours, theirs) = pair();
+    let mut command = Command::new(programs::runtime());
+    command.arg("--root").arg(bundle.state_folder()).args(["run", "--detach", "--bundle"]).arg(bundle.folder());
+    command.args(["--start-fd", &theirs.as_raw_fd().to_string(), bundle.id()]).stderr(stderr);
+    only_with(&mut command, theirs);
+    let child = command.spawn().unwrap();
+    drop(command);
+    (child, ours)
+}
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+/// How much the runtime says; 0 at its end.
+fn said(socket: &OwnedFd) -> usize {
+    rustix::net::recv(socket, &mut [0; 16], RecvFlags::empty()).unwrap().0
+}
+
+#[test]
+fn run_waits_for_the_word_of_its_caller_between_create_and_start() {
+    requires!(root, stake, busybox_image);
+    let bundle = Bundle::busybox().sh("echo ran > /ran; ls /proc/self/fd > /fds; sleep 1000");
+    let (mut child, socket) = made_by_run(&bundle, Stdio::null());
+    assert_eq!(said(&socket), 1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!bundle.rootfs().join("ran").exists());
+    rustix::net::send(&socket, b"go", SendFlags::NOSIGNAL).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(bundle.status(), "running");
+    eventually("the payload has run", Duration::from_secs(10), || {
+        std::fs::read_to_string(bundle.rootfs().join("fds")).is_ok_and(|fds| fds.lines().count() == 4)
+    });
+    assert_eq!(said(&socket), 0, "the payload has the socket");
+    bundle.delete_by_force().ok();
+    bundle.assert_gone();
+}
+
+#[test]
+fn what_is_not_told_to_start_is_removed() {
+    requires!(root, stake, busybox_image);
+    let bundle = Bundle::busybox().sh("echo ran > /ran");
+    let (child, socket) = made_by_run(&bundle, Stdio::piped());
+    assert_eq!(said(&socket), 1);
+    drop(socket);
+    let ended = child.wait_with_output().unwrap();
+    assert!(!ended.status.success());
+    let complaint = String::from_utf8(ended.stderr).unwrap();
+    assert!(complaint.contains("cannot start the container: it was not told to"), "{complaint}");
+    assert!(!bundle.rootfs().join("ran").exists());
+    bundle.assert_gone();
+}
+
+#[test]
+fn a_runtime_that_is_killed_before_the_word_leaves_nobody_running() {
+    requires!(root, stake, busybox_image);
+    let bundle = Bundle::busybox().sh("echo ran > /ran; sleep 1000");
+    let (mut child, socket) = made_by_run(&bundle, Stdio::null());
+    assert_eq!(said(&socket), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(said(&socket), 0);
+    bundle.delete_by_force().ok();
+    assert!(!bundle.rootfs().join("ran").exists());
+    bundle.assert_gone();
+}
+
+#[test]
+fn the_word_comes_by_a_socket_of_the_callers() {
+    requires!(root, stake, busybox_image);
+    let bundle = Bundle::busybox();
+    bundle.run_call(&["--start-fd", "3"]).run().refuses(&["--start-fd", "--detach"]);
+    bundle.run_call(&["--detach", "--start-fd", "77"]).run().refuses(&["--start-fd", "77", "a socket"]);
+    bundle.run_call(&["--detach", "--start-fd", "1"]).run().refuses(&["--start-fd", "a socket"]);
+    bundle.run_call(&["--detach", "--start-fd", "-1"]).run().refuses(&["--start-fd", "-1"]);
+    let given = ["run", "--detach", "--start-fd", "5", "--bundle", bundle.folder().to_str().unwrap(), bundle.id()];
+    bundle.call_after("exec 5</etc/passwd", &given).run().refuses(&["--start-fd", "5", "a socket"]);
     bundle.assert_gone();
 }

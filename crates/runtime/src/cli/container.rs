@@ -18,6 +18,12 @@ pub(super) const BUNDLE: Flag =
 pub(super) const CONSOLE: Flag = with("console-socket", None, "PATH", "unix socket that is sent the terminal");
 pub(super) const PID_FILE: Flag = with("pid-file", None, "FILE", "file to write the process id to");
 pub(super) const PRESERVE: Flag = with("preserve-fds", None, "N", "hand N descriptors after standard error on");
+const START_FD: Flag = with(
+    "start-fd",
+    None,
+    "FD",
+    "with --detach: connected socket that is sent a packet once the container is made; it starts at one from there",
+);
 const NO_PIVOT: Flag =
     on("no-pivot", None, "move the root over the host's, which is weaker, where pivot_root can not be");
 const NO_KEYRING: Flag = on("no-new-keyring", None, "keep the caller's session keyring");
@@ -34,6 +40,7 @@ pub(super) const RUN: &[Flag] = &[
     on("detach", Some("d"), "do not wait"),
     on("keep", None, "do not delete the container when it has ended"),
     on("no-subreaper", None, "do not become the parent of the container's orphans"),
+    START_FD,
     HELP,
 ];
 
@@ -79,6 +86,21 @@ pub(super) fn preserve(parsed: &Parsed, listen_fds: u32) -> Result<u32, UsageErr
     }
 }
 
+/// The socket of `--start-fd`, which no program inherits from here on.
+fn word(parsed: &Parsed, then: run::Then, preserve_fds: u32) -> Result<Option<run::Word>, UsageError> {
+    let Some(number) = number::<u16>(parsed, "start-fd")? else { return Ok(None) };
+    if then != run::Then::Detach {
+        return Err(UsageError::Argument("--start-fd needs --detach".to_owned()));
+    }
+    let wrong = || UsageError::value("start-fd", &number.to_string(), "a socket that the payload does not inherit");
+    if u32::from(number) < 3 + preserve_fds {
+        return Err(wrong());
+    }
+    let socket = stockade_kernel::inherit::take(number.into()).map_err(|_none| wrong())?;
+    rustix::net::sockopt::socket_type(&socket).map_err(|_other| wrong())?;
+    Ok(Some(run::Word(socket)))
+}
+
 /// `run`.
 pub(super) fn run(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     sealed::ensure()?;
@@ -87,5 +109,7 @@ pub(super) fn run(globals: &Globals, parsed: &Parsed) -> Result<u8, Error> {
     } else {
         run::Then::Wait { keep: parsed.has("keep"), subreaper: !parsed.has("no-subreaper") }
     };
-    run::run(&globals.context()?, &container(globals, parsed)?, then).map_err(verb)
+    let container = container(globals, parsed)?;
+    let word = word(parsed, then, container.preserve_fds)?;
+    run::run(&globals.context()?, &container, then, word).map_err(verb)
 }

@@ -160,6 +160,11 @@ pub(super) fn say(channel: &Channel, order: &Order) -> Result<(), LaunchError> {
 /// Waits until the process was ready, and then until it executes its program, which ends the channel.
 pub(super) fn executed(channel: &Channel) -> Result<(), LaunchError> {
     hear(channel, &Report::Ready)?;
+    replaced(channel)
+}
+
+/// Waits until the process executes its program.
+fn replaced(channel: &Channel) -> Result<(), LaunchError> {
     match step("hear from the container's process", || channel.receive::<Report>())? {
         None => Ok(()),
         Some(Report::Failed(failure)) => Err(failure.into()),
@@ -193,7 +198,26 @@ impl Launched {
     /// # Errors
     /// [`LaunchError::Failed`] for the step at which it ended, [`LaunchError::Died`] if it ended without a word.
     pub fn start(self) -> Result<(Pid, OwnedFd), LaunchError> {
-        match say(&self.channel, &Order::Start).and_then(|()| executed(&self.channel)) {
+        let started = say(&self.channel, &Order::Start).and_then(|()| executed(&self.channel));
+        self.outcome(started)
+    }
+
+    /// The same once the process is ready and `word` has returned.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and what `word` says: then the process ends.
+    pub fn start_after<E: From<LaunchError>>(self, word: impl FnOnce() -> Result<(), E>) -> Result<(Pid, OwnedFd), E> {
+        if let Err(error) = hear(&self.channel, &Report::Ready) {
+            return Ok(self.outcome(Err(error))?);
+        }
+        word()?;
+        let started = say(&self.channel, &Order::Start).and_then(|()| replaced(&self.channel));
+        Ok(self.outcome(started)?)
+    }
+
+    /// The process, if it has started; otherwise it is ended.
+    fn outcome(self, started: Result<(), LaunchError>) -> Result<(Pid, OwnedFd), LaunchError> {
+        match started {
             Ok(()) => Ok((self.pid, self.pidfd)),
             Err(error) => Err(given_up(error, &self.channel, &self.pidfd)),
         }

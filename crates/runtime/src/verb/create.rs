@@ -95,6 +95,9 @@ pub enum CreateError {
     /// The container's process.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// It was made, and is not to start.
+    #[error("cannot start the container")]
+    Word(#[from] super::run::WordError),
     /// A hook after the start.
     #[error("cannot run a poststart hook")]
     Poststart(#[from] HookError),
@@ -267,7 +270,7 @@ impl Witness for Recorder<'_> {
 /// `poststop` ones do (`runtime.md`, "Lifecycle", 3 to 13). What can not be removed stays recorded, and is warned of.
 pub(super) fn undo(context: &Context, entry: Entry, error: CreateError) -> CreateError {
     let removed = match error {
-        CreateError::Launch(_) | CreateError::PidFile { .. } | CreateError::Poststart(_) => {
+        CreateError::Launch(_) | CreateError::PidFile { .. } | CreateError::Word(_) | CreateError::Poststart(_) => {
             super::delete::remove_with_hooks(context, entry)
         }
         _ => super::delete::remove(entry),

@@ -1,10 +1,14 @@
 //! `run`: `create` and `start` in one process, and, in the foreground, the wait and `delete` too.
+//!
+//! An engine that has something to do between the two, as to attach a network, gives a socket ([`Word`]): that saves it the
+//! second program.
 
 use std::io;
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use stockade_kernel::fdpass;
 use stockade_spec::ContainerStatus;
 
@@ -51,11 +55,40 @@ pub enum Then {
     },
 }
 
-/// Runs the container; the payload's exit code, 0 after a start that is not waited for.
+/// A connected socket whose other end says when the payload is to start.
+#[derive(Debug)]
+pub struct Word(pub OwnedFd);
+
+/// The payload is not to start.
+#[derive(Debug, thiserror::Error)]
+pub enum WordError {
+    /// The socket.
+    #[error("cannot speak with who says when to start")]
+    Socket(#[from] Errno),
+    /// The other end was closed.
+    #[error("it was not told to")]
+    Gone,
+}
+
+impl Word {
+    /// Says that the container is there, by one packet or byte, and waits for one.
+    fn wait(&self) -> Result<(), WordError> {
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, CREATED, SendFlags::NOSIGNAL))?;
+        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut [0; 1], RecvFlags::empty()))? {
+            (0, _) => Err(WordError::Gone),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the other end of a [`Word`] is told.
+const CREATED: &[u8] = b"c";
+
+/// Runs the container, with a `word` once that was given; the payload's exit code, 0 after a start that is not waited for.
 ///
 /// # Errors
 /// [`RunError`]; a container that did not start is removed.
-pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, RunError> {
+pub fn run(context: &Context, arguments: &Arguments, then: Then, word: Option<Word>) -> Result<u8, RunError> {
     let mut receiver = None;
     let mut give_console =
         |terminal| console(arguments.console_socket.as_deref(), terminal && then != Then::Detach, &mut receiver);
@@ -67,9 +100,13 @@ pub fn run(context: &Context, arguments: &Arguments, then: Then) -> Result<u8, R
         Foreground::reap_orphans().map_err(RunError::Foreground)?;
     }
     let Made { entry, launched, poststart, poststop } = make(context, arguments, &mut give_console, Wait::ForWord)?;
-    let (pid, pidfd) = match launched.start() {
+    let started = match word {
+        Some(word) => launched.start_after(|| Ok(word.wait()?)),
+        None => launched.start().map_err(CreateError::from),
+    };
+    let (pid, pidfd) = match started {
         Ok(started) => started,
-        Err(error) => return Err(undo(context, entry, error.into()).into()),
+        Err(error) => return Err(undo(context, entry, error).into()),
     };
     let state = entry.record().map(|record| record.state(ContainerStatus::Running));
     if let Some(Err(failure)) = state.map(|state| hook::run(&poststart, &state)) {
