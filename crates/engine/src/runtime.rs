@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use stockade_monitor::ORDER;
-use stockade_monitor::order::Order;
+use stockade_monitor::order::{Order, RuntimeKind};
 
 use crate::record::Record;
 use crate::{CgroupDriver, ContainerId, Engine, bounded};
@@ -62,16 +62,27 @@ impl Engine {
 
     /// The command that starts the container of `record`: by `--runtime`, or else by the runtime that it was made for.
     pub(crate) fn runtime_for(&self, record: &Record) -> Vec<String> {
-        let made_for = &record.host_config.runtime;
         let mut command = self.runtime_command();
-        let other = self.places().runtime.is_none() && !made_for.ends_with("/stake") && Path::new(made_for).is_file();
-        if let (true, Some(program)) = (other, command.first_mut()) {
-            program.clone_from(made_for);
+        if let (Some(made_for), Some(program)) = (self.other_runtime(record), command.first_mut()) {
+            made_for.clone_into(program);
         }
         if CgroupDriver::of(&record.confinement.cgroup) == CgroupDriver::Systemd {
             command.push("--systemd-cgroup".to_owned());
         }
         command
+    }
+
+    /// What the monitor may take it for.
+    pub(crate) fn runtime_kind(&self, record: &Record) -> RuntimeKind {
+        let is_ours = self.places().runtime.is_none() && self.other_runtime(record).is_none();
+        if is_ours { RuntimeKind::Stake } else { RuntimeKind::Oci }
+    }
+
+    /// The runtime that the container was made for, if it is another than `stake` and `--runtime` names none.
+    fn other_runtime<'a>(&self, record: &'a Record) -> Option<&'a str> {
+        let made_for = record.host_config.runtime.as_str();
+        let other = self.places().runtime.is_none() && !made_for.ends_with("/stake") && Path::new(made_for).is_file();
+        other.then_some(made_for)
     }
 
     /// The runtime's program and its global options.

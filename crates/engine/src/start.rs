@@ -279,6 +279,7 @@ fn order(engine: &Engine, folder: &Locked, view: &View) -> Result<Order, StartEr
     Ok(Order {
         id: record.id.to_string(),
         runtime: engine.runtime_for(record),
+        kind: engine.runtime_kind(record),
         bundle: folder.0.path.clone(),
         terminal: config.tty,
         stdin: match (config.open_stdin, config.stdin_once) {

@@ -40,7 +40,33 @@ impl Monitor {
             }
             return;
         };
-        let pid = match birth::end(self, status) {
+        let made = birth::end(self, status);
+        self.created(made);
+    }
+
+    /// Once stake's `run` has made the container, says so.
+    pub(crate) fn hear_runtime(&mut self) {
+        match &self.waiting {
+            Some(waiting) if self.stage == Stage::Creating && waiting.hear() => {
+                let made = birth::halfway(self);
+                self.created(made);
+            }
+            // It ends, which tells why.
+            _ => self.waiting = None,
+        }
+    }
+
+    /// Stake's `run` is not to end before it is told to start the container.
+    pub(crate) fn after_halfway(&mut self) {
+        if let Some(status) = self.worker_end() {
+            let refusal = self.runtime.refusal(&self.folder, "run", status, String::new);
+            self.give_up(refusal);
+        }
+    }
+
+    /// The container is there, with the first process of that number on the host, or there is none.
+    fn created(&mut self, made: Result<i32, Refusal>) {
+        let pid = match made {
             Ok(pid) => pid,
             Err(refusal) => return self.give_up(refusal),
         };
@@ -67,11 +93,14 @@ impl Monitor {
         // Before the program runs: it can not have ended earlier.
         self.started = jiff::Timestamp::now();
         self.began = std::time::Instant::now();
-        match self.runtime.start(&self.folder) {
-            Ok(pid) => self.worker = Some(Worker { pid, ended: None }),
-            Err(refusal) => return self.give_up(refusal),
+        let started = match &self.waiting {
+            Some(waiting) => waiting.start().map_err(|errno| Refusal::new(format!("cannot tell the runtime: {errno}"))),
+            None => self.runtime.start(&self.folder).map(|pid| self.worker = Some(Worker { pid, ended: None })),
+        };
+        match started {
+            Ok(()) => self.enter(Stage::Starting, Some(MAKING)),
+            Err(refusal) => self.give_up(refusal),
         }
-        self.enter(Stage::Starting, Some(MAKING));
     }
 
     /// Tells clients of the end that is none, and waits for the next start.

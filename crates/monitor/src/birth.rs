@@ -1,4 +1,4 @@
-//! Making the container: its streams, the runtime's `create`, and its first process as a child of this one.
+//! Making the container: its streams, the runtime's `create` or `run`, and its first process as a child of this one.
 
 use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::runtime::{Places, Refusal};
 use crate::streams::{self, Inner, Outputs};
 use stockade_kernel::chain::chain;
-use stockade_monitor::order;
+use stockade_monitor::order::{self, RuntimeKind};
 
 /// Name of the file in the container's folder to which the runtime writes the first process' id; removed once it is read.
 const PID_FILE: &str = "pid";
@@ -26,7 +26,7 @@ pub(crate) enum Birth {
     Terminal(Outputs, ConsoleSocket),
 }
 
-/// Opens the log, makes the streams and executes the runtime's `create`, which becomes the worker.
+/// Opens the log, makes the streams and executes the runtime's `create`, or stake's `run`, which becomes the worker.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -40,7 +40,14 @@ pub(crate) fn begin(monitor: &mut Monitor) -> Result<(), Refusal> {
     let socket = matches!(birth, Birth::Terminal(..)).then(|| ConsoleSocket::path(&monitor.folder));
     let places = Places { bundle: &bundle, pid_file: &pid_file, console_socket: socket.as_deref() };
     monitor.birth = Some(birth);
-    let pid = monitor.runtime.create(&monitor.folder, &places, inner)?;
+    // What comes between `create` and `start` of a restart is a program, which is waited for in the place of the runtime.
+    let pid = if monitor.order.kind == RuntimeKind::Stake && monitor.past.is_none() {
+        let (pid, waiting) = monitor.runtime.run(&monitor.folder, &places, inner)?;
+        monitor.waiting = Some(waiting);
+        pid
+    } else {
+        monitor.runtime.create(&monitor.folder, &places, inner)?
+    };
     monitor.worker = Some(Worker { pid, ended: None });
     Ok(())
 }
@@ -50,23 +57,13 @@ pub(crate) fn begin(monitor: &mut Monitor) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal`]; what there is of the container is to be deleted by the runtime.
 pub(crate) fn end(monitor: &mut Monitor, status: WaitStatus) -> Result<i32, Refusal> {
-    let Some(birth) = monitor.birth.take() else { return Err(Refusal::new("nothing was being made")) };
+    if status.exit_status() == Some(0) {
+        let pid = halfway(monitor)?;
+        adopt(monitor)?;
+        return Ok(pid);
+    }
+    let Some(birth) = monitor.birth.take() else { return Err(nothing_made()) };
     let said = match birth {
-        Birth::Pipes(outputs, input) if status.exit_status() == Some(0) => {
-            monitor.outputs = outputs;
-            monitor.input = Input::new(input, monitor.order.stdin, monitor.order.terminal);
-            return first(monitor);
-        }
-        Birth::Terminal(_, socket) if status.exit_status() == Some(0) => {
-            let received = socket.receive();
-            let removed = socket.remove(&monitor.folder);
-            let master = received.map_err(|error| refuse("get the terminal from the runtime", &error))?;
-            removed.map_err(|error| refuse("remove the console socket", &error))?;
-            let (outputs, input) = Outputs::terminal(master).map_err(|error| refuse("use the terminal", &error))?;
-            monitor.outputs = outputs;
-            monitor.input = Input::new(Some(input), monitor.order.stdin, monitor.order.terminal);
-            return first(monitor);
-        }
         Birth::Pipes(mut outputs, _) => outputs.said(),
         Birth::Terminal(mut outputs, socket) => {
             socket.remove(&monitor.folder).map_err(|error| refuse("remove the console socket", &error))?;
@@ -74,6 +71,56 @@ pub(crate) fn end(monitor: &mut Monitor, status: WaitStatus) -> Result<i32, Refu
         }
     };
     Err(monitor.runtime.refusal(&monitor.folder, "create", status, || said))
+}
+
+/// Takes over what stake's `run` has made, which has yet to start it; the host's id of the first process, still a child of the runtime.
+///
+/// # Errors
+/// As [`end`].
+pub(crate) fn halfway(monitor: &mut Monitor) -> Result<i32, Refusal> {
+    take_streams(monitor)?;
+    let first = named(&monitor.folder)?;
+    let pid = first.pid.as_raw_nonzero().get();
+    monitor.first = Some(first);
+    Ok(pid)
+}
+
+/// Makes sure that the runtime, which has ended, has left the first process to this one: only a child's end is told, and only a child's
+/// number stays its own until it is waited for. Otherwise it is nobody's.
+///
+/// # Errors
+/// As [`end`].
+pub(crate) fn adopt(monitor: &mut Monitor) -> Result<(), Refusal> {
+    let first = monitor.first.take().ok_or_else(nothing_made)?;
+    if first.ended.is_none() {
+        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(first.pidfd.as_fd()), asked)
+            .map_err(|errno| unknown(&format!("{:?} is not a child of its monitor: {errno}", first.pid)))?;
+    }
+    monitor.first = Some(first);
+    Ok(())
+}
+
+/// The container's streams are the monitor's from here on.
+fn take_streams(monitor: &mut Monitor) -> Result<(), Refusal> {
+    let (outputs, input) = match monitor.birth.take().ok_or_else(nothing_made)? {
+        Birth::Pipes(outputs, input) => (outputs, input),
+        Birth::Terminal(_, socket) => {
+            let received = socket.receive();
+            let removed = socket.remove(&monitor.folder);
+            let master = received.map_err(|error| refuse("get the terminal from the runtime", &error))?;
+            removed.map_err(|error| refuse("remove the console socket", &error))?;
+            let (outputs, input) = Outputs::terminal(master).map_err(|error| refuse("use the terminal", &error))?;
+            (outputs, Some(input))
+        }
+    };
+    monitor.outputs = outputs;
+    monitor.input = Input::new(input, monitor.order.stdin, monitor.order.terminal);
+    Ok(())
+}
+
+fn nothing_made() -> Refusal {
+    Refusal::new("nothing was being made")
 }
 
 /// Lets go of a container that will not be.
@@ -110,17 +157,14 @@ fn terminal(monitor: &Monitor) -> Result<(Inner, Birth), Refusal> {
     Ok((inner, Birth::Terminal(said, socket)))
 }
 
-/// The container's first process, which the monitor knows then; its id.
-fn first(monitor: &mut Monitor) -> Result<i32, Refusal> {
-    let first = named(&monitor.folder)?;
-    let pid = first.pid.as_raw_nonzero().get();
-    monitor.first = Some(first);
-    Ok(pid)
+/// Why the first process is not known.
+fn unknown(why: &str) -> Refusal {
+    Refusal::new(format!("the runtime does not tell the container's first process: {why}"))
 }
 
-/// The first process that the runtime's file names.
+/// The first process that the runtime's file names, which is removed.
 fn named(folder: &Folder) -> Result<First, Refusal> {
-    let refuse = |why: String| Refusal::new(format!("the runtime does not tell the container's first process: {why}"));
+    let refuse = |why: String| unknown(&why);
     let text = folder.read_from(PID_FILE, 0, 32).map_err(|error| refuse(error.to_string()))?;
     let text = String::from_utf8_lossy(&text);
     let number = text.trim().parse().ok().and_then(|number: u32| i32::try_from(number).ok());
@@ -128,9 +172,5 @@ fn named(folder: &Folder) -> Result<First, Refusal> {
     let pid = pid.ok_or_else(|| refuse(format!("{text:?} is no process id")))?;
     folder.remove(PID_FILE).map_err(|error| refuse(error.to_string()))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| refuse(format!("{pid:?}: {errno}")))?;
-    // Only a child's end is told, and only a child's number stays its own until it is waited for.
-    let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    waitid(WaitId::PidFd(pidfd.as_fd()), asked)
-        .map_err(|errno| refuse(format!("{pid:?} is not a child of its monitor: {errno}")))?;
     Ok(First { pid, pidfd, ended: None })
 }

@@ -76,6 +76,7 @@ impl Monitor {
         self.input.close();
         self.outputs.let_end();
         birth::give_up(self);
+        self.waiting = None;
         match &self.worker {
             Some(Worker { pid, ended: None }) => {
                 let killed = runtime::kill(*pid);

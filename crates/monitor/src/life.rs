@@ -23,7 +23,7 @@ use stockade_monitor::state::{Phase, State};
 
 use crate::adopt::{self, Given};
 use crate::again::MAKING;
-use crate::birth::Birth;
+use crate::birth::{self, Birth};
 use crate::checks::Checks;
 use crate::clients::Clients;
 use crate::errors::Troubles;
@@ -32,7 +32,7 @@ use crate::folder::Folder;
 use crate::input::Input;
 use crate::limits::Limits;
 use crate::log::Log;
-use crate::runtime::{Refusal, Runtime};
+use crate::runtime::{Refusal, Runtime, Waiting};
 use crate::streams::Outputs;
 
 /// How long output is waited for once the first process has ended. In a pid namespace of its own the kernel has ended all
@@ -138,6 +138,8 @@ pub(crate) struct Monitor {
     pub(crate) refusal: Option<Refusal>,
     /// What the runtime is making.
     pub(crate) birth: Option<Birth>,
+    /// The worker, if it makes the container and then starts it.
+    pub(crate) waiting: Option<Waiting>,
     /// The last run that is over.
     pub(crate) past: Option<Past>,
     pub(crate) restarts: Restarts,
@@ -209,6 +211,7 @@ impl Monitor {
             began: Instant::now(),
             refusal: None,
             birth: None,
+            waiting: None,
             past: None,
             restarts: Restarts::default(),
             again: None,
@@ -243,7 +246,7 @@ impl Monitor {
                 Stage::Preparing => self.after_prepare(late),
                 Stage::Creating => self.after_create(late),
                 Stage::Aborting => self.after_abort(late),
-                Stage::Created => {}
+                Stage::Created => self.after_halfway(),
                 Stage::Attaching => self.after_attach(late),
                 Stage::Starting => self.after_start(late),
                 Stage::Running => self.after_end(),
@@ -278,6 +281,16 @@ impl Monitor {
             let refusal = self.runtime.refusal(&self.folder, "start", status, String::new);
             return self.give_up(refusal);
         }
+        let waiting = self.waiting.take();
+        if waiting.is_some() {
+            if let Err(refusal) = birth::adopt(self) {
+                return self.give_up(refusal);
+            }
+            // Its end, and those of orphans, may have been told before it was this one's.
+            if let Err(error) = self.reap() {
+                self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
+            }
+        }
         // Before it is recorded: who reads that it runs may ask for more at once.
         if let Err(error) = self.execs.listen(&self.folder) {
             self.troubles.note(&self.folder, &format!("nothing can be executed in the container: {error}"));
@@ -294,6 +307,7 @@ impl Monitor {
         self.report(&Report::Started);
         self.control = self.control.take().filter(|_| self.engine_waits);
         self.enter(Stage::Running, None);
+        drop(waiting);
         // What made the container is not needed for long: from here on most monitors wait.
         let freed = memory::let_go_of_the_program();
         self.troubles.note_error(&self.folder, freed);

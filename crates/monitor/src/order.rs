@@ -18,6 +18,9 @@ pub struct Order {
     pub id: String,
     /// The OCI runtime and its global options; `--log FILE --log-format json`, the verb and its own arguments are appended.
     pub runtime: Vec<String>,
+    /// What is known of it.
+    #[serde(default)]
+    pub kind: RuntimeKind,
     /// The folder with the OCI `config.json`; taken from the container's folder if it is relative.
     pub bundle: PathBuf,
     /// Whether the container has a terminal: what its `config.json` says too.
@@ -46,6 +49,18 @@ pub struct Order {
     /// The health check, if there is one.
     #[serde(default)]
     pub health: Option<Check>,
+}
+
+/// What is known of a runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// It has the verbs and options of runc.
+    #[default]
+    Oci,
+    /// It is `stake` of the same version: it is executed sealed, and a container is made and started the first time by one `run`, which
+    /// waits for its word between the two (`--start-fd`).
+    Stake,
 }
 
 /// What becomes of standard input.

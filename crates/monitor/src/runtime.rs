@@ -3,17 +3,20 @@
 //! The runtime's errors are read from its log (`--log FILE --log-format json`, which runc, crun and stake have), since its
 //! standard error is the container's.
 
+use std::ffi::CString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 use serde::Deserialize;
 use stockade_kernel::chain::chain;
-use stockade_kernel::spawn::{die_with_caller, only_with_all, unblock_signals};
+use stockade_kernel::sealed::{self, Sealed};
+use stockade_kernel::spawn::{die_with_caller, only_with, only_with_all, unblock_signals};
 use stockade_monitor::control::LONGEST_MESSAGE;
 
 use crate::folder::Folder;
@@ -77,12 +80,34 @@ impl Runtime {
     /// [`Refusal`].
     pub(crate) fn create(&mut self, folder: &Folder, places: &Places<'_>, inner: Inner) -> Result<Pid, Refusal> {
         let mut command = self.command(folder, "create")?;
-        command.arg("--bundle").arg(places.bundle).arg("--pid-file").arg(places.pid_file);
-        if let Some(socket) = places.console_socket {
-            command.arg("--console-socket").arg(socket);
-        }
-        command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
+        self.new_container(&mut command, places, inner);
         spawn(&mut command)
+    }
+
+    /// Executes stake's `run`, which waits for its word once the container is made. `inner` is what the container inherits, closed here
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn run(
+        &mut self,
+        folder: &Folder,
+        places: &Places<'_>,
+        inner: Inner,
+    ) -> Result<(Pid, Waiting), Refusal> {
+        self.mark(folder)?;
+        let program = self.words.first().map(String::as_str).unwrap_or_default();
+        let fail = |error: String| Refusal::new(format!("cannot execute the runtime {program}: {error}"));
+        let path = CString::new(program).map_err(|error| fail(error.to_string()))?;
+        let sealed = sealed::seal(&path).map_err(|error| fail(chain(&error)))?;
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (ours, theirs) = pair.map_err(|errno| Refusal::new(format!("cannot make a pair of sockets: {errno}")))?;
+        let mut command = sealed.command(program.as_ref());
+        self.complete(&mut command, folder, LOG, "run");
+        command.args(["--detach", "--start-fd", &theirs.as_raw_fd().to_string()]);
+        self.new_container(&mut command, places, inner);
+        only_with(&mut command, theirs);
+        Ok((spawn(&mut command)?, Waiting { socket: ours, _sealed: sealed }))
     }
 
     /// Executes `start`, which is not waited for.
@@ -167,17 +192,67 @@ impl Runtime {
     }
 
     fn command(&mut self, folder: &Folder, verb: &str) -> Result<Command, Refusal> {
-        let fail = |error: io::Error| Refusal::new(format!("cannot look at the runtime's log: {}", chain(&error)));
-        self.mark = folder.length(LOG).map_err(fail)?;
+        self.mark(folder)?;
         self.plain_command(folder, LOG, verb)
     }
 
+    /// Remembers where in the log the verb begins that is executed next.
+    fn mark(&mut self, folder: &Folder) -> Result<(), Refusal> {
+        let fail = |error: io::Error| Refusal::new(format!("cannot look at the runtime's log: {}", chain(&error)));
+        self.mark = folder.length(LOG).map_err(fail)?;
+        Ok(())
+    }
+
     fn plain_command(&self, folder: &Folder, log: &str, verb: &str) -> Result<Command, Refusal> {
-        let [program, options @ ..] = self.words.as_slice() else { return Err(Refusal::new("there is no runtime")) };
+        let program = self.words.first().ok_or_else(|| Refusal::new("there is no runtime"))?;
         let mut command = Command::new(program);
+        self.complete(&mut command, folder, log, verb);
+        Ok(command)
+    }
+
+    /// Adds what every verb is given to the program.
+    fn complete(&self, command: &mut Command, folder: &Folder, log: &str, verb: &str) {
+        let options = self.words.iter().skip(1);
         command.args(options).arg("--log").arg(folder.path(log)).args(["--log-format", "json", verb]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command)
+    }
+
+    /// Adds what the verbs are given that make a container.
+    fn new_container(&self, command: &mut Command, places: &Places<'_>, inner: Inner) {
+        command.arg("--bundle").arg(places.bundle).arg("--pid-file").arg(places.pid_file);
+        if let Some(socket) = places.console_socket {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg(&self.id).stdin(inner.stdin).stdout(inner.stdout).stderr(inner.stderr);
+    }
+}
+
+/// A `run` of stake's that makes a container and waits for its word.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    socket: OwnedFd,
+    /// Kept until the container has started: it would wait for the kernel's taking it apart.
+    _sealed: Sealed,
+}
+
+impl AsFd for Waiting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Waiting {
+    /// Once there is something to be read: whether the container is there; otherwise the runtime has ended, or is about to.
+    pub(crate) fn hear(&self) -> bool {
+        matches!(rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::DONTWAIT), Ok((1.., _)))
+    }
+
+    /// Lets the container start.
+    ///
+    /// # Errors
+    /// As `send(2)`: the runtime has ended.
+    pub(crate) fn start(&self) -> Result<(), Errno> {
+        rustix::net::send(&self.socket, b"s", SendFlags::NOSIGNAL).map(drop)
     }
 }
 

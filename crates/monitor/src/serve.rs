@@ -32,6 +32,8 @@ enum Source {
     Signals,
     Engine,
     Listener,
+    /// What makes the container.
+    Runtime,
     Output(Stream),
     Log,
     Input,
@@ -64,6 +66,7 @@ impl Monitor {
                     Source::Signals => self.take_signals()?,
                     Source::Engine => self.hear_engine(&mut turn),
                     Source::Listener => self.accept(&mut turn),
+                    Source::Runtime => self.hear_runtime(),
                     // The stream before it may have filled the log.
                     Source::Output(_) if self.log.waits().is_some() => {}
                     Source::Output(stream) => drop(self.read_output(stream, &mut turn.packet)),
@@ -105,6 +108,9 @@ impl Monitor {
         };
         if let Some(control) = &self.control {
             add(Source::Engine, PollFd::new(control, PollFlags::IN));
+        }
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| self.stage == Stage::Creating) {
+            add(Source::Runtime, PollFd::new(waiting, PollFlags::IN));
         }
         // Whoever comes while there is no container waits for the next, or for the end.
         if let (Some(attach), None, true) = (&self.attach, turn.accept_again, self.stage >= Stage::Created) {
@@ -173,7 +179,8 @@ impl Monitor {
     /// A child that has ended, waited for. While a runtime makes the container or brings a process in, what it leaves may have ended
     /// before its number is known: then only those are waited for that are known.
     fn ended_child(&self) -> io::Result<Option<(Pid, WaitStatus)>> {
-        if self.stage != Stage::Creating && !self.execs.is_joining() && !self.checks.is_joining() {
+        let is_made = self.stage != Stage::Creating && self.waiting.is_none();
+        if is_made && !self.execs.is_joining() && !self.checks.is_joining() {
             return match rustix::io::retry_on_intr(|| wait(WaitOptions::NOHANG)) {
                 Err(Errno::CHILD) => Ok(None),
                 other => Ok(other?),

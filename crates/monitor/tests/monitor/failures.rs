@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use stockade_monitor::control::Report;
-use stockade_monitor::order::{JsonFile, Log};
+use stockade_monitor::order::{JsonFile, Log, RuntimeKind};
 use stockade_monitor::state::Phase;
 use stockade_testkit::{Bundle, requires};
 
@@ -23,6 +23,9 @@ fn fails(live: &mut Live) -> (u8, String) {
     (code, message)
 }
 
+/// All that may be known of our runtime: nothing too.
+const KINDS: [RuntimeKind; 2] = [RuntimeKind::Oci, RuntimeKind::Stake];
+
 fn with_on_exit(scene: Scene) -> Scene {
     let left = scene.folder().join("left");
     scene.on_exit(&format!("echo once >>{}", left.display()))
@@ -37,11 +40,11 @@ fn programs_that_can_not_be_executed_have_dockers_codes() {
         ("/etc", 126, "is a directory"),
         ("/plain", 126, "permission denied"),
     ] {
-        for terminal in [false, true] {
+        for (terminal, kind) in KINDS.into_iter().flat_map(|kind| [(false, kind), (true, kind)]) {
             let bundle = Bundle::busybox().args(&[program]);
             let bundle = bundle.edit(|config| config["process"]["terminal"] = terminal.into());
             std::fs::write(bundle.rootfs().join("plain"), "text").unwrap();
-            let mut live = with_on_exit(Scene::new(bundle)).launch();
+            let mut live = with_on_exit(Scene::new(bundle).kind(kind)).launch();
             let (told, message) = fails(&mut live);
             assert!(told == code && message.contains(words), "{program}: {told} {message}");
             assert_eq!(live.troubles(), "");
@@ -53,17 +56,33 @@ fn programs_that_can_not_be_executed_have_dockers_codes() {
 #[test]
 fn a_program_that_the_kernel_refuses_fails_at_the_start() {
     requires!(root, stake, busybox_image, limits);
-    let bundle = Bundle::busybox().args(&["/broken"]);
-    let file = bundle.rootfs().join("broken");
-    std::fs::write(&file, "\x7fELF no program").unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut live = with_on_exit(Scene::new(bundle)).launch();
-    live.created();
-    let client = live.attach();
-    live.say_start();
+    for kind in KINDS {
+        let bundle = Bundle::busybox().args(&["/broken"]);
+        let file = bundle.rootfs().join("broken");
+        std::fs::write(&file, "\x7fELF no program").unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut live = with_on_exit(Scene::new(bundle).kind(kind)).launch();
+        live.created();
+        let client = live.attach();
+        live.say_start();
+        let (code, message) = fails(&mut live);
+        assert!(code == 126 && message.to_lowercase().contains("exec format error"), "{code} {message}");
+        assert_eq!(client.rest().code, Some(126));
+    }
+}
+
+#[test]
+fn a_runtime_that_is_killed_between_create_and_start_leaves_nothing() {
+    requires!(root, stake, busybox_image, limits);
+    let mut live = with_on_exit(Scene::sh("sleep 1000").kind(RuntimeKind::Stake)).launch();
+    let first = live.created();
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
+    let runtime = rustix::process::Pid::from_raw(parent.parse().unwrap()).unwrap();
+    assert_ne!(runtime, rustix::process::Pid::from_child(&live.child));
+    rustix::process::kill_process(runtime, rustix::process::Signal::KILL).unwrap();
     let (code, message) = fails(&mut live);
-    assert!(code == 126 && message.to_lowercase().contains("exec format error"), "{code} {message}");
-    assert_eq!(client.rest().code, Some(126));
+    assert!(code == 125 && message.contains("run ended with signal 9"), "{code} {message}");
 }
 
 #[test]
@@ -79,20 +98,19 @@ fn what_is_no_program_at_fault_is_125() {
 #[test]
 fn a_runtime_that_can_not_be_executed_is_named() {
     requires!(root, stake, busybox_image, limits);
-    let mut scene = with_on_exit(Scene::sh("true"));
-    scene.order.runtime[0] = "/no/such/runtime".to_owned();
-    let mut live = scene.launch();
-    let (code, message) = fails(&mut live);
-    assert!(code == 125 && message.contains("/no/such/runtime"), "{code} {message}");
+    for kind in KINDS {
+        let mut live = with_on_exit(Scene::sh("true").runtime(&["/no/such/runtime"]).kind(kind)).launch();
+        let (code, message) = fails(&mut live);
+        assert!(code == 125 && message.contains("cannot execute the runtime /no/such/runtime"), "{code} {message}");
+    }
 }
 
 #[test]
 fn a_runtime_that_says_nothing_to_its_log_is_heard_on_its_standard_error() {
     requires!(root, stake, busybox_image, limits);
     for terminal in [false, true] {
-        let mut scene = with_on_exit(Scene::sh("true"));
+        let mut scene = with_on_exit(Scene::sh("true")).runtime(&["/bin/sh", "-c", "echo it is broken >&2; exit 1"]);
         scene.order.terminal = terminal;
-        scene.order.runtime = ["/bin/sh", "-c", "echo it is broken >&2; exit 1"].map(str::to_owned).to_vec();
         let (code, message) = fails(&mut scene.launch());
         assert_eq!((code, message.as_str()), (125, "it is broken"));
     }
@@ -103,11 +121,10 @@ fn a_runtime_that_tells_a_foreign_process_is_not_believed() {
     requires!(root, stake, busybox_image, limits);
     for (pid, words) in [("1", "not a child"), ("x", "no process id"), ("0", "no process id"), ("-1", "no process id")]
     {
-        let mut scene = with_on_exit(Scene::sh("true"));
+        let scene = with_on_exit(Scene::sh("true"));
         let file = scene.folder().join("pid");
-        scene.order.runtime = ["/bin/sh", "-c", &format!("test \"$4\" = delete || echo {pid} >{}", file.display())]
-            .map(str::to_owned)
-            .to_vec();
+        let script = format!("test \"$4\" = delete || echo {pid} >{}", file.display());
+        let scene = scene.runtime(&["/bin/sh", "-c", &script]);
         let (code, message) = fails(&mut scene.launch());
         assert!(code == 125 && message.contains(words), "{pid}: {message}");
     }
@@ -116,8 +133,7 @@ fn a_runtime_that_tells_a_foreign_process_is_not_believed() {
 #[test]
 fn a_runtime_that_keeps_the_terminal_is_an_error() {
     requires!(root, stake, busybox_image, limits);
-    let mut scene = with_on_exit(Scene::terminal("true"));
-    scene.order.runtime = ["/bin/true"].map(str::to_owned).to_vec();
+    let scene = with_on_exit(Scene::terminal("true")).runtime(&["/bin/true"]);
     let (code, message) = fails(&mut scene.launch());
     assert!(code == 125 && message.contains("terminal"), "{message}");
 }
@@ -158,9 +174,7 @@ fn an_engine_that_says_something_else_is_as_good_as_gone() {
 #[test]
 fn an_order_that_is_wrong_is_told_to_the_engine() {
     requires!(root, stake, busybox_image, limits);
-    let mut scene = Scene::sh("true");
-    scene.order.runtime = Vec::new();
-    let mut live = scene.launch();
+    let mut live = Scene::sh("true").runtime(&[]).launch();
     let Some(Report::Failed { code: 125, message }) = live.hear() else { panic!("it was made") };
     assert!(message.contains("monitor.json names no runtime"), "{message}");
     assert_eq!(live.end(), Some(125));

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use stockade_monitor::control::{Command, Report};
 use stockade_monitor::frame::Frame;
+use stockade_monitor::order::RuntimeKind;
 use stockade_monitor::state::Phase;
 use stockade_testkit::{Bundle, eventually, requires};
 
@@ -18,17 +19,19 @@ fn exit_codes_and_signals_are_recorded_and_told() {
         // The first process of a pid namespace does not die of its own signals: an outer one does it below.
         ("sleep 300", 137, Some(9)),
     ] {
-        let mut live = Scene::sh(script).run();
-        let client = live.attach();
-        if signal.is_some() {
-            client.send(&Frame::Signal(9));
+        for kind in [RuntimeKind::Oci, RuntimeKind::Stake] {
+            let mut live = Scene::sh(script).kind(kind).run();
+            let client = live.attach();
+            if signal.is_some() {
+                client.send(&Frame::Signal(9));
+            }
+            let heard = client.rest();
+            // The container may have ended before the client came: then there was nobody to accept it.
+            assert!(heard.code.is_none_or(|told| told == code), "{heard:?}");
+            assert_eq!(live.exited(), code);
+            let Phase::Exited { signal: recorded, .. } = live.phase() else { panic!("{:?}", live.phase()) };
+            assert_eq!(recorded, signal);
         }
-        let heard = client.rest();
-        // The container may have ended before the client came: then there was nobody to accept it.
-        assert!(heard.code.is_none_or(|told| told == code), "{heard:?}");
-        assert_eq!(live.exited(), code);
-        let Phase::Exited { signal: recorded, .. } = live.phase() else { panic!("{:?}", live.phase()) };
-        assert_eq!(recorded, signal);
     }
 }
 
@@ -273,15 +276,19 @@ fn orphans_of_the_container_are_reaped() {
 #[test]
 fn a_container_that_is_killed_before_its_start_is_told_as_failed() {
     requires!(root, stake, busybox_image, limits);
-    let mut live = Scene::sh("echo never").launch();
-    live.created();
-    live.attach().send(&Frame::Signal(9));
-    eventually("the container to stop", LIMIT, || live.scene.bundle.status() == "stopped");
-    live.say_start();
-    let Some(Report::Failed { code: 125, message }) = live.hear() else { panic!("it started") };
-    assert!(message.contains("stopped"), "{message}");
-    assert_eq!(live.end(), Some(0));
-    assert!(matches!(live.phase(), Phase::Failed { code: 125, .. }));
-    live.scene.bundle.assert_gone();
-    assert_eq!(live.logged("stdout"), "");
+    for (kind, words) in
+        [(RuntimeKind::Oci, "stopped"), (RuntimeKind::Stake, "ended while it was being prepared: signal 9")]
+    {
+        let mut live = Scene::sh("echo never").kind(kind).launch();
+        live.created();
+        live.attach().send(&Frame::Signal(9));
+        eventually("the container to stop", LIMIT, || live.scene.bundle.status() == "stopped");
+        live.say_start();
+        let Some(Report::Failed { code: 125, message }) = live.hear() else { panic!("it started") };
+        assert!(message.contains(words), "{message}");
+        assert_eq!(live.end(), Some(0));
+        assert!(matches!(live.phase(), Phase::Failed { code: 125, .. }));
+        live.scene.bundle.assert_gone();
+        assert_eq!(live.logged("stdout"), "");
+    }
 }

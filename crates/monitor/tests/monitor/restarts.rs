@@ -58,13 +58,12 @@ fn a_restart_that_fails_is_the_end_with_its_reason() {
 #[test]
 fn a_runtime_that_hangs_in_create_does_not_make_the_monitor_hang() {
     requires!(root, stake, busybox_image, limits);
-    let mut scene = Scene::new(Bundle::busybox());
+    let scene = Scene::new(Bundle::busybox());
     let program = scene.bundle.folder().join("hanging");
     let script = "#!/bin/sh\ncase \"$*\" in *delete*) exit 0;; esac\nexec sleep 1000\n";
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    scene.order.runtime = vec![program.display().to_string()];
-    let mut live = scene.launch();
+    let mut live = scene.runtime(&[&program.display().to_string()]).launch();
     // The engine goes away: the runtime is killed and all is over.
     live.control = None;
     assert_eq!(live.end(), Some(0));

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 use rustix::process::Signal;
 use stockade_monitor::control::{self, Report};
 use stockade_monitor::frame::{Frame, LONGEST};
-use stockade_monitor::order::{JsonFile, Log, Order, Stdin};
+use stockade_monitor::order::{JsonFile, Log, Order, RuntimeKind, Stdin};
 use stockade_monitor::restart::RestartPolicy;
 use stockade_monitor::state::{Phase, State};
 use stockade_testkit::{Bundle, eventually, programs};
@@ -36,6 +36,7 @@ impl Scene {
         let order = Order {
             id: bundle.id().to_owned(),
             runtime: runtime.map(|word| word.into_os_string().into_string().unwrap()).to_vec(),
+            kind: if programs::runtime_is_ours() { RuntimeKind::Stake } else { RuntimeKind::Oci },
             bundle: bundle.folder().to_owned(),
             terminal,
             stdin: Stdin::UntilFirstClientEnds,
@@ -56,6 +57,18 @@ impl Scene {
 
     pub(crate) fn terminal(script: &str) -> Self {
         Self::new(Bundle::busybox().sh(script).edit(|config| config["process"]["terminal"] = true.into()))
+    }
+
+    /// With a runtime of which that is known.
+    pub(crate) fn kind(mut self, kind: RuntimeKind) -> Self {
+        self.order.kind = kind;
+        self
+    }
+
+    /// With another runtime than ours.
+    pub(crate) fn runtime(mut self, words: &[&str]) -> Self {
+        self.order.runtime = words.iter().copied().map(str::to_owned).collect();
+        self.kind(RuntimeKind::Oci)
     }
 
     pub(crate) fn stdin(mut self, stdin: Stdin) -> Self {
