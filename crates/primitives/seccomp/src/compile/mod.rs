@@ -1,6 +1,7 @@
 //! From a filter to a program of classic BPF.
 //!
-//! One balanced tree of number comparisons per architecture, the often used calls nearer to its root. A call that is allowed
+//! One balanced tree of number comparisons per architecture, the often used calls nearer to its root; its leaves are
+//! few, for all that have the same answer share it as far as jumps reach. A call that is allowed
 //! whatever its arguments is answered without a look at them: the kernel (5.11) finds such calls when the filter is loaded,
 //! and does not run it for them at all.
 
@@ -15,7 +16,7 @@ use crate::architecture::Arch;
 use crate::model::{Action, Filter};
 use crate::syscall::{Syscall, X32_BIT};
 pub(crate) use code::RETURN;
-use code::{ARCHITECTURE, Backwards, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, answer, plain};
+use code::{ARCHITECTURE, Backwards, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, Place, plain};
 pub use size::Size;
 use verdicts::Verdicts;
 
@@ -62,13 +63,10 @@ pub(crate) fn compile_in_a_row(filter: &Filter) -> Result<Vec<Instruction>, TooL
     assemble(filter, |program, ranges| {
         let (first, rest) = ranges.all.split_first().expect("there is one range at least");
         // Each test leads to its range, and else to those before it.
-        let behind = |program: &mut Backwards, range: &Range| {
-            put(program, &range.code);
-            (range.from, program.len())
-        };
-        let tests: Vec<_> = rest.iter().rev().map(|range| behind(program, range)).collect();
-        put(program, &first.code);
-        tests.into_iter().rev().for_each(|(from, behind)| program.test(GREATER_OR_EQUAL, from, behind));
+        let tests: Vec<_> = rest.iter().rev().map(|range| (range.from, put(program, &range.code))).collect();
+        let first = put(program, &first.code);
+        // Those with the lowest numbers are looked for last.
+        tests.into_iter().rev().fold(first, |no, (from, yes)| program.test(GREATER_OR_EQUAL, from, yes, no))
     })
 }
 
@@ -88,29 +86,27 @@ struct Ranges {
     weight: usize,
 }
 
-fn assemble(filter: &Filter, search: impl Fn(&mut Backwards, &Ranges)) -> Result<Vec<Instruction>, TooLong> {
+fn assemble(filter: &Filter, search: impl Fn(&mut Backwards, &Ranges) -> Place) -> Result<Vec<Instruction>, TooLong> {
     let native = filter.architectures[0];
     let mut program = Backwards::new();
     let mut tests = Vec::new();
     for arch in filter.architectures.iter().filter(|arch| **arch != Arch::X32 && runs_on(**arch, native)) {
         let of = |program: &mut Backwards, arch| search(program, &ranges(filter, arch));
-        match *arch {
-            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => of(&mut program, Arch::X32),
-            Arch::X86_64 => not_x32(filter, &mut program),
-            _ => {}
+        let x32 = match *arch {
+            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => Some(of(&mut program, Arch::X32)),
+            Arch::X86_64 => Some(not_x32(filter, &mut program)),
+            _ => None,
+        };
+        let mut tree = of(&mut program, *arch);
+        if let Some(x32) = x32 {
+            tree = program.test(GREATER_OR_EQUAL, X32_BIT, x32, tree);
         }
-        let behind = program.len();
-        of(&mut program, *arch);
-        if *arch == Arch::X86_64 {
-            program.test(GREATER_OR_EQUAL, X32_BIT, behind);
-        }
-        program.push(plain(LOAD, NUMBER));
-        tests.push((arch.audit(), program.len()));
+        program.lead_to(tree);
+        tests.push((arch.audit(), program.push(plain(LOAD, NUMBER))));
     }
-    program.push(answer(Action::KillProcess));
-    for (audit, behind) in tests.into_iter().rev() {
-        program.test(EQUAL, audit, behind);
-    }
+    let other = program.answer(Action::KillProcess);
+    let first = tests.into_iter().rev().fold(other, |no, (audit, yes)| program.test(EQUAL, audit, yes, no));
+    program.lead_to(first);
     program.push(plain(LOAD, ARCHITECTURE));
     let program = program.finish();
     if program.len() > MAX_INSTRUCTIONS { Err(TooLong(program.len())) } else { Ok(program) }
@@ -132,16 +128,14 @@ fn runs_on(arch: Arch, native: Arch) -> bool {
 }
 
 /// Numbers with the bit of x32 where x32 is not in the filter: -1, which is no call of any, is answered like a number of x86-64.
-fn not_x32(filter: &Filter, program: &mut Backwards) {
+fn not_x32(filter: &Filter, program: &mut Backwards) -> Place {
     let last = if Verdicts::of(filter, Arch::X86_64).newer_from.is_some() {
         Action::Errno(verdicts::enosys(Arch::X86_64))
     } else {
         filter.default
     };
-    program.push(answer(last));
-    let behind = program.len();
-    program.push(answer(Action::KillProcess));
-    program.test(EQUAL, u32::MAX, behind);
+    let (yes, no) = (program.answer(last), program.answer(Action::KillProcess));
+    program.test(EQUAL, u32::MAX, yes, no)
 }
 
 /// Where which code begins, in ascending order.
@@ -208,22 +202,22 @@ fn hot(arch: Arch) -> Vec<u32> {
     hot
 }
 
-/// Writes what happens in a range.
-fn put(program: &mut Backwards, code: &rule::Code) {
+/// Writes what happens in a range, if it is not there.
+fn put(program: &mut Backwards, code: &rule::Code) -> Place {
     match code {
-        rule::Code::Answer(action) => program.push(answer(*action)),
+        rule::Code::Answer(action) => program.answer(*action),
         rule::Code::Look(code) => program.extend(code),
     }
 }
 
 /// Writes a search tree whose halves weigh the same.
-fn tree(program: &mut Backwards, ranges: &Ranges) {
-    halves(program, &ranges.all, ranges.weight);
+fn tree(program: &mut Backwards, ranges: &Ranges) -> Place {
+    halves(program, &ranges.all, ranges.weight)
 }
 
-/// The same for some of them; `end` is how often numbers before their end are looked for.
-fn halves(program: &mut Backwards, ranges: &[Range], end: usize) {
-    let [first, rest @ ..] = ranges else { return };
+/// The same for some of them, of which there is one at least; `end` is how often numbers before their end are looked for.
+fn halves(program: &mut Backwards, ranges: &[Range], end: usize) -> Place {
+    let (first, rest) = (&ranges[0], &ranges[1..]);
     if rest.is_empty() {
         return put(program, &first.code);
     }
@@ -236,10 +230,9 @@ fn halves(program: &mut Backwards, ranges: &[Range], end: usize) {
         near => near,
     };
     let (left, right) = ranges.split_at(split + 1);
-    halves(program, right, end);
-    let behind = program.len();
-    halves(program, left, right[0].before);
-    program.test(GREATER_OR_EQUAL, right[0].from, behind);
+    let yes = halves(program, right, end);
+    let no = halves(program, left, right[0].before);
+    program.test(GREATER_OR_EQUAL, right[0].from, yes, no)
 }
 
 #[cfg(test)]
