@@ -39,7 +39,8 @@ impl World {
         Ok(if alone { Self::V2 } else { Self::V1 })
     }
 
-    /// Takes away the limits for which cgroup v2 has no controller here: on a hybrid machine that is mounted as v2, those in use by v1.
+    /// Takes away, for all contenders, the limits for which cgroup v2 has no controller here (on a hybrid machine that is mounted
+    /// as v2, those in use by v1), and the rules about devices where crun could not load their program: it raises a limit for that.
     ///
     /// # Errors
     /// If the controllers cannot be read.
@@ -50,8 +51,18 @@ impl World {
         let path = Path::new(PLACE).join("cgroup.controllers");
         let there = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         without_missing(resources, &there);
+        let status = std::fs::read_to_string("/proc/self/status").map_err(|error| format!("status: {error}"))?;
+        if let Some(resources) = resources.as_object_mut().filter(|_| !may_raise_limits(&status)) {
+            resources.remove("devices");
+        }
         Ok(())
     }
+}
+
+/// Whether a process with this `status` has CAP_SYS_RESOURCE.
+fn may_raise_limits(status: &str) -> bool {
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & (1 << 24) != 0)
 }
 
 fn without_missing(resources: &mut Value, there: &str) {
@@ -130,5 +141,11 @@ mod tests {
         assert_eq!(with("hugetlb\n"), json!({ "devices": 4 }));
         assert_eq!(with("cpuset cpu io memory\n"), json!({ "memory": 1, "cpu": 2, "devices": 4 }));
         assert_eq!(with("cpu memory pids"), all);
+    }
+
+    #[test]
+    fn the_right_to_raise_limits_is_one_bit() {
+        assert!(may_raise_limits("Name:\tx\nCapEff:\t000001ffffffffff\n"));
+        assert!(!may_raise_limits("CapEff:\t000001fffeffffff\n") && !may_raise_limits(""));
     }
 }
