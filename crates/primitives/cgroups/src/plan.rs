@@ -167,6 +167,12 @@ impl Draft<'_> {
         }
     }
 
+    /// What is to be written to the cgroup2 group so far.
+    pub(crate) fn unified_writes(&self) -> impl Iterator<Item = &Write> {
+        let unified = self.plan.groups.iter().filter(|group| group.hierarchy.version == Version::V2);
+        unified.flat_map(|group| &group.writes)
+    }
+
     /// Records what will not be in force.
     pub(crate) fn degrade(&mut self, asked: &'static str, why: &'static str) {
         self.plan.degradations.push(Degradation { asked: asked.into(), why: why.into() });
@@ -216,6 +222,18 @@ pub enum PlanError {
         asked: Cow<'static, str>,
         /// The reason.
         why: &'static str,
+    },
+    /// A file is given verbatim and by a property, and not the same.
+    #[error("unified {key:?} is {value:?}, and {property} means {other:?} in the same file: leave one of them out")]
+    Repeated {
+        /// The file.
+        key: String,
+        /// What `unified` says.
+        value: String,
+        /// The property.
+        property: &'static str,
+        /// What is written for that.
+        other: String,
     },
     /// The group that a relative path is below is outside of the mount.
     #[error("the caller's own cgroup in {hierarchy} is not below {}; give an absolute cgroup path", mount.display())]
@@ -281,6 +299,14 @@ mod tests {
             assert_eq!(plan.degradations.len(), 1, "{memory:?}");
             assert!(plan.groups[0].writes.is_empty());
         }
+        let twice = |value: &str| {
+            let unified = vec![UnifiedValue::new("pids.max", value).unwrap()];
+            asked(Limits { pids: Some(Max::At(5)), unified, ..Limits::default() })
+        };
+        // The same twice is no contradiction: engines say swap in both ways.
+        assert_eq!(twice("5").unwrap().groups[0].writes.len(), 2);
+        let refused = twice("6").unwrap_err().to_string();
+        assert!(["pids.max", "\"6\"", "pids.limit", "\"5\""].iter().all(|word| refused.contains(word)), "{refused}");
         let network = Network { class_id: Some(1), ..Network::default() };
         let cpu = Cpu { realtime_runtime: Some(1), ..Cpu::default() };
         assert!(asked(Limits { network, ..Limits::default() }).is_err());

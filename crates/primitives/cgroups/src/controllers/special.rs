@@ -64,6 +64,10 @@ pub(super) fn write_unified(draft: &mut Draft<'_>, values: &[UnifiedValue]) -> R
             let asked = format!("unified {}", value.file()).into();
             return Err(PlanError::Inexpressible { asked, why: "this machine's controllers are on cgroup v1" });
         }
+        if let Some(other) = contradicted(draft, value) {
+            let (key, value) = (value.file().to_owned(), value.value().to_owned());
+            return Err(PlanError::Repeated { property: property(&key), key, value, other });
+        }
         let write = Write::new(value.file().to_owned(), value.value()).expecting(Expect::Unchecked);
         match Controllers::named(value.controller()) {
             controller if controller.is_empty() => draft.write_unified(write),
@@ -74,4 +78,37 @@ pub(super) fn write_unified(draft: &mut Draft<'_>, values: &[UnifiedValue]) -> R
         }
     }
     Ok(())
+}
+
+/// What a limit with a name of its own writes to the same file, if that is something else. Some files have a line for each device, which the
+/// first word names.
+fn contradicted(draft: &Draft<'_>, value: &UnifiedValue) -> Option<String> {
+    let by_device = matches!(value.file(), "io.max" | "rdma.max");
+    let device = |text: &str| text.split_whitespace().next().map(str::to_owned);
+    let mut others = draft.unified_writes().filter(|write| write.file == value.file() && !write.value.is_empty());
+    let other = others.find(|write| {
+        write.value != value.value().trim() && (!by_device || device(&write.value) == device(value.value()))
+    });
+    other.map(|write| write.value.clone())
+}
+
+/// The property of the runtime specification's resources that is written to a file of cgroup v2.
+fn property(file: &str) -> &'static str {
+    match file {
+        "cpu.max" => "cpu.quota or cpu.period",
+        "cpu.max.burst" => "cpu.burst",
+        "cpu.weight" => "cpu.shares",
+        "cpu.idle" => "cpu.idle",
+        "cpuset.cpus" => "cpu.cpus",
+        "cpuset.mems" => "cpu.mems",
+        "io.bfq.weight" | "io.weight" => "blockIO.weight",
+        "io.max" => "a throttle of blockIO",
+        "memory.low" => "memory.reservation",
+        "memory.max" => "memory.limit",
+        "memory.swap.max" => "memory.swap",
+        "pids.max" => "pids.limit",
+        "rdma.max" => "rdma",
+        file if file.starts_with("hugetlb.") => "hugepageLimits",
+        _ => "another property",
+    }
 }
