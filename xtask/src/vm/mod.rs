@@ -1,10 +1,11 @@
 //! `cargo xtask vm`: what this machine's kernel has not (AppArmor, cgroup v2 with controllers, an older kernel), in a virtual machine.
 //!
 //! `xtask/vm/boot` boots a stock kernel of Debian's over this machine's files and runs one command in it. [`lanes`] says which suites
-//! are run on which kernel, and what each such machine offers; [`run`](mod@run) runs them and counts as `cargo xtask test` does; [`table`] writes
+//! are run on which kernel, [`machine`] what each offers; [`run`](mod@run) runs them and counts as `cargo xtask test` does; [`table`] writes
 //! `docs/matrix.md`.
 
 mod lanes;
+mod machine;
 mod run;
 mod table;
 
@@ -16,7 +17,8 @@ use std::time::Instant;
 use stockade_testkit::programs;
 
 use crate::command::{folder, metadata};
-use lanes::{Cgroup, Kernel, LANES, Lsm, Machine, Scope};
+use lanes::{LANES, Scope};
+use machine::{Cgroup, Kernel, Lsm, Machine};
 use run::Outcome;
 
 /// Does what the words after `vm` say. What the command in the guest exits with is what this exits with.
@@ -132,7 +134,7 @@ pub(crate) fn lanes(scope: Scope, names: &[&str]) -> Result<Vec<Outcome>, String
     let built = run::executables()?;
     let chosen = LANES.iter().filter(|lane| names.is_empty() || names.contains(&lane.name));
     let mut outcomes = Vec::new();
-    for lane in chosen.filter(|lane| scope == Scope::All || lane.short) {
+    for lane in chosen.filter(|lane| lane.is_in(scope)) {
         let start = Instant::now();
         let mut outcome = run::lane(lane, scope, &built, &target)?;
         if outcome.failure.as_deref() == Some(run::STOPPED) {
@@ -144,10 +146,11 @@ pub(crate) fn lanes(scope: Scope, names: &[&str]) -> Result<Vec<Outcome>, String
         let counts = format!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
         eprintln!("xtask: {}: {counts}, after {took:.0} s", lane.name);
         outcomes.push(outcome);
-        if scope == Scope::All && names.is_empty() {
-            // After each, because all of them take an hour: a run that is broken off has told what it knows.
+        if scope == Scope::All {
+            // After each, because all of them take an hour: a run that is broken off, or of one lane, has told what it knows.
             let path = folder(&metadata()?, "workspace_root")?.join("docs/matrix.md");
-            std::fs::write(&path, table::page(&outcomes)).map_err(|error| format!("{}: {error}", path.display()))?;
+            let page = table::page(&run::remembered(&target)?);
+            std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
     Ok(outcomes)

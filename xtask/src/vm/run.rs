@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use stockade_testkit::{offers, programs};
 
-use super::lanes::{Lane, Machine, Scope, Suite};
+use super::lanes::{LANES, Lane, Scope, Suite};
+use super::machine::Machine;
 use crate::command::quiet_about_us;
 use crate::tests::Tally;
 
@@ -32,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) suites: Vec<Ran>,
     /// Why the lane as a whole failed.
     pub(crate) failure: Option<String>,
+    /// The commit that was tried.
+    pub(crate) of: String,
     /// The test whose output is being told.
     telling: String,
 }
@@ -51,7 +54,7 @@ impl Ran {
 impl Outcome {
     /// Nothing was said so far.
     fn new(lane: &'static Lane) -> Self {
-        Self { lane, suites: Vec::new(), failure: None, telling: String::new() }
+        Self { lane, suites: Vec::new(), failure: None, of: String::new(), telling: String::new() }
     }
 
     /// The sum. A lane that broke off counts as one failure more.
@@ -117,8 +120,8 @@ const PATIENCE: &str = "6";
 /// A suite that was not built, a folder that cannot be made, or a script that does not start. What happens in the guest is in the outcome.
 pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, target: &Path) -> Result<Outcome, String> {
     let place = super::place(target, lane.name)?;
-    let chosen: Vec<Suite> = lane.suites.iter().copied().filter(|suite| !words(suite, scope).is_empty()).collect();
-    let script = script(&chosen, scope, built)?;
+    let chosen = chosen(lane, scope);
+    let script = script(lane, scope, built)?;
     let path = place.join("job");
     std::fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut command = Command::new("timeout");
@@ -130,12 +133,16 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
     command.env(offers::SKIPS, "/tmp/skips").env("RUST_BACKTRACE", "0").env(stockade_testkit::call::PATIENCE, PATIENCE);
     eprintln!("xtask: {} offers {}", lane.name, lane.machine.offers().join(", "));
     let mut outcome = Outcome::new(lane);
+    let mut said = format!("{MARK}of {}\n", commit()?);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let child = child.as_mut().map_err(|error| format!("cannot start the virtual machine: {error}"))?;
     let output = child.stdout.take().ok_or("the virtual machine has no output")?;
     for line in BufReader::new(output).split(b'\n') {
         let line = line.map_err(|error| format!("cannot read the virtual machine's output: {error}"))?;
-        outcome.take(&String::from_utf8_lossy(&line), &chosen);
+        let line = String::from_utf8_lossy(&line);
+        show(&line);
+        outcome.take(&line, &chosen);
+        said.extend([&*line, "\n"]);
     }
     let status = child.wait().map_err(|error| format!("cannot wait for the virtual machine: {error}"))?;
     outcome.failure = match status.code() {
@@ -149,7 +156,62 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
     for line in outcome.lost() {
         println!("failed: {}: {line}", lane.name);
     }
+    if scope == Scope::All {
+        said.extend(outcome.failure.iter().map(|failure| format!("{MARK}failure {failure}\n")));
+        let path = memory(target, lane)?;
+        std::fs::write(&path, said).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(outcome)
+}
+
+/// The suites of which something is run.
+fn chosen(lane: &Lane, scope: Scope) -> Vec<Suite> {
+    lane.suites.iter().copied().filter(|suite| !lane.words(suite, scope).is_empty()).collect()
+}
+
+/// Where what a lane said last in [`Scope::All`] is kept, so that the matrix can be put together of cells that were run one by one.
+fn memory(target: &Path, lane: &Lane) -> Result<PathBuf, String> {
+    let folder = target.join("vm-said");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder.join(lane.name))
+}
+
+/// What each lane said last, of those that were run.
+///
+/// # Errors
+/// As reading of the files.
+pub(crate) fn remembered(target: &Path) -> Result<Vec<Outcome>, String> {
+    let mut outcomes = Vec::new();
+    for lane in LANES {
+        let path = memory(target, lane)?;
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+            Ok(text) => {
+                let (mut outcome, chosen) = (Outcome::new(lane), chosen(lane, Scope::All));
+                text.lines().for_each(|line| outcome.take(line, &chosen));
+                outcomes.push(outcome);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The commit that is checked out.
+fn commit() -> Result<String, String> {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let output = output.map_err(|error| format!("git rev-parse: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        false => Err(format!("git rev-parse: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// Shows a line of the guest's, if it is not for us.
+fn show(line: &str) {
+    if !line.starts_with(MARK) {
+        println!("{line}");
+    }
 }
 
 /// How long a lane may take at most.
@@ -160,21 +222,13 @@ fn seconds(scope: Scope) -> &'static str {
     }
 }
 
-/// The words of which one is in the names of the tests that are run; nothing if none is.
-fn words(suite: &Suite, scope: Scope) -> &'static [&'static str] {
-    match scope {
-        Scope::Short => suite.short,
-        Scope::All => suite.all,
-    }
-}
-
 /// What the guest runs. A suite that fails does not keep the next from being run; the count tells.
-fn script(suites: &[Suite], scope: Scope, built: &Executables) -> Result<String, String> {
+fn script(lane: &Lane, scope: Scope, built: &Executables) -> Result<String, String> {
     let mut text = String::from("export TMPDIR=/disk\n");
-    for (number, suite) in suites.iter().enumerate() {
+    for (number, suite) in chosen(lane, scope).iter().enumerate() {
         let key = (suite.package.to_owned(), suite.target.to_owned());
         let path = built.get(&key).ok_or_else(|| format!("vm: {} has no tests {}", suite.package, suite.target))?;
-        let names = words(suite, scope).iter().filter(|name| !name.is_empty());
+        let names = lane.words(suite, scope).iter().filter(|name| !name.is_empty());
         let names: String = names.map(|name| format!(" {name}")).collect();
         text += &format!("echo '{MARK}suite {number}'\n: >/tmp/skips\n");
         // A suite that does not end must not keep the lane from telling what it knows. What passed is shown, too: it may say that it did
@@ -186,10 +240,9 @@ fn script(suites: &[Suite], scope: Scope, built: &Executables) -> Result<String,
 }
 
 impl Outcome {
-    /// Takes one line of the guest's, and shows it.
+    /// Takes one line of the guest's.
     fn take(&mut self, line: &str, chosen: &[Suite]) {
         let Some(said) = line.strip_prefix(MARK) else {
-            println!("{line}");
             self.take_output(line);
             return;
         };
@@ -210,6 +263,8 @@ impl Outcome {
                 let (test, reason) = rest.split_once('\t').unwrap_or((rest, ""));
                 self.skip(test.to_owned(), reason.to_owned());
             }
+            "of" => rest.clone_into(&mut self.of),
+            "failure" => self.failure = Some(rest.to_owned()),
             _ => {}
         }
     }
@@ -260,6 +315,7 @@ mod tests {
         let chosen = &lane.suites[..2];
         let mut outcome = Outcome::new(lane);
         for line in [
+            "@xtask of 0123abc",
             "@xtask suite 0",
             "---- one stdout ----",
             "skipped: no cgroup v1 hierarchies",
@@ -277,6 +333,8 @@ mod tests {
         let tally = outcome.tally();
         // The second suite was killed, and the skip in it is none that is expected.
         assert_eq!((tally.passed, tally.failed, tally.skipped), (3, 2, 2));
-        assert_eq!(outcome.lost().len(), 1);
+        assert_eq!((outcome.lost().len(), outcome.of.as_str()), (1, "0123abc"));
+        outcome.take("@xtask failure it stopped", chosen);
+        assert_eq!((outcome.lost().len(), outcome.tally().failed), (2, 3));
     }
 }

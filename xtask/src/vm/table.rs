@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lanes::{Cgroup, LANES, Lsm};
+use super::lanes::LANES;
+use super::machine::{Cgroup, Lsm};
 use super::run::{Outcome, Ran};
 use crate::tests::Tally;
 
 const HEAD: &str = "# Matrix
 
-What `cargo xtask vm --all` said last, and wrote: suites by kernel, cgroup world and security module, each cell as **passed / failed / skipped**.
-The machines are virtual, with stock kernels of Debian's. What each offers to the tests is fixed in `xtask/src/vm/lanes.rs`: a need that is offered and does not
+What `cargo xtask vm --all` said last of each machine, and wrote: suites by kernel, cgroup world and security module, each cell as **passed / failed / skipped**.
+The machines are virtual, with stock kernels of Debian's. What each offers to the tests is fixed in `xtask/src/vm/machine.rs`: a need that is offered and does not
 work is a failure, and so is a skip for any reason but those that the machine is meant to have.
 
 ";
@@ -22,6 +23,7 @@ pub(crate) fn page(outcomes: &[Outcome]) -> String {
     text += &row("kernel", outcomes.iter().map(|one| format!("Linux {}", one.lane.machine.kernel.name())));
     text += &row("control groups", outcomes.iter().map(|one| world(one.lane.machine.cgroup).to_owned()));
     text += &row("security module", outcomes.iter().map(|one| module(one.lane.machine.lsm).to_owned()));
+    text += &row("commit", outcomes.iter().map(|one| one.of.clone()));
     let suites: BTreeSet<(&str, &str)> =
         outcomes.iter().flat_map(|one| &one.suites).map(|ran| (ran.suite.package, ran.suite.target)).collect();
     for (package, target) in suites {
@@ -36,7 +38,7 @@ pub(crate) fn page(outcomes: &[Outcome]) -> String {
     let missing: Vec<&str> =
         LANES.iter().map(|lane| lane.name).filter(|name| !outcomes.iter().any(|one| one.lane.name == *name)).collect();
     if !missing.is_empty() {
-        text += &format!("\nThe run was broken off before it came to {}.\n", missing.join(", "));
+        text += &format!("\nNot run: {}.\n", missing.join(", "));
     }
     text + &reasons(outcomes)
 }
