@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use stockade_testkit::{Stockade, programs, requires};
 
+use crate::record::Recorded;
+
 /// A profile in the kernel, as long as this is there.
 struct Loaded(String);
 
@@ -155,4 +157,25 @@ fn a_container_whose_profile_is_gone_does_not_start_without() {
     let done = stockade.ask(&["start", &id]);
     assert!(done.code() != 0 && done.stderr.contains(&name), "{done:?}");
     assert_ne!(stockade.inspect(&id, "{{.State.Status}}"), "running");
+}
+
+#[test]
+fn a_recorded_profile_is_enough_for_what_was_recorded_and_for_no_more() {
+    requires!(root, stockade, busybox_packed, apparmor, apparmor_parser, tracepoints);
+    let stockade = Stockade::new();
+    let script =
+        "echo x >/tmp/file && cat /etc/passwd /tmp/file >/dev/null && ls / >/dev/null && cat /proc/self/attr/current";
+    let recorded = Recorded::of(&stockade, "recorded", &[], &["sh", "-c", script]);
+    let text = std::fs::read_to_string(recorded.folder.join("apparmor")).unwrap();
+    let name = text.lines().find_map(|line| line.strip_prefix("profile ")?.split(' ').next()).unwrap();
+    parser("--replace", &text);
+    let profile = Loaded(name.to_owned());
+    assert_eq!(stockade.sh(&[&profile.option()], script).ok().out(), format!("{name} (enforce)"));
+    // A file elsewhere, a program that was not executed, and a socket of a kind that was not used.
+    let probe = format!("{}:/inside:ro", programs::built("inside").display());
+    let more = "(echo x >/etc/new) 2>/dev/null && echo written; /inside 2>/dev/null; [ $? = 126 ] || echo executed; \
+        ping -c 1 -W 1 127.0.0.1 >/dev/null 2>&1 && echo pinged; true";
+    let run = |option: &str| stockade.sh(&["-v", &probe, option], more).ok().out().to_owned();
+    assert_eq!(run("--security-opt=apparmor=unconfined"), "written\nexecuted\npinged");
+    assert_eq!(run(&profile.option()), "");
 }
