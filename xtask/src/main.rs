@@ -46,10 +46,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   vm [--kernel 6.1|6.12] [--cgroup v1|hybrid|v2] [--lsm apparmor|none] -- COMMAND...
                  run a command on a Debian kernel in a virtual machine; 6.1, v2 and apparmor unless said
   vm --short [LANE...]
-                 run CI's suites there
+                 run CI's suites there, on CI's machines or these
   vm --all [LANE...]
                  run more of them on every kernel, cgroup layout and security module; writes docs/matrix.md.
                  STOCKADE_BIN_DIR names programs that are built already
+  vm --matrix    write docs/matrix.md of what each machine said last
   images         make the test images that are missing
   stockade ...   build all programs as they ship, and run stockade with the rest of the line (also `cargo stockade ...`)
   tidy           check the conventions that the compiler does not know

@@ -12,6 +12,15 @@ pub(crate) enum Scope {
     All,
 }
 
+impl Scope {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A file of tests of a package. What is run of it are the tests whose names contain one of the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suite {

@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<String>,
     /// The commit that was tried.
     pub(crate) of: String,
+    /// How much of it.
+    pub(crate) scope: Scope,
     /// The test whose output is being told.
     telling: String,
 }
@@ -53,8 +55,8 @@ impl Ran {
 
 impl Outcome {
     /// Nothing was said so far.
-    fn new(lane: &'static Lane) -> Self {
-        Self { lane, suites: Vec::new(), failure: None, of: String::new(), telling: String::new() }
+    fn new(lane: &'static Lane, scope: Scope) -> Self {
+        Self { lane, suites: Vec::new(), failure: None, of: String::new(), scope, telling: String::new() }
     }
 
     /// The sum. A lane that broke off counts as one failure more.
@@ -132,7 +134,7 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
     command.env(programs::IMAGES, target.join("images")).env(offers::OFFERS, lane.machine.offers().join(","));
     command.env(offers::SKIPS, "/tmp/skips").env("RUST_BACKTRACE", "0").env(stockade_testkit::call::PATIENCE, PATIENCE);
     eprintln!("xtask: {} offers {}", lane.name, lane.machine.offers().join(", "));
-    let mut outcome = Outcome::new(lane);
+    let mut outcome = Outcome::new(lane, scope);
     let mut said = format!("{MARK}of {}\n", commit()?);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let child = child.as_mut().map_err(|error| format!("cannot start the virtual machine: {error}"))?;
@@ -141,7 +143,7 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
         let line = line.map_err(|error| format!("cannot read the virtual machine's output: {error}"))?;
         let line = String::from_utf8_lossy(&line);
         show(&line);
-        outcome.take(&line, &chosen);
+        outcome.take(&line);
         said.extend([&*line, "\n"]);
     }
     let status = child.wait().map_err(|error| format!("cannot wait for the virtual machine: {error}"))?;
@@ -156,11 +158,9 @@ pub(crate) fn lane(lane: &'static Lane, scope: Scope, built: &Executables, targe
     for line in outcome.lost() {
         println!("failed: {}: {line}", lane.name);
     }
-    if scope == Scope::All {
-        said.extend(outcome.failure.iter().map(|failure| format!("{MARK}failure {failure}\n")));
-        let path = memory(target, lane)?;
-        std::fs::write(&path, said).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
+    said.extend(outcome.failure.iter().map(|failure| format!("{MARK}failure {failure}\n")));
+    let path = memory(target, lane, scope)?;
+    std::fs::write(&path, said).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(outcome)
 }
 
@@ -169,28 +169,31 @@ fn chosen(lane: &Lane, scope: Scope) -> Vec<Suite> {
     lane.suites.iter().copied().filter(|suite| !lane.words(suite, scope).is_empty()).collect()
 }
 
-/// Where what a lane said last in [`Scope::All`] is kept, so that the matrix can be put together of cells that were run one by one.
-fn memory(target: &Path, lane: &Lane) -> Result<PathBuf, String> {
+/// Where what a lane said last is kept, so that the matrix can be put together of cells that were run one by one.
+fn memory(target: &Path, lane: &Lane, scope: Scope) -> Result<PathBuf, String> {
     let folder = target.join("vm-said");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder.join(lane.name))
+    Ok(folder.join(format!("{}.{}", lane.name, scope.name())))
 }
 
-/// What each lane said last, of those that were run.
+/// What each lane said last, of those that were run; of all that it has, if that was run.
 ///
 /// # Errors
 /// As reading of the files.
 pub(crate) fn remembered(target: &Path) -> Result<Vec<Outcome>, String> {
     let mut outcomes = Vec::new();
     for lane in LANES {
-        let path = memory(target, lane)?;
-        match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("{}: {error}", path.display())),
-            Ok(text) => {
-                let (mut outcome, chosen) = (Outcome::new(lane), chosen(lane, Scope::All));
-                text.lines().for_each(|line| outcome.take(line, &chosen));
-                outcomes.push(outcome);
+        for scope in [Scope::All, Scope::Short] {
+            let path = memory(target, lane, scope)?;
+            match std::fs::read_to_string(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+                Ok(text) => {
+                    let mut outcome = Outcome::new(lane, scope);
+                    text.lines().for_each(|line| outcome.take(line));
+                    outcomes.push(outcome);
+                    break;
+                }
             }
         }
     }
@@ -225,12 +228,12 @@ fn seconds(scope: Scope) -> &'static str {
 /// What the guest runs. A suite that fails does not keep the next from being run; the count tells.
 fn script(lane: &Lane, scope: Scope, built: &Executables) -> Result<String, String> {
     let mut text = String::from("export TMPDIR=/disk\n");
-    for (number, suite) in chosen(lane, scope).iter().enumerate() {
+    for suite in chosen(lane, scope) {
         let key = (suite.package.to_owned(), suite.target.to_owned());
         let path = built.get(&key).ok_or_else(|| format!("vm: {} has no tests {}", suite.package, suite.target))?;
-        let names = lane.words(suite, scope).iter().filter(|name| !name.is_empty());
+        let names = lane.words(&suite, scope).iter().filter(|name| !name.is_empty());
         let names: String = names.map(|name| format!(" {name}")).collect();
-        text += &format!("echo '{MARK}suite {number}'\n: >/tmp/skips\n");
+        text += &format!("echo '{MARK}suite {} {}'\n: >/tmp/skips\n", suite.package, suite.target);
         // A suite that does not end must not keep the lane from telling what it knows. What passed is shown, too: it may say that it did
         // nothing.
         text += &format!("timeout 3000 '{}' --test-threads=2 --show-output{names}\n", path.display());
@@ -241,7 +244,7 @@ fn script(lane: &Lane, scope: Scope, built: &Executables) -> Result<String, Stri
 
 impl Outcome {
     /// Takes one line of the guest's.
-    fn take(&mut self, line: &str, chosen: &[Suite]) {
+    fn take(&mut self, line: &str) {
         let Some(said) = line.strip_prefix(MARK) else {
             self.take_output(line);
             return;
@@ -249,7 +252,7 @@ impl Outcome {
         let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
         match word {
             "suite" => {
-                let suite = rest.parse().ok().and_then(|number: usize| chosen.get(number));
+                let suite = self.lane.suites.iter().find(|suite| rest == format!("{} {}", suite.package, suite.target));
                 let ran = suite.map(|suite| Ran { suite: *suite, tally: Tally::default(), skips: BTreeSet::new() });
                 self.suites.extend(ran);
             }
@@ -312,11 +315,10 @@ mod tests {
     #[test]
     fn what_the_guest_says_is_counted_once() {
         let lane = &LANES[0];
-        let chosen = &lane.suites[..2];
-        let mut outcome = Outcome::new(lane);
+        let mut outcome = Outcome::new(lane, Scope::All);
         for line in [
             "@xtask of 0123abc",
-            "@xtask suite 0",
+            "@xtask suite stockade-cgroups groups",
             "---- one stdout ----",
             "skipped: no cgroup v1 hierarchies",
             "skipped: a::b: needs cgroup_v1, which this run does not offer",
@@ -324,17 +326,17 @@ mod tests {
             "@xtask exit 0",
             "@xtask skip a::b\tneeds cgroup_v1, which this run does not offer",
             "@xtask skip a::b\tneeds cgroup_v1, which this run does not offer",
-            "@xtask suite 1",
+            "@xtask suite stockade-apparmor kernel",
             "@xtask exit 137",
             "@xtask skip c::d\tneeds podman, which this run does not offer",
         ] {
-            outcome.take(line, chosen);
+            outcome.take(line);
         }
         let tally = outcome.tally();
         // The second suite was killed, and the skip in it is none that is expected.
         assert_eq!((tally.passed, tally.failed, tally.skipped), (3, 2, 2));
         assert_eq!((outcome.lost().len(), outcome.of.as_str()), (1, "0123abc"));
-        outcome.take("@xtask failure it stopped", chosen);
+        outcome.take("@xtask failure it stopped");
         assert_eq!((outcome.lost().len(), outcome.tally().failed), (2, 3));
     }
 }

@@ -9,7 +9,8 @@ use crate::tests::Tally;
 
 const HEAD: &str = "# Matrix
 
-What `cargo xtask vm --all` said last of each machine, and wrote: suites by kernel, cgroup world and security module, each cell as **passed / failed / skipped**.
+What `cargo xtask vm` said last of each machine, and wrote (`--all`, or `--matrix` of what was run before): suites by kernel, cgroup world and security module, each cell as
+**passed / failed / skipped**. The scope is that of `--all` or, where only that was run, of `--short`; both are words in `xtask/src/vm/lanes.rs`.
 The machines are virtual, with stock kernels of Debian's. What each offers to the tests is fixed in `xtask/src/vm/machine.rs`: a need that is offered and does not
 work is a failure, and so is a skip for any reason but those that the machine is meant to have.
 
@@ -23,6 +24,7 @@ pub(crate) fn page(outcomes: &[Outcome]) -> String {
     text += &row("kernel", outcomes.iter().map(|one| format!("Linux {}", one.lane.machine.kernel.name())));
     text += &row("control groups", outcomes.iter().map(|one| world(one.lane.machine.cgroup).to_owned()));
     text += &row("security module", outcomes.iter().map(|one| module(one.lane.machine.lsm).to_owned()));
+    text += &row("scope", outcomes.iter().map(|one| one.scope.name().to_owned()));
     text += &row("commit", outcomes.iter().map(|one| one.of.clone()));
     let suites: BTreeSet<(&str, &str)> =
         outcomes.iter().flat_map(|one| &one.suites).map(|ran| (ran.suite.package, ran.suite.target)).collect();
