@@ -29,6 +29,7 @@ mod login;
 mod logs;
 mod machine;
 mod monitors;
+mod nested;
 mod policy;
 mod process;
 mod pull;

@@ -75,6 +75,7 @@ const SUITES: &[Suite] = &[
         all: &[
             "apparmor::",
             "limits::",
+            "nested::",
             "systemd::",
             "explain_says",
             "is_audited",

@@ -104,7 +104,9 @@ fn by_files(plan: &Plan, facts: &Facts) -> Result<PlannedGroup, GroupError> {
     let path = if plan.cgroup_path.is_empty() { &facts.container_id } else { &plan.cgroup_path };
     if !facts.rootless || path.starts_with('/') {
         let path = GroupPath::parse(path)?;
-        let group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
+        let mut group = stockade_cgroups::plan(&layout(&path, facts, plan)?, &path, &plan.limits)?;
+        // For an engine in a container: there the top is a group with processes, the container's, to which it was delegated. The machine's own is none.
+        group.vacate = Some(PathBuf::new());
         return Ok(PlannedGroup { group, unit: None });
     }
     // Below the group that was delegated to the user, also after its processes were moved aside.
