@@ -1,6 +1,7 @@
 //! `container-exited`: what a monitor has the command line do once its container has ended.
 
 use crate::container::{ContainerError, RESTARTING};
+use crate::rm::remove_ended;
 use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State};
 
 /// The hidden command that a monitor runs, `stockade --data-root DIR --exec-root DIR [--runtime FILE] container-exited ID`:
@@ -57,7 +58,7 @@ pub fn finish(engine: &Engine, id: &ContainerId) -> Result<(), RemoveError> {
         Err(ContainerError::Missing(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    match crate::remove(engine, id, Force::Refuse, OwnVolumes::Keep) {
+    match remove_ended(engine, id, Force::Refuse, OwnVolumes::Keep) {
         // Somebody else was faster.
         Err(RemoveError::Container(ContainerError::Missing(_))) => Ok(()),
         outcome => outcome,

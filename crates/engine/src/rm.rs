@@ -92,7 +92,19 @@ pub fn remove(engine: &Engine, id: &ContainerId, force: Force, own: OwnVolumes) 
     }
     let folder = engine.folder(id)?;
     refuse_what_runs(&folder)?;
-    let folder = folder.lock()?;
+    // A monitor that has let go of its lock may have an errand left, for which the container must be there.
+    folder.wait_for_the_dying()?;
+    remove_ended(engine, id, force, own)
+}
+
+/// The same, without waiting for a monitor that waits for the caller.
+pub(crate) fn remove_ended(
+    engine: &Engine,
+    id: &ContainerId,
+    force: Force,
+    own: OwnVolumes,
+) -> Result<(), RemoveError> {
+    let folder = engine.folder(id)?.lock()?;
     let view = match engine.settle(&folder) {
         Ok(view) => view,
         // Whoever forces it wants it gone, whatever its files say.

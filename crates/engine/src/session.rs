@@ -11,6 +11,7 @@ use stockade_monitor::frame::Frame;
 
 use crate::container::{ContainerError, Folder, RESTARTING};
 use crate::pump::{Pump, Pumped};
+use crate::rm::remove_ended;
 use crate::{ContainerId, Engine, Force, OwnVolumes, RemoveError, State, socket};
 
 /// How long a monitor that has hung up may take to be gone.
@@ -308,7 +309,7 @@ fn removed(engine: &Engine, id: &ContainerId, code: u8) -> Result<Followed, Foll
     let asked = engine.view(id).and_then(|view| Ok(view.record.host_config.auto_remove && rests()?));
     let outcome = match asked {
         Ok(false) | Err(ContainerError::Missing(_)) => Ok(()),
-        Ok(true) => crate::remove(engine, id, Force::Refuse, OwnVolumes::Keep),
+        Ok(true) => remove_ended(engine, id, Force::Refuse, OwnVolumes::Keep),
         Err(error) => Err(error.into()),
     };
     match outcome {
