@@ -140,7 +140,7 @@ fn doing<E: Into<std::io::Error>>(action: &'static str) -> impl FnOnce(E) -> Sta
 /// # Errors
 /// See [`StartError`]; also if this process has threads. With `--rm` the container is then removed.
 pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
-    launch(engine, id, None, &mut |_| Ok(())).map(drop)
+    launch(engine, id, None, None).map(drop)
 }
 
 /// Starts a container with the caller attached, so that nothing that it says is missed. From here on signals that are to be
@@ -149,7 +149,7 @@ pub fn start(engine: &Engine, id: &ContainerId) -> Result<(), StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_attached(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<Session, StartError> {
-    start_watched(engine, id, attachment, &mut |_| Ok(()))
+    attached(engine, id, attachment, None)
 }
 
 /// The same, with `watch` called when all of the container is there but its program: with the id of the process that waits to execute
@@ -162,6 +162,15 @@ pub fn start_watched(
     id: &ContainerId,
     attachment: Attachment,
     watch: &mut Watch<'_>,
+) -> Result<Session, StartError> {
+    attached(engine, id, attachment, Some(watch))
+}
+
+fn attached(
+    engine: &Engine,
+    id: &ContainerId,
+    attachment: Attachment,
+    watch: Option<&mut Watch<'_>>,
 ) -> Result<Session, StartError> {
     let connected = launch(engine, id, Some(&attachment), watch)?;
     let connected = connected.ok_or_else(|| doing("attach to the container")(Errno::NOTCONN))?;
@@ -176,7 +185,7 @@ fn launch(
     engine: &Engine,
     id: &ContainerId,
     attachment: Option<&Attachment>,
-    watch: &mut Watch<'_>,
+    watch: Option<&mut Watch<'_>>,
 ) -> Result<Option<Connected>, StartError> {
     let folder = engine.folder(id)?.lock()?;
     let view = engine.settle(&folder)?;
@@ -370,28 +379,35 @@ impl Child<'_> {
     }
 }
 
-/// Waits until the container is made, attaches, has it started, and waits until it is. Who is attached keeps `control`.
+/// Attaches, waits until the container is made, has it started, and waits until it is. Who is attached keeps `control`. Where nothing is to
+/// be done between the two the word to start is given beforehand: then nobody waits for this process to be woken.
 fn converse(
     engine: &Engine,
     folder: &Locked,
     record: &Record,
     control: OwnedFd,
     attachment: Option<&Attachment>,
-    watch: &mut Watch<'_>,
+    watch: Option<&mut Watch<'_>>,
 ) -> Result<Option<Connected>, StartError> {
-    match hear(folder, &control)? {
-        Report::Created { pid } => {
-            engine.judge_mounts(&folder.0, record, pid)?;
-            engine.attach_networks(&folder.0, pid)?;
-            watch(pid).map_err(StartError::Watch)?;
-        }
-        report => return Err(refused(folder, report)),
-    }
     let attach = |attachment: &Attachment| Connected::new(&folder.0, attachment, record.config.tty);
     let connected = attachment.map(attach).transpose().map_err(doing("attach to the container"))?;
     let start = if connected.is_some() { Command::StartAndFinish } else { Command::Start };
     let start = serde_json::to_vec(&start).map_err(doing("say start"))?;
-    fdpass::send(&control, &start, &[]).map_err(doing("say start to the monitor"))?;
+    let say_start = || fdpass::send(&control, &start, &[]).map_err(doing("say start to the monitor"));
+    let at_once = watch.is_none() && !organisation::is_there()? && !engine.has_networks(&folder.0)?;
+    if at_once {
+        say_start()?;
+    }
+    match hear(folder, &control)? {
+        Report::Created { .. } if at_once => {}
+        Report::Created { pid } => {
+            engine.judge_mounts(&folder.0, record, pid)?;
+            engine.attach_networks(&folder.0, pid)?;
+            watch.map_or(Ok(()), |watch| watch(pid)).map_err(StartError::Watch)?;
+            say_start()?;
+        }
+        report => return Err(refused(folder, report)),
+    }
     match hear(folder, &control)? {
         Report::Started => Ok(connected.map(|connected| Connected { control: Some(control), ..connected })),
         report => Err(refused(folder, report)),

@@ -75,16 +75,20 @@ impl Monitor {
         if let Err(error) = self.reap() {
             self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
         }
+        if self.past.is_none() {
+            if let Err(refusal) = self.record(Phase::Created { pid }) {
+                return self.give_up(refusal);
+            }
+            self.report(&Report::Created { pid });
+        }
         self.watch_limits(pid);
         self.prepare_checks(pid);
         if self.past.is_some() {
             let words = self.order.on_restart.clone();
             let worker = leave::at_restart(&words, Some(pid.to_string()));
-            return self.go_on(worker, Stage::Attaching, Self::start);
-        }
-        match self.record(Phase::Created { pid }) {
-            Ok(()) => self.report(&Report::Created { pid }),
-            Err(refusal) => self.give_up(refusal),
+            self.go_on(worker, Stage::Attaching, Self::start);
+        } else if let Some(said) = self.said.take() {
+            self.hear(Some(said));
         }
     }
 

@@ -27,8 +27,7 @@ impl CheckGroup {
     /// # Errors
     /// As `mkdir(2)` and reading of `/proc`.
     pub(crate) fn make(pid: i32, id: &str) -> io::Result<Option<Self>> {
-        let own = Groups::of(std::process::id().cast_signed())?;
-        let Some(mut place) = Groups::of(pid)?.apart_from(&own).of_all() else { return Ok(None) };
+        let Some(mut place) = Groups::of(pid)?.apart_from_this_process()?.of_all() else { return Ok(None) };
         // A path that ends with the id, or a scope of systemd's.
         let scope = format!("stockade-{id}.scope");
         if !place.path.components().any(|part| part.as_os_str() == id || part.as_os_str() == scope.as_str()) {

@@ -1,7 +1,7 @@
 //! What the engine and the monitor say to each other while a container is being made, and at its end; one JSON text per packet.
 //!
-//! The monitor says [`Report::Created`]; the engine answers [`Command::Start`] or [`Command::StartAndFinish`]; the monitor says
-//! [`Report::Started`] and closes its end after the first. At any time instead: [`Report::Failed`], after which the monitor ends and
+//! The monitor says [`Report::Created`]; the engine answers [`Command::Start`] or [`Command::StartAndFinish`], or has said so beforehand;
+//! the monitor says [`Report::Started`] and closes its end after the first. At any time instead: [`Report::Failed`], after which the monitor ends and
 //! nothing of the container runs. If the engine ends before it said `Start`, the monitor deletes the container and ends.
 //!
 //! An engine that said [`Command::StartAndFinish`] is told [`Report::Ended`] where otherwise [`crate::order::Order::on_exit`] would be

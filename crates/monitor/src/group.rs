@@ -44,19 +44,25 @@ impl Groups {
     /// # Errors
     /// As reading of `/proc`, `NotFound` for a process that is not there.
     pub fn of(pid: i32) -> io::Result<Self> {
-        // Files of procfs have no size, and what is read in small pieces is made anew for each.
-        let read = |path: &str| {
-            let mut text = String::with_capacity(8192);
-            std::fs::File::open(path)?.read_to_string(&mut text)?;
-            io::Result::Ok(text)
-        };
         Ok(Self { memberships: read(&format!("/proc/{pid}/cgroup"))?, mounts: read("/proc/self/mountinfo")? })
     }
 
     /// Those of them that `other` is not in: of what a container shares with its monitor nothing is the container's.
     #[must_use]
-    pub fn apart_from(mut self, other: &Self) -> Self {
-        let apart = |line: &&str| !other.memberships.lines().any(|same| same == *line);
+    pub fn apart_from(self, other: &Self) -> Self {
+        self.apart(&other.memberships)
+    }
+
+    /// Those of them that this process is not in.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn apart_from_this_process(self) -> io::Result<Self> {
+        Ok(self.apart(&read("/proc/self/cgroup")?))
+    }
+
+    fn apart(mut self, others: &str) -> Self {
+        let apart = |line: &&str| !others.lines().any(|same| same == *line);
         self.memberships = self.memberships.lines().filter(apart).collect::<Vec<_>>().join("\n");
         self
     }
@@ -126,6 +132,13 @@ impl Groups {
         };
         controllers.split_whitespace().any(|one| one == wanted).then_some(place)
     }
+}
+
+/// A file of procfs, which has no size, and of which what is read in small pieces is made anew for each.
+fn read(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(8192);
+    std::fs::File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A line of `mountinfo`, as far as it matters here.

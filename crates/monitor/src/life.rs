@@ -117,6 +117,8 @@ pub(crate) struct Monitor {
     pub(crate) control: Option<OwnedFd>,
     /// Whether the engine at its other end waits for the container's end.
     pub(crate) engine_waits: bool,
+    /// What the engine said while the container was being made.
+    pub(crate) said: Option<Command>,
     pub(crate) lock: Option<OwnedFd>,
     pub(crate) first: Option<First>,
     pub(crate) worker: Option<Worker>,
@@ -195,6 +197,7 @@ impl Monitor {
             attach: Some(given.attach),
             control: Some(given.control),
             engine_waits: false,
+            said: None,
             lock: Some(given.lock),
             first: None,
             worker: None,
@@ -222,6 +225,7 @@ impl Monitor {
     /// What the engine said; `None` if it has ended or said what it should not.
     pub(crate) fn hear(&mut self, command: Option<Command>) {
         match (self.stage, command) {
+            (Stage::Creating, Some(Command::Start | Command::StartAndFinish)) => self.said = command,
             (Stage::Created, Some(Command::Start)) => self.start(),
             (Stage::Created, Some(Command::StartAndFinish)) => {
                 self.engine_waits = true;

@@ -35,9 +35,8 @@ pub(crate) struct Limits {
 impl Limits {
     /// Those of the container whose first process is `pid`.
     fn of(pid: i32) -> io::Result<Self> {
-        let groups = Groups::of(pid)?;
         // What is counted where the monitor is too is not the container's.
-        let groups = groups.apart_from(&Groups::of(std::process::id().cast_signed())?);
+        let groups = Groups::of(pid)?.apart_from_this_process()?;
         let memory: Vec<(Place, u64)> =
             groups.place("memory").map_or_else(Vec::new, |place| place.and_above().map(with_refusals).collect());
         let alarm = memory.first().map(|(place, _)| alarm(place)).transpose()?;

@@ -31,6 +31,15 @@ pub(crate) struct Joining {
 }
 
 impl Engine {
+    /// Whether the container is to have anything that [`Self::attach_networks`] makes.
+    ///
+    /// # Errors
+    /// If the file that tells cannot be read.
+    pub(crate) fn has_networks(&self, folder: &Folder) -> Result<bool, NetworksError> {
+        let wanted = folder.read::<Wanted>(FILE)?;
+        Ok(wanted.is_some_and(|wanted| wanted.pasta || !wanted.networks.is_empty()))
+    }
+
     /// Attaches the container whose first process is `pid`, which waits for its start, to its networks. The folder is locked, or the
     /// caller is its monitor's.
     ///

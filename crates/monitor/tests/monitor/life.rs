@@ -49,6 +49,33 @@ fn what_a_client_that_was_there_before_the_start_hears_is_everything() {
 }
 
 #[test]
+fn an_engine_with_nothing_to_do_between_says_start_beforehand() {
+    requires!(root, stake, busybox_image, limits);
+    for kind in [RuntimeKind::Oci, RuntimeKind::Stake] {
+        let mut live = Scene::sh("echo out; exit 3").kind(kind).launch();
+        let client = live.attach();
+        live.say_start();
+        assert!(matches!(live.hear(), Some(Report::Created { .. })));
+        assert_eq!((live.hear(), live.hear()), (Some(Report::Started), None));
+        let heard = client.rest();
+        assert_eq!((&heard.output[..], heard.code), (&b"out\n"[..], Some(3)));
+        assert_eq!(live.exited(), 3);
+    }
+}
+
+#[test]
+fn an_engine_that_said_start_beforehand_and_is_gone_before_the_container_is_made_wants_none() {
+    requires!(root, stake, busybox_image, limits);
+    let mut live = Scene::sh("echo never").launch();
+    live.say_start();
+    live.control = None;
+    assert_eq!(live.end(), Some(0));
+    assert!(matches!(live.phase(), Phase::Failed { code: 125, .. }), "{:?}", live.phase());
+    live.scene.bundle.assert_gone();
+    assert_eq!(live.logged("stdout"), "");
+}
+
+#[test]
 fn a_container_that_ends_at_once_is_running_first_and_loses_nothing() {
     requires!(root, stake, busybox_image, limits);
     for _ in 0..5 {
