@@ -245,8 +245,13 @@ impl Engine {
 
     /// Takes back what a container has of networks that has ended, unless it runs again by now.
     pub(crate) fn release_networks(&self, id: &ContainerId) -> Result<(), NetworksError> {
+        let folder = self.containers().join(id.as_str());
+        // Who was never to have any has none.
+        if folder.is_dir() && !folder.join(FILE).exists() {
+            return Ok(());
+        }
         // Of a container that is gone already nothing of it is left either.
-        super::pasta::end(&self.containers().join(id.as_str()))?;
+        super::pasta::end(&folder)?;
         let Some(store) = Networks::existing(&self.places().data, &self.places().exec)? else { return Ok(()) };
         let mut had = false;
         for network in store.list()? {
