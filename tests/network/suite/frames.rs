@@ -61,6 +61,27 @@ pub(crate) fn datagram6(from: Ipv6Addr, to: Ipv6Addr, port: u16, name: &str) -> 
     [&[0x60, 0, 0, 0][..], &length.to_be_bytes(), &[17, 64], &from.octets(), &to.octets(), &message].concat()
 }
 
+/// The first message of an association of SCTP (RFC 9260, 3.3.2), from port 9, with a parameter that says `name`.
+pub(crate) fn association(port: u16, name: &str) -> Vec<u8> {
+    let mut said = mark(name);
+    let length = said.len() as u16 + 4;
+    said.resize(said.len().next_multiple_of(4), 0);
+    let chunk =
+        [&[1, 0][..], &(20 + said.len() as u16 + 4).to_be_bytes(), &[0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1]];
+    let parameter = [&[0xc0, 0x7f][..], &length.to_be_bytes(), &said];
+    let ports = [9u16.to_be_bytes(), port.to_be_bytes()].concat();
+    let mut all = [&ports[..], &[0; 8], &chunk.concat(), &parameter.concat()].concat();
+    let sum = castagnoli(&all).to_le_bytes();
+    all[8..12].copy_from_slice(&sum);
+    all
+}
+
+/// CRC32c, the checksum of SCTP (RFC 9260, appendix A).
+fn castagnoli(bytes: &[u8]) -> u32 {
+    let step = |sum: u32| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
+    !bytes.iter().fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)))
+}
+
 /// An answer of ARP (operation 2) or a question (1) of somebody who says to have these addresses.
 pub(crate) fn arp(operation: u8, mac: [u8; 6], own: Ipv4Addr, asked: Ipv4Addr, name: &str) -> Vec<u8> {
     [&[0, 1, 8, 0, 6, 4, 0, operation], &mac[..], &own.octets(), &EVERYBODY, &asked.octets(), &mark(name)].concat()

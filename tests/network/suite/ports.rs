@@ -1,8 +1,11 @@
 //! Published ports of every kind, and what others do to rules and bridges.
 
-use stockade_testkit::call::Running;
+use std::time::Duration;
+
+use stockade_testkit::call::{Running, eventually};
 use stockade_testkit::requires;
 
+use crate::frames::{NOTES, association, noted};
 use crate::place::{HOST, OUTSIDE, Place};
 
 /// A script that answers each datagram with `word`.
@@ -156,6 +159,30 @@ fn sctp_is_published() {
         .ask(&["run", "--rm", "-p", "8080:80/sctp", &image, "true"])
         .refuses(&["port is already allocated"])
         .either_way();
+}
+
+/// By the kernel's own tracking of SCTP; whether it has sockets of it does not matter to who only leads packets on.
+#[test]
+fn associations_of_sctp_are_led_to_the_container() {
+    requires!(root, stockade, debian_image, ip, socat, tcpdump);
+    let place = Place::new();
+    place.ask(&["network", "create", "net"]).ok().either_way();
+    let flags = ["--name", "witness", "--network", "name=net,ip=172.17.0.9", "--cap-add", "NET_RAW"];
+    place.detached(&[&flags[..], &["-p", "8080:80/sctp"]].concat(), NOTES);
+    noted(&place, "witness", "ready");
+    let bridge = format!("br-{}", &place.inspect("net", "{{.Id}}")[..12]);
+    let seen = place.on_host(&["tcpdump", "-l", "-n", "-i", &bridge, "sctp"]).start();
+    eventually("tcpdump", Duration::from_secs(20), || seen.stderr_so_far().contains("listening"));
+    let sends = |port, name: &str| {
+        let to = format!("IP4-SENDTO:{HOST}:132");
+        let message = association(port, name);
+        place.outside(&["socat", "-u", "STDIN", &to]).stdin(&message).run().ok().either_way();
+    };
+    sends(8081, "of no port");
+    sends(8080, "of the port");
+    assert_eq!(noted(&place, "witness", "of the port"), ["ready", "of the port"]);
+    let led = format!("{OUTSIDE}.9 > 172.17.0.9.80: sctp");
+    eventually("the packet on the bridge", Duration::from_secs(20), || seen.stdout_so_far().contains(&led));
 }
 
 /// Without masquerading the neighbour sees the container's own address, and answers if it has a way back.

@@ -2,7 +2,8 @@
 
 use stockade_testkit::requires;
 
-use crate::place::Place;
+use crate::names::find;
+use crate::place::{OUTSIDE, Place};
 
 #[test]
 fn networks_are_made_listed_and_removed() {
@@ -18,6 +19,8 @@ fn networks_are_made_listed_and_removed() {
         .either_way();
     place.ask(&["network", "create", "-o", "x=y", "n2"]).refuses(&["invalid network option \"x\""]).either_way();
     place.ask(&["network", "create", "-d", "overlay", "n2"]).refuses(&["bridge and macvlan"]).either_way();
+    let ipvlan = place.ask(&["network", "create", "-d", "ipvlan", "-o", "parent=up0", "-o", "ipvlan_mode=l3", "n2"]);
+    ipvlan.refuses(&["--driver ipvlan", "macvlan", "enable_ip_masquerade=false"]).either_way();
     place.ask(&["network", "create", "host"]).refuses(&["predefined host network"]).either_way();
     place
         .ask(&["network", "rm", "bridge"])
@@ -142,4 +145,34 @@ fn many_at_once_have_addresses_of_their_own() {
     assert_eq!(addresses.len(), 8, "{addresses:?}");
     let found = place.ask(&["network", "inspect", "net"]).ok();
     assert_eq!(found.json()[0]["Containers"].as_object().map(serde_json::Map::len), Some(0));
+}
+
+/// A container on an interface of the host is a neighbour of its own, with an address and a hardware address that the outside sees.
+#[test]
+fn macvlan_containers_are_neighbours_of_the_hosts() {
+    requires!(root, stockade, debian_image, ip, socat);
+    let place = Place::new();
+    let create = ["network", "create", "-d", "macvlan", "--subnet", "192.0.2.0/24", "--gateway", OUTSIDE, "-o"];
+    place.ask(&[&create[..], &["parent=up0", "lan"]].concat()).ok().either_way();
+    let reply = place.stockade.folder().join("reply");
+    std::fs::write(&reply, "echo $SOCAT_PEERADDR").unwrap();
+    let answer = format!("EXEC:sh {}", reply.display());
+    let _server = place.outside(&["socat", "TCP-LISTEN:7000,fork,reuseaddr", &answer]).start();
+    let asks = |address: &str| format!("timeout 5 bash -c 'cat < /dev/tcp/{address}/7000'");
+    let flags = ["--network", "name=lan,ip=192.0.2.77,mac-address=02:00:00:00:00:77"];
+    let script = format!("for i in 1 2 3 4 5 6; do {} 2>/dev/null && break; sleep 0.5; done", asks(OUTSIDE));
+    assert_eq!(place.run(&flags, &script).ok().out(), "192.0.2.77");
+    let neighbours = place.outside(&["ip", "neigh", "show", "192.0.2.77"]).run().ok();
+    assert!(neighbours.out().contains("02:00:00:00:00:77"), "{}", neighbours.out());
+    // They find each other, by names too, and of the host nothing is left behind.
+    place.detached(&["--name", "web", "--network", "name=lan,ip=192.0.2.78"], &crate::ports::pages(&[80], "web"));
+    let script =
+        format!("{} && timeout 5 bash -c 'exec 3<>/dev/tcp/web/80; echo GET / >&3; tail -n1 <&3'", find("web"));
+    assert_eq!(place.run(&["--network", "lan"], &script).ok().out(), "192.0.2.78\nweb80");
+    place.ask(&["rm", "-f", "web"]).ok().either_way();
+    let links = place.on_host(&["ip", "-br", "link", "show", "type", "macvlan"]).run().ok();
+    assert_eq!(links.out(), "");
+    // An interface that is not there is said when a container is to be on it.
+    place.ask(&["network", "create", "-d", "macvlan", "-o", "parent=none0", "nowhere"]).ok().either_way();
+    place.run(&["--network", "nowhere"], "true").refuses(&["there is no interface none0"]).either_way();
 }

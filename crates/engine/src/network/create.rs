@@ -224,6 +224,12 @@ impl Options {
                 let driver = Driver::Macvlan { mode: MacvlanMode::default() };
                 Self { driver, name: None, mtu: None, internal: false }
             }
+            "ipvlan" => {
+                let reason = "there is no such driver here: macvlan puts containers on the network of an interface of the host, \
+                              and a bridge with -o com.docker.network.bridge.enable_ip_masquerade=false routes to them"
+                    .to_owned();
+                return Err(NetworksError::Option { name: "--driver ipvlan".to_owned(), reason });
+            }
             _ => {
                 let reason = "bridge and macvlan are the drivers; host and none are networks that are there".to_owned();
                 return Err(NetworksError::Option { name: format!("--driver {driver}"), reason });
