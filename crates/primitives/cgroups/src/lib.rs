@@ -54,8 +54,8 @@ pub use controller::Controllers;
 pub use device_filter::{DeviceFilter, device_filter};
 pub use files::FileError;
 pub use group::{
-    CreateError, Difference, FreezeError, Group, KillError, LimitsError, RemoveError, Told, Unused, UpdateError,
-    join_from, remove, remove_unused,
+    CreateError, Difference, FreezeError, Group, KillError, LimitsError, Removal, RemoveError, Told, Unused,
+    UpdateError, join_from, remove,
 };
 pub use layout::{Hierarchy, Kind, Layout, LayoutError, Version};
 pub use membership::Membership;

@@ -18,8 +18,8 @@ use stockade_cgroups::model::{
     DeviceRule, DeviceRules, IdList, IoWeight, Limits, Max, Memory, Network, Swappiness, UnifiedValue,
 };
 use stockade_cgroups::{
-    Controllers, CreateError, DeviceFilter, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Unused, UpdateError,
-    Version, device_filter, observe, plan, remove, remove_unused, support,
+    Controllers, CreateError, DeviceFilter, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Removal, Unused,
+    UpdateError, Version, device_filter, observe, plan, remove, support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -354,18 +354,20 @@ fn only_an_unused_group_is_removed_without_looking() {
     let places = own.0.places();
     let mut child = shell(&own.0, "exec sleep 600");
     drop(child.stdin.take());
-    assert_eq!(remove_unused(&places).unwrap(), Unused::No);
+    assert_eq!(Removal::prepare(&places).unwrap().remove_unused().unwrap(), Unused::No);
     own.0.kill_all().unwrap();
     child.wait().unwrap();
     let below = places[0].directory().join("below");
     std::fs::create_dir(&below).unwrap();
     assert_eq!(own.0.processes().unwrap(), [], "a group below is looked into");
-    assert_eq!(remove_unused(&places).unwrap(), Unused::No);
+    assert_eq!(Removal::prepare(&places).unwrap().remove_unused().unwrap(), Unused::No);
     assert!(below.exists());
     std::fs::remove_dir(&below).unwrap();
-    assert_eq!(remove_unused(&places).unwrap(), Unused::Yes);
+    let prepared = Removal::prepare(&places).unwrap();
+    assert_eq!(prepared.remove_unused().unwrap(), Unused::Yes);
+    assert_eq!(prepared.remove_unused().unwrap(), Unused::Yes, "gone already");
     assert!(places.iter().all(|place| !place.directory().exists()));
-    assert_eq!(remove_unused(&places).unwrap(), Unused::Yes, "gone already");
+    assert_eq!(Removal::prepare(&places).unwrap().remove_unused().unwrap(), Unused::Yes, "gone already");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Signal, pidfd_send_signal};
 use stockade_cgroups::systemd::{Systemd, SystemdError};
-use stockade_cgroups::{FileError, Group, KillError, RemoveError, Unused};
+use stockade_cgroups::{FileError, Group, KillError, Removal, RemoveError, Unused};
 use stockade_kernel::chain::chain;
 use stockade_spec::{ContainerStatus, Hook, Spec};
 
@@ -84,26 +84,42 @@ pub fn delete(context: &Context, id: &ContainerId, force: bool) -> Result<(), De
     Ok(remove_with_hooks(context, entry)?)
 }
 
+/// The groups of a container of this process, found while it runs, for [`delete_own`]. What goes wrong here goes wrong again when it
+/// is needed, and is told then.
+pub(super) fn prepare(record: &Record) -> Option<Removal> {
+    record.unit.is_none().then(|| Removal::prepare(&record.places).ok()).flatten()
+}
+
 /// Removes the container of this process, by force: its hooks are known, and the kept configuration is not read again.
 ///
 /// # Errors
 /// [`DeleteError`].
-pub(super) fn delete_own(context: &Context, id: &ContainerId, poststop: &[Hook]) -> Result<(), DeleteError> {
+pub(super) fn delete_own(
+    context: &Context,
+    id: &ContainerId,
+    poststop: &[Hook],
+    groups: Option<Removal>,
+) -> Result<(), DeleteError> {
     match context.store.find_damaged(id) {
         Err(StoreError::Missing(_)) => Ok(()),
-        result => Ok(remove_and_run(context, result?, poststop)?),
+        result => Ok(remove_and_run(context, result?, poststop, groups)?),
     }
 }
 
 /// Removes the container, and runs its `poststop` hooks, whose failures are warned of.
 pub(super) fn remove_with_hooks(context: &Context, entry: Entry) -> Result<(), LeftError> {
     let poststop = poststop(context, &entry);
-    remove_and_run(context, entry, &poststop)
+    remove_and_run(context, entry, &poststop, None)
 }
 
-fn remove_and_run(context: &Context, entry: Entry, poststop: &[Hook]) -> Result<(), LeftError> {
+fn remove_and_run(
+    context: &Context,
+    entry: Entry,
+    poststop: &[Hook],
+    groups: Option<Removal>,
+) -> Result<(), LeftError> {
     let record = entry.record().cloned();
-    remove(entry)?;
+    remove_with(entry, groups)?;
     if let Some(record) = record {
         for failure in hook::run_all(poststop, &record.state(ContainerStatus::Stopped)) {
             context.log.warn(&chain(&failure));
@@ -135,6 +151,11 @@ fn poststop(context: &Context, entry: &Entry) -> Vec<Hook> {
 /// Kills whatever is in the container, and removes its cgroups and its folder, in this order: the folder is what remembers
 /// the rest.
 pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
+    remove_with(entry, None)
+}
+
+/// The same with groups that were found before.
+fn remove_with(entry: Entry, groups: Option<Removal>) -> Result<(), LeftError> {
     if let Some(record) = entry.record() {
         let ended = record.process.map(alive).transpose()?.flatten().is_none();
         // Where the first process has ended, mostly nobody is left, and to try that is less work than to look for them.
@@ -144,7 +165,7 @@ pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
             stopped.map_err(LeftError::Unit)?;
             // What is in hierarchies that systemd does not manage.
             stockade_cgroups::remove(&record.places, &record.made)?;
-        } else if ended && stockade_cgroups::remove_unused(&record.places)? == Unused::Yes {
+        } else if ended && unused(groups, record)? == Unused::Yes {
             stockade_cgroups::remove(&[], &record.made)?;
         } else {
             end(record)?;
@@ -152,6 +173,11 @@ pub(super) fn remove(entry: Entry) -> Result<(), LeftError> {
         }
     }
     Ok(entry.remove()?)
+}
+
+/// Tries to remove the groups as if nobody were in them.
+fn unused(groups: Option<Removal>, record: &Record) -> Result<Unused, FileError> {
+    groups.map_or_else(|| Removal::prepare(&record.places), Ok)?.remove_unused()
 }
 
 /// Ends the first process and all that is in the cgroup.

@@ -113,12 +113,14 @@ pub fn run(context: &Context, arguments: &Arguments, then: Then, word: Option<Wo
         return Err(undo(context, entry, failure.into()).into());
     }
     let id = entry.id().clone();
+    let deletes = matches!(then, Then::Wait { keep: false, .. });
+    let groups = entry.record().filter(|_| deletes).and_then(delete::prepare);
     drop(entry);
     let (Some(foreground), Then::Wait { keep, .. }) = (foreground, then) else { return Ok(0) };
     let terminal = receiver.as_ref().map(receive).transpose().map_err(RunError::Foreground)?;
     let code = foreground.wait(pid, &pidfd, terminal).map_err(RunError::Wait)?;
     if !keep {
-        delete::delete_own(context, &id, &poststop)?;
+        delete::delete_own(context, &id, &poststop, groups)?;
     }
     Ok(code)
 }

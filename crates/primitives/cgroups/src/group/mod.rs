@@ -12,7 +12,7 @@ pub use create::CreateError;
 pub use freeze::FreezeError;
 pub use kill::KillError;
 pub use limits::{Difference, LimitsError, Told, UpdateError};
-pub use remove::{RemoveError, Unused, remove, remove_unused};
+pub use remove::{Removal, RemoveError, Unused, remove};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;

@@ -44,20 +44,42 @@ pub fn remove(places: &[Place], made: &[Place]) -> Result<(), RemoveError> {
     if failures.is_empty() { Ok(()) } else { Err(RemoveError { failures }) }
 }
 
-/// Removes the groups at `places` if nothing is in any of them, no process and no group: that the kernel removes them is the proof
-/// that nobody is left to be killed. Otherwise some may be removed already; [`super::Group::open_remaining`] opens the others.
-/// What is gone already is no error.
-///
-/// # Errors
-/// [`FileError`] for the first one that could not be removed, and not for being in use.
-pub fn remove_unused(places: &[Place]) -> Result<Unused, FileError> {
-    for place in places {
-        match remove_made(place) {
-            Err(error) if error.is(Errno::BUSY) => return Ok(Unused::No),
-            result => result?,
-        }
+/// Groups that are to be removed, found already: to be prepared by who waits for the end of what is in them. Dropping it
+/// closes descriptors and removes nothing.
+#[derive(Debug)]
+pub struct Removal(Vec<Found>);
+
+/// A group's parent, its name there, and its path for messages.
+type Found = (Directory, PathBuf, PathBuf);
+
+impl Removal {
+    /// Finds the groups at `places`; what is gone already is left out.
+    ///
+    /// # Errors
+    /// [`FileError`] for the first one that cannot be looked for.
+    pub fn prepare(places: &[Place]) -> Result<Self, FileError> {
+        let find = |place: &Place| {
+            let found = open_parent(place).transpose()?;
+            Some(found.map(|(parent, leaf)| (parent, leaf, place.directory())))
+        };
+        places.iter().filter_map(find).collect::<Result<_, _>>().map(Self)
     }
-    Ok(Unused::Yes)
+
+    /// Removes them if nothing is in any of them, no process and no group: that the kernel removes them is the proof
+    /// that nobody is left to be killed. Otherwise some may be removed already; [`super::Group::open_remaining`] opens the others.
+    /// What is gone already is no error.
+    ///
+    /// # Errors
+    /// [`FileError`] for the first one that could not be removed, and not for being in use.
+    pub fn remove_unused(&self) -> Result<Unused, FileError> {
+        for (parent, leaf, path) in &self.0 {
+            match once(parent, leaf, path.clone()) {
+                Err(error) if error.is(Errno::BUSY) => return Ok(Unused::No),
+                result => result?,
+            }
+        }
+        Ok(Unused::Yes)
+    }
 }
 
 /// Whether nothing was in a group.
