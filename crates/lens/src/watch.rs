@@ -79,7 +79,7 @@ pub enum Begin {
 /// The tracepoints.
 struct Points {
     exit: Tracepoint,
-    /// Kernels before 6.12 have none.
+    /// Kernels before 6.14 have none.
     capable: Option<Tracepoint>,
     victim: Option<Tracepoint>,
 }

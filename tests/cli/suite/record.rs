@@ -142,6 +142,8 @@ fn a_run_is_recorded_and_runs_again_under_what_came_of_it() {
         assert!(is(flag), "{flag}: {flags:?}");
     }
     assert!(is("security-opt=no-new-privileges") && !is("memory=512m"), "{flags:?}");
+    // By the paths that security modules know: not by the link `sh`.
+    assert_eq!(recorded.json("record.json")["seen"]["programs"], serde_json::json!({ "/bin/busybox": false }));
     let number = |name: &str| flags.iter().find_map(|flag| flag.strip_prefix(name)?.parse::<u64>().ok()).unwrap();
     assert!(number("memory=") < 64 << 20 && (9..40).contains(&number("pids-limit=")), "{flags:?}");
     // Nothing of the runtime's, which mounts and makes namespaces.

@@ -27,14 +27,6 @@ impl Kernel {
         }
     }
 
-    /// What it lacks, as tests call it.
-    fn lacks(self) -> &'static [&'static str] {
-        match self {
-            Self::Debian61 => &["tracepoints"],
-            Self::Debian612 => &[],
-        }
-    }
-
     /// The package that depends on it, or is it.
     pub(crate) fn package(self) -> &'static str {
         match self {
@@ -175,21 +167,19 @@ const COMMON: &[&str] = &[
     "docker_registry",
 ];
 
-/// What no machine offers: the images and programs that none of its suites is there for.
-const ABSENT: &[&str] = &["debian_image", "runc"];
+/// What no machine offers: the images and programs that none of its suites is there for, and a tracepoint (`cap_capable`) that is newer than both
+/// kernels.
+const ABSENT: &[&str] = &["debian_image", "runc", "tracepoints"];
 
 impl Machine {
     /// What a test may need and this machine has.
     pub(crate) fn offers(self) -> Vec<&'static str> {
         // One is booted in a part of the cgroup2 hierarchy.
         let systemd = (self.cgroup != Cgroup::V1).then_some("systemd");
-        // Of those that the tests need one came with Linux 6.12.
-        let tracepoints = (self.kernel == Kernel::Debian612).then_some("tracepoints");
         COMMON
             .iter()
             .copied()
             .chain(systemd)
-            .chain(tracepoints)
             .chain([self.cgroup.offers()])
             .chain(self.lsm.offers().iter().copied())
             .collect()
@@ -197,8 +187,7 @@ impl Machine {
 
     /// Whether a test may skip itself here for this reason: the machine is meant not to have it.
     pub(crate) fn excuses(self, reason: &str) -> bool {
-        let lacks =
-            ABSENT.iter().chain(self.lsm.lacks()).chain(self.kernel.lacks()).copied().chain([self.cgroup.lacks()]);
+        let lacks = ABSENT.iter().chain(self.lsm.lacks()).copied().chain([self.cgroup.lacks()]);
         let silences = self.cgroup.silences().iter().copied().chain([self.lsm.silences()]);
         lacks.map(|need| format!("needs {need}, which this run does not offer")).any(|known| known == reason)
             || silences.into_iter().any(|known| known == reason)

@@ -131,7 +131,7 @@ fn capabilities(record: &Record, notes: &mut Vec<String>) -> Vec<Flag> {
         Some(needed) => needed.keys().map(|name| short(name)).collect(),
         None => {
             notes.push(
-                "this kernel does not tell which capabilities are used (Linux 6.12 does): those that it had stay"
+                "this kernel does not tell which capabilities are used (Linux 6.14 does): those that it had stay"
                     .to_owned(),
             );
             record.walls.capabilities.iter().map(|name| short(name)).collect()

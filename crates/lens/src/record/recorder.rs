@@ -66,7 +66,7 @@ fn tracing(what: &'static str) -> impl Fn(io::Error) -> RecordError {
 /// The tracepoints.
 struct Points {
     enter: Tracepoint,
-    /// Kernels before 6.12 have none.
+    /// Kernels before 6.14 have none.
     capable: Option<Tracepoint>,
     executed: Tracepoint,
     connected: Tracepoint,

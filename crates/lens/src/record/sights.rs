@@ -117,7 +117,7 @@ impl Sights {
         let mut next = Some(path.to_owned());
         for _ in 0..MOST_INTERPRETERS {
             let Some(path) = next.take() else { return };
-            let Ok(file) = open(&self.root, &path, OFlags::PATH, ResolveFlags::CACHED) else {
+            let Ok(file) = program(&self.root, &path) else {
                 programs.entry(path.display().to_string()).or_default();
                 return;
             };
@@ -126,6 +126,17 @@ impl Sights {
             *programs.entry(lies.display().to_string()).or_default() |= raises(&file);
             next = interpreter(&link);
         }
+    }
+}
+
+/// Opens the program at `path`. It was just looked up, and what the kernel has of that is believed first; overlayfs has its symbolic links followed by itself
+/// only (`ovl_get_link`), and most programs of an image are behind one.
+fn program(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    match open(root, path, OFlags::PATH, ResolveFlags::CACHED) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
+            open(root, path, OFlags::PATH, ResolveFlags::empty())
+        }
+        opened => opened,
     }
 }
 
