@@ -1,8 +1,8 @@
 //! What goes where: tables of nf_tables that say what networks and endpoints are, replaced in one transaction.
 //!
 //! `inet stockade` and `bridge stockade` on the host are ours; no other table is looked at or changed, so that what others drop stays dropped.
-//! What a packet costs depends on neither how many containers there are, nor, but for the first of a connection, on how many networks: what is said
-//! of each is looked up in sets, by the interface.
+//! What a packet costs does not depend on how many containers there are: what is said of each is looked up in sets, by the interface. The first of a
+//! connection is compared with each published port, and what is not between a container and its bridge with the range of each network.
 //!
 //! - [`arriving`], the chain `raw`: nothing is for 127.0.0.0/8 and `::1` that does not come from the loopback, or the ports that are published there
 //!   would be led to for neighbours, too; what comes from a network's bridge has an address of that network, and nothing comes from a port of a bridge
