@@ -161,7 +161,7 @@ fn a_container_whose_profile_is_gone_does_not_start_without() {
 
 #[test]
 fn a_recorded_profile_is_enough_for_what_was_recorded_and_for_no_more() {
-    requires!(root, stockade, busybox_packed, apparmor, apparmor_parser, tracepoints);
+    requires!(root, stockade, busybox_packed, apparmor, apparmor_parser, call_tracepoints);
     let stockade = Stockade::new();
     let script =
         "echo x >/tmp/file && cat /etc/passwd /tmp/file >/dev/null && ls / >/dev/null && cat /proc/self/attr/current";

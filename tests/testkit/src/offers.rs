@@ -48,6 +48,8 @@ pub const NEEDS: &[Need] = &[
     Need { name: "sys_resource", advertised: has_sys_resource, works: has_sys_resource },
     Need { name: "x86_64", advertised: || cfg!(target_arch = "x86_64"), works: || cfg!(target_arch = "x86_64") },
     Need { name: "tracepoints", advertised: tracepoints, works: tracepoints },
+    // Those of every kernel.
+    Need { name: "call_tracepoints", advertised: call_tracepoints, works: call_tracepoints },
     Need { name: "busybox_image", advertised: busybox_image, works: busybox_image },
     Need { name: "debian_image", advertised: debian_image, works: debian_image },
     Need { name: "nginx_image", advertised: nginx_image, works: nginx_image },
@@ -255,6 +257,10 @@ fn nginx_image() -> bool {
 
 fn tracepoints() -> bool {
     cfg!(target_arch = "x86_64") && exists("/sys/kernel/tracing/events/capability/cap_capable/id")
+}
+
+fn call_tracepoints() -> bool {
+    cfg!(target_arch = "x86_64") && exists("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id")
 }
 
 fn debian_image() -> bool {

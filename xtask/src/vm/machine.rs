@@ -138,6 +138,7 @@ const COMMON: &[&str] = &[
     "time_namespaces",
     "sys_resource",
     "limits",
+    "call_tracepoints",
     "block_device",
     "x86_64",
     "busybox_image",
