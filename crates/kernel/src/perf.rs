@@ -109,8 +109,8 @@ pub struct Room {
 impl Room {
     /// For few records, of each of which the reader wants to know at once.
     pub const SMALL: Self = Self { bytes: 2 << 20, wake: 0 };
-    /// For many: the reader is woken by an eighth of the room.
-    pub const LARGE: Self = Self { bytes: 8 << 20, wake: 1 << 20 };
+    /// For many: the reader is woken by a part of the room that is small enough for it to be late.
+    pub const LARGE: Self = Self { bytes: 8 << 20, wake: 256 << 10 };
 }
 
 /// Whether a thread's stack is told.

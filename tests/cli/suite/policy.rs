@@ -206,6 +206,32 @@ fn a_path_that_means_something_else_at_the_start_is_judged_again() {
 }
 
 #[test]
+fn only_runtimes_that_are_named_are_executed() {
+    requires!(root, stake, stockade, busybox_packed, unshare);
+    let governed = Governed::by("version = 1\n[required]\nruntimes = [\"stake\"]\n");
+    governed.run(&[], &["true"]).ok();
+    // The same program, but at a place that nobody has named.
+    let copy = governed.stockade.folder().join("another");
+    std::fs::copy(stockade_testkit::programs::built("stake"), &copy).unwrap();
+    let link = governed.stockade.folder().join("link");
+    std::os::unix::fs::symlink(&copy, &link).unwrap();
+    let run = |runtime: &std::path::Path| {
+        governed.ask(&["--runtime", runtime.to_str().unwrap(), "run", "--rm", governed.stockade.image(), "true"])
+    };
+    refused(&run(&copy), "required.runtimes");
+    refused(&run(&link), "required.runtimes");
+    // One that was made before is not started by another either.
+    let words = ["--runtime", copy.to_str().unwrap(), "create", governed.stockade.image(), "true"];
+    let made = governed.stockade.know(governed.stockade.ask(&words).ok().out());
+    refused(&governed.ask(&["start", &made]), "required.runtimes");
+    governed.change(&format!("version = 1\n[required]\nruntimes = [{copy:?}]\n"));
+    run(&copy).ok();
+    run(&link).ok();
+    governed.ask(&["start", "-a", &made]).ok();
+    refused(&governed.run(&[], &["true"]), "required.runtimes");
+}
+
+#[test]
 fn a_policy_that_cannot_be_used_lets_nothing_start_and_everything_end() {
     requires!(root, stockade, busybox_packed, unshare);
     let governed = Governed::by(POLICY);
@@ -231,10 +257,18 @@ fn a_policy_that_cannot_be_used_lets_nothing_start_and_everything_end() {
             assert!(done.stderr.contains("/etc/stockade/policy.toml"), "{done:?}");
         }
     }
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     governed.change("version = 1\n");
     governed.run(&[], &["true"]).ok();
-    std::fs::set_permissions(governed.etc.join("stockade/policy.toml"), open).unwrap();
+    let file = governed.etc.join("stockade/policy.toml");
+    let set_mode = |mode| std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    for mode in [0o666, 0o646, 0o664] {
+        set_mode(mode);
+        refused(&governed.run(&[], &["true"]), "can be changed by others");
+    }
+    // Root may read it in any case.
+    set_mode(0o600);
+    governed.run(&[], &["true"]).ok();
+    std::os::unix::fs::chown(&file, Some(1000), None).unwrap();
     refused(&governed.run(&[], &["true"]), "can be changed by others");
     governed.ask(&["ps"]).ok();
     governed.ask(&["rm", "-f", &id, &made]).ok();

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
-use stockade_testkit::{Finished, Stockade, requires};
+use stockade_testkit::{Call, Finished, Stockade, eventually, requires};
 
 /// How long a replay may take before it counts as one that hangs: one that is to go well, and one that lacks something.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(100), Duration::from_secs(40)];
@@ -155,6 +155,58 @@ fn a_run_is_recorded_and_runs_again_under_what_came_of_it() {
     assert_lacking(&recorded.replay_of(&["mkdir", "/etc/x"]), "mkdir(\"/etc/x\") failed with EROFS");
     assert_lacking(&recorded.replay_of(&["chroot", "/", "true"]), "chroot");
     assert!(stockade.volumes().is_empty() && stockade.ids().is_empty());
+}
+
+#[test]
+fn a_program_that_is_made_in_memory_is_executed_there_again() {
+    requires!(root, stockade, busybox_packed, tracepoints);
+    let stockade = Stockade::new();
+    let script = "printf '#!/bin/sh\necho made\n' > /tmp/made && chmod +x /tmp/made && /tmp/made";
+    let recorded = Recorded::of(&stockade, "r", &[], &["sh", "-c", script]);
+    let (flags, exec) = (recorded.flags(), "tmpfs=/tmp:mode=1777,exec".to_owned());
+    assert!(flags.contains(&exec), "{flags:?}");
+    assert_enough(&recorded.replay());
+}
+
+/// The recorder stands still while a program makes more calls than there is room for, of a kind (`ioctl`) that is always told.
+#[test]
+fn a_recording_that_lost_something_makes_no_profile() {
+    requires!(root, stockade, busybox_packed, tracepoints);
+    let stockade = Stockade::new();
+    let (folder, gate) = (stockade.folder().join("r"), stockade.folder().join("gate"));
+    std::fs::create_dir(&gate).unwrap();
+    let script = "touch /gate/ready; until test -e /gate/go; do sleep 0.1; done; \
+                  i=0; while [ $i -lt 300000 ]; do [ -t 0 ]; i=$((i + 1)); done; touch /gate/done; \
+                  until test -e /gate/end; do sleep 0.1; done";
+    let volume = format!("{}:/gate", gate.display());
+    let words = ["--record", folder.to_str().unwrap(), "--userns", "host", "-v", &volume];
+    let running = stockade.run_call(&words, &["sh", "-c", script]).limit(2 * PATIENCE[0]).start();
+    let mut recorder = None;
+    eventually("the program that is recorded", PATIENCE[0], || {
+        recorder = recorder_below(running.pid());
+        recorder.is_some() && gate.join("ready").exists()
+    });
+    let recorder = recorder.unwrap().to_string();
+    let signal = |name: &str| Call::new("kill").args([name, &recorder]).run().ok();
+    let put = |name: &str| std::fs::write(gate.join(name), "").unwrap();
+    signal("-STOP");
+    put("go");
+    eventually("more calls than there is room for", PATIENCE[0], || gate.join("done").exists());
+    signal("-CONT");
+    put("end");
+    let done = running.wait();
+    assert!(done.code() == 125 && done.stderr.contains("events were lost"), "{done:?}");
+    assert!(!folder.join("record.json").exists() && !folder.join("seccomp.json").exists());
+}
+
+/// The process that records for `stockade`, whose process is `parent`.
+fn recorder_below(parent: i32) -> Option<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let is_it = |pid: &&str| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"container-recorded")
+    };
+    children.split_whitespace().find(is_it)?.parse().ok()
 }
 
 #[test]

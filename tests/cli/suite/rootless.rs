@@ -207,6 +207,31 @@ fn a_container_goes_on_while_other_commands_look_at_it() {
     user.ask("volume rm kept").ok();
 }
 
+/// A user's engine keeps the machine's policy, and makes nothing where it may not read it or others could change it.
+#[test]
+fn a_user_is_held_to_the_policy_of_the_machine() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv);
+    let user = User::new();
+    let policy = "version = 1\n[required]\nno-new-privileges = true\n[forbidden]\ncapabilities = [\"NET_ADMIN\"]\nmounts = [\"/etc\"]\n";
+    std::fs::create_dir_all(user.path("etc/stockade")).unwrap();
+    std::fs::write(user.path("etc/stockade/policy.toml"), policy).unwrap();
+    let under = |mode: u32, line: &str| {
+        let place = user.place.path().display();
+        user.script(&format!(
+            "chmod {mode:o} {place}/etc/stockade/policy.toml && mount -t overlay overlay -o lowerdir={place}/etc:/etc /etc && \
+             mount --bind {place}/passwd /etc/passwd && mount --bind {place}/subuid /etc/subuid && \
+             mount --bind {place}/subuid /etc/subgid || exit 99; exec $S run --rm --network none {line} $I true"
+        ))
+    };
+    let keeps = "--security-opt no-new-privileges";
+    under(0o644, keeps).ok();
+    under(0o644, "").refuses(&["required.no-new-privileges"]);
+    under(0o644, &format!("{keeps} --cap-add NET_ADMIN")).refuses(&["forbidden.capabilities"]);
+    under(0o644, &format!("{keeps} -v /etc/ssl:/x")).refuses(&["forbidden.mounts"]);
+    under(0o600, keeps).refuses(&["cannot read the policy"]);
+    under(0o666, keeps).refuses(&["can be changed by others"]);
+}
+
 /// A cgroup2 group that a user may make others in, as systemd gives one to each. It is removed after the user.
 struct Delegated(PathBuf);
 

@@ -115,3 +115,32 @@ fn runc_is_tried_as_stake_is() {
     }
     assert_ne!(done.code(), 1, "{done:?}");
 }
+
+/// What a runtime that may not have been built for this machine's control groups keeps: all of the usual, or nothing can be tried, and it is told
+/// why.
+fn is_tried(name: &str) {
+    let runtime = programs::on_path(name).unwrap();
+    let done = selftest(&["--format", "json", "--runtime", runtime.to_str().unwrap()]);
+    let found = verdicts(&done);
+    if found["walls"] == "cannot-be-tried" {
+        assert_eq!((with_verdict(&found, "cannot-be-tried").len(), done.code()), (found.len(), 1), "{done:?}");
+        assert!(done.stdout.contains("cgroup"), "{done:?}");
+        return;
+    }
+    for case in ["walls", "descriptors", "environment", "CVE-2017-16539", "devices", "mount"] {
+        assert_eq!(found[case], "held", "{done:?}");
+    }
+    assert_ne!(done.code(), 1, "{done:?}");
+}
+
+#[test]
+fn crun_is_tried_as_stake_is() {
+    requires!(root, stockade, crun);
+    is_tried("crun");
+}
+
+#[test]
+fn youki_is_tried_as_stake_is() {
+    requires!(root, stockade, youki);
+    is_tried("youki");
+}

@@ -84,6 +84,7 @@ pub const NEEDS: &[Need] = &[
     program!("busybox", &["true"]),
     program!("capsh", &["--print"]),
     program!("containerd", &["--version"]),
+    program!("crun", &["--version"]),
     program!("ctr", &["--version"]),
     program!("curl", &["--version"]),
     program!("dnsmasq", &["--version"]),
@@ -122,6 +123,7 @@ pub const NEEDS: &[Need] = &[
     program!("tmux", &["-V"]),
     program!("umoci", &["--version"]),
     program!("unshare", &["--version"]),
+    program!("youki", &["--version"]),
     program!("zstd", &["--version"]),
 ];
 

@@ -170,7 +170,7 @@ const COMMON: &[&str] = &[
 
 /// What no machine offers: the images and programs that none of its suites is there for, and a tracepoint (`cap_capable`) that is newer than both
 /// kernels.
-const ABSENT: &[&str] = &["debian_image", "runc", "tracepoints"];
+const ABSENT: &[&str] = &["crun", "debian_image", "runc", "tracepoints", "youki"];
 
 impl Machine {
     /// What a test may need and this machine has.

@@ -152,7 +152,12 @@ fn writable(record: &Record, notes: &mut Vec<String>) -> Vec<Flag> {
     }
     let mut flags = vec![Flag::alone("read-only")];
     flags.extend(places.iter().map(|place| match place {
-        Place::Memory(path) => Flag::new("tmpfs", format!("{}:mode=1777", path.display())),
+        Place::Memory(path) => {
+            // Programs are executed there only if they were.
+            let executed = record.seen.programs.keys().any(|program| Path::new(program).starts_with(path));
+            let exec = if executed { ",exec" } else { "" };
+            Flag::new("tmpfs", format!("{}:mode=1777{exec}", path.display()))
+        }
         Place::Volume(path) => Flag::new("volume", path.display().to_string()),
         Place::Root => Flag::alone("read-only"),
     }));

@@ -10,12 +10,13 @@ use stockade_seccomp::syscall::Syscall;
 use super::calls::{is_plain, waits};
 use super::facts::{Phase, Seen};
 
-/// After how many records the first stage ends; each one has four times as many as the one before.
-const MANY: u64 = 10_000;
+/// After how many records the first stage ends that leaves something out, in the start and after it; each further one has eight times as many.
+/// To write a record takes about as long as a short call does, so that what a program feels of being recorded is these.
+const MANY: u64 = 2_000;
 /// The most calls that are left out: the kernel bounds the length of a filter.
 const MOST_LEFT_OUT: usize = 80;
 /// How many stages there are.
-pub(super) const STAGES: usize = 4;
+pub(super) const STAGES: usize = 5;
 
 /// The stages. One leaves out what those before have shown often; the first one after the start begins with all again, because it is not known
 /// of what was left out whether it goes on.
@@ -23,6 +24,8 @@ pub(super) const STAGES: usize = 4;
 pub(super) struct Stages {
     now: usize,
     of: Option<Phase>,
+    /// How many left something out since the start, or its end.
+    cuts: u32,
     /// How often each call was told.
     counts: BTreeMap<u32, u64>,
     /// How many were told in this stage.
@@ -54,7 +57,7 @@ impl Stages {
         let all_again = began != phase && !self.left_out.is_empty();
         // Those behind the first are for what runs for long.
         let most = if phase == Phase::Startup { 1 } else { STAGES - 1 };
-        let many = MANY << (2 * self.now);
+        let many = MANY << (3 * self.cuts);
         if self.now >= most || !all_again && self.told < many {
             return None;
         }
@@ -64,6 +67,7 @@ impl Stages {
         if !all_again && left_out.len() <= self.left_out.len() {
             return None;
         }
+        self.cuts = if all_again { 0 } else { self.cuts + 1 };
         self.left_out = left_out.iter().copied().collect();
         // The most frequent are refused first.
         let filter: Vec<String> = left_out.iter().map(|number| format!("id != {number}")).collect();
@@ -115,9 +119,9 @@ mod tests {
         let step = stages.next(&seen(false, true), Phase::Steady).unwrap();
         // What arguments tell apart is always told.
         assert_eq!((step.before, step.next, step.filter.as_str()), (0, 1, "id != 0"));
-        tell(&mut stages, &[SOCKET], MANY * 4);
+        tell(&mut stages, &[SOCKET], MANY * 8);
         assert_eq!(stages.next(&seen(false, true), Phase::Steady), None);
-        tell(&mut stages, &[POLL], MANY * 4);
+        tell(&mut stages, &[POLL], MANY * 8);
         assert_eq!(stages.next(&seen(false, true), Phase::Steady).unwrap().filter, "id != 7 && id != 0");
     }
 
@@ -130,8 +134,11 @@ mod tests {
         tell(&mut stages, &[SOCKET], MANY * 100);
         assert_eq!(stages.next(&seen(true, false), Phase::Startup), None);
         assert_eq!(stages.next(&seen(true, false), Phase::Steady).unwrap().filter, "");
-        tell(&mut stages, &[READ], MANY * 16);
+        tell(&mut stages, &[READ], MANY);
         // Not seen afterwards, so that it is not known yet.
         assert_eq!(stages.next(&seen(true, false), Phase::Steady), None);
+        tell(&mut stages, &[READ], MANY);
+        // As soon as at the beginning.
+        assert_eq!(stages.next(&seen(true, true), Phase::Steady).unwrap().filter, "id != 0 && id != 7");
     }
 }

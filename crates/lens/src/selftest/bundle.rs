@@ -46,8 +46,10 @@ impl Answer {
     }
 }
 
-/// The last line that says something, without control characters.
+/// The last line that says something, without control characters; where a program tells how it came to an error, the last one before that.
 fn one_line(text: &str) -> String {
+    let told = text.split("Stack backtrace:").next().filter(|told| !told.trim().is_empty());
+    let text = told.unwrap_or(text);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
     scene::text(line.as_bytes()).chars().take(300).collect()
 }
@@ -234,5 +236,21 @@ impl Bundle {
     /// Whatever is left of it.
     fn delete(&self, id: &str) {
         drop(self.wait(self.command(&["delete", "--force", id])));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_what_a_program_says_last_and_not_how_it_came_to_it() {
+        assert_eq!(one_line("a\n b\t\n\n"), "b");
+        assert_eq!(
+            one_line("Caused by:\n  1: no such group\n\nStack backtrace:\n  0: <unknown>\n"),
+            "1: no such group"
+        );
+        assert_eq!(one_line("Stack backtrace:\n  0: main\n"), "0: main");
+        assert_eq!(one_line(""), "it said nothing");
     }
 }
