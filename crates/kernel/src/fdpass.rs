@@ -41,15 +41,22 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
 
 /// Receives one message into `bytes`: how many bytes, 0 at the end of the stream, and the descriptors, close-on-exec.
 ///
+/// Of another side that has ended without reading all that it was told the last words are received all the same: that it has is said once by a
+/// unix socket (`ECONNRESET`), and before them.
+///
 /// # Errors
 /// `EMSGSIZE` if bytes or descriptors were cut off (what did arrive is closed); otherwise as `recvmsg(2)`.
 pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut content = [IoSliceMut::new(bytes)];
-    let message = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(&socket, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
+    let mut receive = || {
+        rustix::io::retry_on_intr(|| rustix::net::recvmsg(&socket, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC))
+    };
+    let message = match receive() {
+        Err(Errno::CONNRESET) => receive()?,
+        received => received?,
+    };
     let mut descriptors = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = part {
@@ -70,6 +77,17 @@ mod tests {
 
     fn pair(kind: SocketType) -> (OwnedFd, OwnedFd) {
         socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    #[test]
+    fn last_words_arrive_of_a_side_that_did_not_listen() {
+        let (left, right) = pair(SocketType::SEQPACKET);
+        send(&left, b"unread", &[]).unwrap();
+        send(&right, b"last", &[]).unwrap();
+        drop(right);
+        let mut bytes = [0; 8];
+        assert_eq!(receive(&left, &mut bytes).unwrap().0, 4);
+        assert_eq!(receive(&left, &mut bytes).unwrap().0, 0);
     }
 
     #[test]

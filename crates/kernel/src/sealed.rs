@@ -135,7 +135,7 @@ pub struct Sealed {
     _overlay: Option<OwnedFd>,
 }
 
-/// A sealed form of `program` (absolute).
+/// A sealed form of `program` (absolute, and no link).
 ///
 /// # Errors
 /// [`SealError::Seal`]; nothing is left behind.

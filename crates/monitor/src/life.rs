@@ -236,6 +236,8 @@ impl Monitor {
             }
             (Stage::Finishing, Some(Command::Finished)) => self.tell(),
             (Stage::Finishing, _) => self.execute_on_exit(),
+            // It was said beforehand, and there is to be no container, which is yet to be told.
+            (_, Some(Command::Start | Command::StartAndFinish)) if self.refusal.is_some() => {}
             (_, _) => self.control = None,
         }
     }

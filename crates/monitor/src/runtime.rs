@@ -5,6 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -98,7 +99,9 @@ impl Runtime {
         self.mark(folder)?;
         let program = self.words.first().map(String::as_str).unwrap_or_default();
         let fail = |error: String| Refusal::new(format!("cannot execute the runtime {program}: {error}"));
-        let path = CString::new(program).map_err(|error| fail(error.to_string()))?;
+        // The file itself, where the program is a link.
+        let path = std::fs::canonicalize(program).map_err(|error| fail(error.to_string()))?;
+        let path = CString::new(path.into_os_string().into_vec()).map_err(|error| fail(error.to_string()))?;
         let sealed = sealed::seal(&path).map_err(|error| fail(chain(&error)))?;
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (ours, theirs) = pair.map_err(|errno| Refusal::new(format!("cannot make a pair of sockets: {errno}")))?;

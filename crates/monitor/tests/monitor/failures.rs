@@ -100,6 +100,8 @@ fn a_runtime_that_can_not_be_executed_is_named() {
     requires!(root, stake, busybox_image, limits);
     for kind in KINDS {
         let mut live = with_on_exit(Scene::sh("true").runtime(&["/no/such/runtime"]).kind(kind)).launch();
+        // An engine that says so beforehand does not know yet.
+        live.say_start();
         let (code, message) = fails(&mut live);
         assert!(code == 125 && message.contains("cannot execute the runtime /no/such/runtime"), "{code} {message}");
     }

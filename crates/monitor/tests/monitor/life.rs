@@ -64,6 +64,16 @@ fn an_engine_with_nothing_to_do_between_says_start_beforehand() {
 }
 
 #[test]
+fn a_runtime_may_be_a_link() {
+    requires!(root, stake, busybox_image, limits);
+    let mut scene = Scene::sh("exit 3");
+    let link = scene.bundle.folder().join("link");
+    std::os::unix::fs::symlink(&scene.order.runtime[0], &link).unwrap();
+    scene.order.runtime[0] = link.display().to_string();
+    assert_eq!(scene.run().exited(), 3);
+}
+
+#[test]
 fn an_engine_that_said_start_beforehand_and_is_gone_before_the_container_is_made_wants_none() {
     requires!(root, stake, busybox_image, limits);
     let mut live = Scene::sh("echo never").launch();

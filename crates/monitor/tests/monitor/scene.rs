@@ -136,8 +136,7 @@ fn packets() -> OwnedFd {
 
 #[track_caller]
 fn receive(socket: &OwnedFd, packet: &mut [u8]) -> usize {
-    // A socket with a time limit is interrupted by every signal (`signal(7)`).
-    rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *packet, RecvFlags::empty())).unwrap().1
+    stockade_kernel::fdpass::receive(socket, packet).unwrap().0
 }
 
 fn limit(socket: &OwnedFd) {
