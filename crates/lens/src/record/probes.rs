@@ -16,12 +16,12 @@ const LINKS: &[&str] = &["link", "linkat"];
 /// Questions, to which "no" is an answer: what is then done asks again.
 const QUESTIONS: &[&str] = &["access", "faccessat", "faccessat2"];
 
-/// The capabilities of the calls whose arguments decide; `None` if none do.
-pub(super) fn are_of(call: &str) -> Option<Capability> {
-    if IDS.contains(&call) {
-        return Some(Capability::SETUID);
-    }
-    GROUP_IDS.contains(&call).then_some(Capability::SETGID)
+/// Further ones, each for a capability of its own.
+const OTHERS: &[&str] = &["capset", "io_uring_setup", "setsockopt"];
+
+/// Whether it hangs on this call whether a capability that is asked for decides anything.
+pub(super) fn hang_on(call: &str) -> bool {
+    [IDS, GROUP_IDS, MEMORY, LISTS, LINKS, QUESTIONS, OTHERS].iter().any(|calls| calls.contains(&call))
 }
 
 /// Whether `capability`, which the process has and was asked for in `call` with these arguments, decides nothing.
@@ -29,7 +29,9 @@ pub(super) fn is_probe(capability: Capability, call: &str, arguments: &[u64; 6])
     let one_of = |names: &[&str]| names.contains(&call);
     match capability {
         // Who has the capability is root in its namespace: to be that already is allowed to everybody (0), and -1 changes nothing.
-        Capability::SETUID | Capability::SETGID if are_of(call) == Some(capability) => {
+        Capability::SETUID | Capability::SETGID
+            if one_of(if capability == Capability::SETUID { IDS } else { GROUP_IDS }) =>
+        {
             let count = match call {
                 "setresuid" | "setresgid" => 3,
                 "setreuid" | "setregid" => 2,
@@ -57,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_call_is_one() {
-        for name in [IDS, GROUP_IDS, MEMORY, LINKS, LISTS, QUESTIONS].concat() {
+        for name in [IDS, GROUP_IDS, MEMORY, LINKS, LISTS, QUESTIONS, OTHERS].concat() {
             assert!(Syscall::from_name(name).is_some(), "{name}");
         }
     }
