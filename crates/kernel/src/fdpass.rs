@@ -39,10 +39,21 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
     if sent == bytes.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
+/// Receives by `receive`, again when a signal interrupts it, and also the last words of another side that has ended without reading all that it was
+/// told: that it has is said once by a unix socket (`ECONNRESET`), and before them.
+///
+/// # Errors
+/// Those of `receive`; `ECONNRESET` only if it says so twice.
+pub fn to_the_last_word<T>(mut receive: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    match rustix::io::retry_on_intr(&mut receive) {
+        Err(Errno::CONNRESET) => rustix::io::retry_on_intr(receive),
+        received => received,
+    }
+}
+
 /// Receives one message into `bytes`: how many bytes, 0 at the end of the stream, and the descriptors, close-on-exec.
 ///
-/// Of another side that has ended without reading all that it was told the last words are received all the same: that it has is said once by a
-/// unix socket (`ECONNRESET`), and before them.
+/// Last words are received too ([`to_the_last_word`]).
 ///
 /// # Errors
 /// `EMSGSIZE` if bytes or descriptors were cut off (what did arrive is closed); otherwise as `recvmsg(2)`.
@@ -50,13 +61,8 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Ow
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut content = [IoSliceMut::new(bytes)];
-    let mut receive = || {
-        rustix::io::retry_on_intr(|| rustix::net::recvmsg(&socket, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC))
-    };
-    let message = match receive() {
-        Err(Errno::CONNRESET) => receive()?,
-        received => received?,
-    };
+    let message =
+        to_the_last_word(|| rustix::net::recvmsg(&socket, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC))?;
     let mut descriptors = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = part {

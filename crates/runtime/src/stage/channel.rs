@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use stockade_kernel::fdpass::to_the_last_word;
 
 use super::failure::Failure;
 
@@ -86,13 +87,7 @@ impl Channel {
     fn take<T: DeserializeOwned>(&self, flags: RecvFlags) -> io::Result<Option<T>> {
         // Not filled: most messages are of a few bytes, and a process that was just made pays for each page that it writes to.
         let mut buffer = Vec::with_capacity(LONGEST);
-        let mut receive = || rustix::net::recv(&self.0, spare_capacity(&mut buffer), flags);
-        let received = match rustix::io::retry_on_intr(&mut receive) {
-            // The other side has ended without reading all that it was told. That is said once, before what it told itself.
-            Err(Errno::CONNRESET) => rustix::io::retry_on_intr(&mut receive),
-            received => received,
-        };
-        match received {
+        match to_the_last_word(|| rustix::net::recv(&self.0, spare_capacity(&mut buffer), flags)) {
             Ok((0, _)) | Err(Errno::CONNRESET | Errno::AGAIN) => Ok(None),
             Ok(_) => Ok(Some(serde_json::from_slice(&buffer)?)),
             Err(error) => Err(error.into()),
