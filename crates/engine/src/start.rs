@@ -27,6 +27,7 @@ use crate::files::FileError;
 use crate::idmap::Mappings;
 use crate::lifecycle::State;
 use crate::network::connect::ATTACH_COMMAND;
+use crate::network::wanted::Wanted;
 use crate::organisation::RefusalError;
 use crate::record::{Joined, LOG, Record};
 use crate::runtime::PATH;
@@ -394,7 +395,8 @@ fn converse(
     let start = if connected.is_some() { Command::StartAndFinish } else { Command::Start };
     let start = serde_json::to_vec(&start).map_err(doing("say start"))?;
     let say_start = || fdpass::send(&control, &start, &[]).map_err(doing("say start to the monitor"));
-    let at_once = watch.is_none() && !organisation::is_there()? && !engine.has_networks(&folder.0)?;
+    let networks = Wanted::of(&folder.0)?;
+    let at_once = watch.is_none() && networks.is_none() && !organisation::is_there()?;
     if at_once {
         say_start()?;
     }
@@ -402,7 +404,7 @@ fn converse(
         Report::Created { .. } if at_once => {}
         Report::Created { pid } => {
             engine.judge_mounts(&folder.0, record, pid)?;
-            engine.attach_networks(&folder.0, pid)?;
+            networks.map_or(Ok(()), |wanted| engine.attach_networks(&folder.0, &wanted, pid))?;
             watch.map_or(Ok(()), |watch| watch(pid)).map_err(StartError::Watch)?;
             say_start()?;
         }

@@ -31,43 +31,30 @@ pub(crate) struct Joining {
 }
 
 impl Engine {
-    /// Whether the container is to have anything that [`Self::attach_networks`] makes.
-    ///
-    /// # Errors
-    /// If the file that tells cannot be read.
-    pub(crate) fn has_networks(&self, folder: &Folder) -> Result<bool, NetworksError> {
-        let wanted = folder.read::<Wanted>(FILE)?;
-        Ok(wanted.is_some_and(|wanted| wanted.pasta || !wanted.networks.is_empty()))
-    }
-
-    /// Attaches the container whose first process is `pid`, which waits for its start, to its networks. The folder is locked, or the
-    /// caller is its monitor's.
+    /// Attaches the container whose first process is `pid`, which waits for its start, to the networks that are `wanted`. The folder is
+    /// locked, or the caller is its monitor's.
     ///
     /// # Errors
     /// See [`NetworksError`]; what was given is taken back by [`Engine::release_networks`].
-    pub(crate) fn attach_networks(&self, folder: &Folder, pid: i32) -> Result<(), NetworksError> {
-        let Some(wanted) = folder.read::<Wanted>(FILE)? else { return Ok(()) };
+    pub(crate) fn attach_networks(&self, folder: &Folder, wanted: &Wanted, pid: i32) -> Result<(), NetworksError> {
         if wanted.pasta {
-            return self.attach_pasta(folder, &wanted, pid);
-        }
-        if wanted.networks.is_empty() {
-            return Ok(());
+            return self.attach_pasta(folder, wanted, pid);
         }
         let store = self.networks()?;
         let share = store.share()?;
         let target = self.network_of(pid)?;
-        let all = joinings(&store, &wanted)?;
-        let gateway = gateway(&wanted, &all);
+        let all = joinings(&store, wanted)?;
+        let gateway = gateway(wanted, &all);
         firewall::check(&self.places().data)?;
         self.forward(&all)?;
-        let leases = self.take(&store, &share, folder, &wanted, &all, gateway.as_deref())?;
+        let leases = self.take(&store, &share, folder, wanted, &all, gateway.as_deref())?;
         self.apply_rules(&store)?;
         for (one, lease) in all.iter().zip(&leases) {
             endpoint::attach(&one.network, &lease.endpoint, rustix::fd::AsFd::as_fd(&target))?;
             publish_on_loopback(&one.network, &lease.endpoint)?;
             self.happened_to_network(NetworkAction::Connect, &one.network, Some(folder.id.as_str()));
         }
-        self.tell_names(&store, folder, (pid, &target), &wanted, &all, &leases)
+        self.tell_names(&store, folder, (pid, &target), wanted, &all, &leases)
     }
 
     /// The network namespace of the container's first process.

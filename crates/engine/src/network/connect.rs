@@ -115,7 +115,8 @@ pub fn reload(engine: &Engine) -> Result<(), NetworksError> {
 /// See [`NetworksError`].
 pub fn reattach(engine: &Engine, container: &ContainerId, pid: i32) -> Result<(), NetworksError> {
     // Not locked: its monitor, which waits for this, is what keeps others from it.
-    engine.attach_networks(&engine.folder(container)?, pid)
+    let folder = engine.folder(container)?;
+    Wanted::of(&folder)?.map_or(Ok(()), |wanted| engine.attach_networks(&folder, &wanted, pid))
 }
 
 /// `stockade --data-root DIR --exec-root DIR container-network ID PID`: [`reattach`].

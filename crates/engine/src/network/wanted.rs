@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use stockade_network::model::{Mac, NetworkId, NetworkName, PublishedPort};
 
 use super::ask::{NameServers, PortRequest};
+use crate::container::{ContainerError, Folder};
 
 /// The file.
 pub(crate) const FILE: &str = "networks.json";
@@ -52,6 +53,15 @@ pub(crate) struct Place {
 }
 
 impl Wanted {
+    /// What the container is to have, if it is to have any network that is made for it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn of(folder: &Folder) -> Result<Option<Self>, ContainerError> {
+        let wanted = folder.read::<Self>(FILE)?;
+        Ok(wanted.filter(|wanted| wanted.pasta || !wanted.networks.is_empty()))
+    }
+
     /// The network that the ways out go by: that with the highest priority, of those the first in the order of names, as in Docker;
     /// one that reaches nothing outside only where there is no other. `internal` says of each network whether it is such a one.
     pub(crate) fn gateway(&self, internal: &BTreeMap<NetworkId, bool>) -> Option<&Place> {
