@@ -71,10 +71,7 @@ impl Monitor {
             Err(refusal) => return self.give_up(refusal),
         };
         self.enter(Stage::Created, None);
-        // Its end, and those of orphans, may have been told before it was known.
-        if let Err(error) = self.reap() {
-            self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
-        }
+        self.reap_the_early();
         if self.past.is_none() {
             if let Err(refusal) = self.record(Phase::Created { pid }) {
                 return self.give_up(refusal);
@@ -89,6 +86,13 @@ impl Monitor {
             self.go_on(worker, Stage::Attaching, Self::start);
         } else if let Some(said) = self.said.take() {
             self.hear(Some(said));
+        }
+    }
+
+    /// The first process' end, and those of orphans, may have been told before it was known, or was this one's.
+    pub(crate) fn reap_the_early(&mut self) {
+        if let Err(error) = self.reap() {
+            self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
         }
     }
 

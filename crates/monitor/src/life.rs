@@ -292,10 +292,7 @@ impl Monitor {
             if let Err(refusal) = birth::adopt(self) {
                 return self.give_up(refusal);
             }
-            // Its end, and those of orphans, may have been told before it was this one's.
-            if let Err(error) = self.reap() {
-                self.troubles.note(&self.folder, &format!("cannot reap: {error}"));
-            }
+            self.reap_the_early();
         }
         // Before it is recorded: who reads that it runs may ask for more at once.
         if let Err(error) = self.execs.listen(&self.folder) {
