@@ -48,15 +48,7 @@ impl DeviceFilter {
     }
 }
 
-/// What decides about device nodes for `pid`.
-///
-/// # Errors
-/// [`ObserveError`]; of programs also if the caller may not read them (`bpf(2)`).
-pub fn device_filter(layout: &Layout, procfs: &Procfs, pid: i32) -> Result<DeviceFilter, ObserveError> {
-    of(layout, procfs, pid, |hierarchy| Directory::top(hierarchy).map(Rc::new))
-}
-
-/// The same, where `top` opens a hierarchy.
+/// What decides about device nodes for `pid`, where `top` opens a hierarchy.
 pub(crate) fn of(
     layout: &Layout,
     procfs: &Procfs,

@@ -51,7 +51,7 @@ pub mod systemd;
 mod write;
 
 pub use controller::Controllers;
-pub use device_filter::{DeviceFilter, device_filter};
+pub use device_filter::DeviceFilter;
 pub use files::FileError;
 pub use group::{
     CreateError, Difference, FreezeError, Group, KillError, LimitsError, Removal, RemoveError, Told, Unused,

@@ -103,7 +103,7 @@ impl Observer {
     /// What decides about device nodes for `pid`.
     ///
     /// # Errors
-    /// As [`device_filter`](crate::device_filter()).
+    /// [`ObserveError`]; of programs also if the caller may not read them (`bpf(2)`).
     pub fn device_filter(&self, procfs: &Procfs, pid: i32) -> Result<DeviceFilter, ObserveError> {
         device_filter::of(&self.layout, procfs, pid, |hierarchy| self.top(hierarchy))
     }

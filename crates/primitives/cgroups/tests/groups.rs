@@ -19,7 +19,7 @@ use stockade_cgroups::model::{
 };
 use stockade_cgroups::{
     Controllers, CreateError, DeviceFilter, Group, GroupPath, Hierarchy, Kind, Layout, PlanError, Removal, Unused,
-    UpdateError, Version, device_filter, observe, plan, remove, support,
+    UpdateError, Version, observe, plan, remove, support,
 };
 use stockade_kernel::procfs::Procfs;
 
@@ -158,7 +158,8 @@ fn assert_devices(group: &Group) {
 /// What is read back of the group decides as the rules do.
 fn assert_read_back(group: &Group, layout: &Layout) {
     let mut child = shell(group, "sleep 30");
-    let filter = device_filter(layout, &Procfs::host().unwrap(), child.id().cast_signed()).unwrap();
+    let observer = observe::Observer::new(layout.clone());
+    let filter = observer.device_filter(&Procfs::host().unwrap(), child.id().cast_signed()).unwrap();
     assert_ne!(filter, DeviceFilter::Nothing);
     let rules = device_rules();
     for (kind, major, minor) in [(DeviceKind::Block, 8, 0), (DeviceKind::Block, 1, 3)]
