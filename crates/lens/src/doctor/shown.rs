@@ -9,6 +9,7 @@ use rustix::fd::AsFd;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
+use stockade_kernel::chain::chain;
 use stockade_kernel::mount::{Change, mount_setattr};
 use stockade_namespaces::{IdMap, IdMaps, IdRange, user_namespace_with};
 
@@ -49,9 +50,4 @@ fn tried(folder: &Path) -> Result<Answer, Box<dyn Error>> {
         Some(errno @ (Errno::INVAL | Errno::PERM | Errno::NOSYS)) => Ok(Answer::Refused(errno)),
         _ => Err(error.into()),
     }
-}
-
-/// An error and its causes.
-fn chain(error: &dyn Error) -> String {
-    std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
