@@ -55,7 +55,7 @@ const WORKS: [Work; 4] = [
         after: &[],
         goal: Some(0.1),
     },
-    Work { name: "run -d until it runs", before: &[], calls: &[START], after: &[REMOVE], goal: None },
+    Work { name: "run -d until it runs", before: &[], calls: &[START], after: &[REMOVE], goal: Some(0.1) },
     Work {
         name: "create, start, stop and rm",
         before: &[],

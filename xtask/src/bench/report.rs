@@ -98,6 +98,13 @@ impl Stand {
     }
 }
 
+impl fmt::Display for Stand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
+        write!(formatter, "{} {found}, at most {}: {}", self.what, self.most, self.word())
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(first) = self.rows.first() else { return Ok(()) };
@@ -109,8 +116,7 @@ impl fmt::Display for Report {
             writeln!(formatter, "  {} / {} = {ratio:.2} ({low:.2} to {high:.2})", first.name, row.name)?;
         }
         for stand in self.stands() {
-            let found = stand.found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
-            writeln!(formatter, "  goal: {} {found}, at most {}: {}", stand.what, stand.most, stand.word())?;
+            writeln!(formatter, "  goal: {stand}")?;
         }
         Ok(())
     }
@@ -192,9 +198,7 @@ fn picture(reports: &[Report]) -> String {
         for stand in report.stands() {
             y += LINE;
             let colour = if stand.word() == "met" { "#063" } else { "#a20" };
-            let found = stand.found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
-            let text = format!("{} {found}, at most {}: {}", stand.what, stand.most, stand.word());
-            body += &format!("<text x='130' y='{y}' fill='{colour}'>{}</text>\n", escaped(&text));
+            body += &format!("<text x='130' y='{y}' fill='{colour}'>{}</text>\n", escaped(&stand.to_string()));
         }
     }
     let height = y + LINE;
