@@ -227,18 +227,15 @@ impl Watch {
         Ok(())
     }
 
-    /// Takes the records that are there, each processor's in its order; `lost` grows by those for which there was no room.
+    /// Takes the records that are there, each processor's in its order; `lost` grows by those for which there was no room: by one where it is not
+    /// known yet how many they are, and where the room was so full that there may be some.
     ///
     /// # Errors
     /// `EBADMSG` for a record that makes no sense.
     pub fn take(&mut self, lost: &mut u64) -> io::Result<Vec<Sample>> {
         let mut samples = Vec::new();
         for ring in &mut self.rings {
-            ring.take(|kind, body| match kind {
-                record::SAMPLE => Sample::parse(body).map(|sample| samples.push(sample)),
-                record::LOST => record::lost(body).map(|count| *lost += count),
-                _ => Ok(()),
-            })?;
+            ring.take(lost, |body| Sample::parse(body).map(|sample| samples.push(sample)))?;
         }
         Ok(samples)
     }
@@ -335,6 +332,25 @@ mod tests {
         assert_eq!(lost, 0);
         assert!(watch.take(&mut lost)?.is_empty());
         Ok(samples.into_iter().filter(|sample| sample.process != child.id()).collect())
+    }
+
+    /// Nothing is written any more into the memory that was full, so that the kernel has no occasion to tell of it.
+    #[test]
+    fn what_was_lost_at_the_very_end_is_known() {
+        let Some(mut watch) = watch("id == 0") else { return };
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "read go; exec taskset -c 0 dd if=/dev/zero of=/dev/null bs=1 count=20000"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        watch.add(child.id().cast_signed(), From::Now).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let mut lost = 0;
+        let taken = watch.take(&mut lost).unwrap().len();
+        assert!(taken < 20_000 && lost == 1, "{taken} were taken, {lost} lost");
+        assert!(watch.take(&mut lost).unwrap().is_empty() && lost == 1);
     }
 
     #[test]

@@ -9,11 +9,15 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
+use super::record;
+
 /// Where the first page (`struct perf_event_mmap_page`) has `data_head` and `data_tail`.
 const HEAD: usize = 1024;
 const TAIL: usize = 1032;
 /// `struct perf_event_header`: type, misc, size.
 const HEADER: usize = 8;
+/// No record is longer, as its length has sixteen bits.
+const LONGEST: usize = 1 << 16;
 
 /// One event's memory, into which others of the same processor write too.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Ring {
     page: usize,
     /// How many bytes of records there is room for: a power of two of pages.
     room: usize,
+    /// How many of those were counted as lost of which the kernel has not told: 1 at most.
+    untold: u64,
 }
 
 // SAFETY: the memory belongs to this value alone, which nobody but its owner reads, and the kernel's side does not know of threads.
@@ -42,7 +48,7 @@ impl Ring {
         let base =
             unsafe { rustix::mm::mmap(std::ptr::null_mut(), page + room, protection, MapFlags::SHARED, &event, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Self { event, base, page, room })
+        Ok(Self { event, base, page, room, untold: 0 })
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -61,11 +67,15 @@ impl Ring {
         unsafe { counter.as_ref() }
     }
 
-    /// Gives the type and the body of every record that is there to `each`, and their room back to the kernel.
+    /// Gives the body of every sample that is there to `each`, and the room of all records back to the kernel; `lost` grows by what there was no
+    /// room for.
+    ///
+    /// The kernel tells that something was lost before the next record that it writes, which there may never be (`__perf_output_begin`). So a
+    /// room in which another record might not have had place counts as one that was lost, until the kernel says how many it were.
     ///
     /// # Errors
     /// The first of `each`, and `EBADMSG` for a length that makes no sense; all that was there is gone then.
-    pub(super) fn take(&mut self, mut each: impl FnMut(u32, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn take(&mut self, lost: &mut u64, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         // What the kernel wrote before it wrote the head is seen after it (perf_output_put_handle).
         let head = self.counter(HEAD).load(Ordering::Acquire);
         let tail = self.counter(TAIL).load(Ordering::Relaxed);
@@ -87,8 +97,16 @@ impl Ring {
             let [a, b, c, d, _, _, e, f] = *header;
             let size = usize::from(u16::from_ne_bytes([e, f]));
             let record = rest.get(HEADER..size).ok_or(Errno::BADMSG)?;
-            each(u32::from_ne_bytes([a, b, c, d]), record)?;
+            match u32::from_ne_bytes([a, b, c, d]) {
+                record::SAMPLE => each(record)?,
+                record::LOST => *lost += record::lost(record)?.saturating_sub(std::mem::take(&mut self.untold)),
+                _ => {}
+            }
             rest = &rest[size..];
+        }
+        if length + LONGEST > self.room && self.untold == 0 {
+            self.untold = 1;
+            *lost += 1;
         }
         if rest.is_empty() { Ok(()) } else { Err(Errno::BADMSG.into()) }
     }
