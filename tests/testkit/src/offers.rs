@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The variable that fixes what the run offers.
 pub const OFFERS: &str = "STOCKADE_OFFERS";
@@ -324,7 +325,10 @@ fn cgroup_v2_works() -> bool {
     hierarchies.iter().filter(|one| one.kind == "cgroup2").any(|one| can_make_group(&one.mount))
 }
 
+/// Two threads may ask at once.
 fn can_make_group(mount: &Path) -> bool {
-    let path = mount.join(format!("stockade-test-{}-probe", std::process::id()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = mount.join(format!("stockade-test-{}-probe-{number}", std::process::id()));
     std::fs::create_dir(&path).is_ok() && std::fs::remove_dir(&path).is_ok()
 }
