@@ -223,7 +223,9 @@ fn support(layout: &Layout) -> Option<support::Support> {
 fn what_the_machine_can_is_told_while_groups_come_and_go() {
     let layout = Layout::detect().unwrap();
     let path = GroupPath::parse(&format!("/stockade-test-{}-short", std::process::id())).unwrap();
-    let make = || Group::create(plan(&layout, &path, &Limits::default()).unwrap());
+    let pids = layout.home(Controllers::PIDS).map(|_| Max::At(9));
+    let limits = Limits { pids, ..Limits::default() };
+    let make = || Group::create(plan(&layout, &path, &limits).unwrap());
     match make() {
         Err(error) if error.is_permission() => return eprintln!("skipped: {error}"),
         made => drop(Own(made.unwrap())),
@@ -535,13 +537,16 @@ fn a_change_that_fails_halfway_is_taken_back() {
     assert_ne!(limit_files(&group.0), before);
 }
 
-/// Another container that made the common parent removes it, empty as it is, between our look at it and our group's making.
+/// Another container that made the common parent removes it, empty as it is, between our look at it and our group's making. On
+/// cgroup v2 the limit needs its controller in that parent, and so in the one that is there in the end.
 #[test]
 fn a_parent_that_another_removes_meanwhile_is_made_again() {
     let layout = Layout::detect().unwrap();
     let parent = format!("/stockade-test-{}-shared", std::process::id());
     let path = GroupPath::parse(&format!("{parent}/leaf")).unwrap();
-    let make = || Group::create(plan(&layout, &path, &Limits::default()).unwrap());
+    let pids = layout.home(Controllers::PIDS).map(|_| Max::At(9));
+    let limits = Limits { pids, ..Limits::default() };
+    let make = || Group::create(plan(&layout, &path, &limits).unwrap());
     match make() {
         Err(error) if error.is_permission() => return eprintln!("skipped: {error}"),
         made => drop(Own(made.unwrap())),

@@ -138,50 +138,62 @@ fn make_directories(planned: &PlannedGroup, whose: Whose<'_>, made: &mut Vec<Pla
     let hierarchy = &planned.hierarchy;
     let top = Directory::top(hierarchy)?;
     let parent_path = planned.path.parent().unwrap_or(Path::new(""));
-    let leaf = Path::new(planned.path.file_name().unwrap_or_default());
     let deadline = Instant::now() + PATIENCE;
-    let (parent, new) = loop {
-        match make_leaf(&top, planned, whose, (parent_path, leaf), made) {
-            Err(CreateError::File(error))
-                if (error.is(Errno::NOENT) || error.is(Errno::NODEV)) && Instant::now() < deadline =>
-            {
+    let leaf = loop {
+        match make_leaf(&top, planned, made) {
+            Err(error) if (error.is(Errno::NOENT) || error.is(Errno::NODEV)) && Instant::now() < deadline => {
                 std::thread::yield_now();
             }
             result => break result?,
         }
     };
-    let parent = parent.as_ref().unwrap_or(&top);
-    if new {
-        made.push(Place::new(hierarchy, &planned.path));
+    if leaf.found == Found::Before && whose.origin == Origin::Ours {
+        refuse_used(&leaf.directory)?;
     }
-    let directory = parent.open(leaf)?;
-    if !new && whose.origin == Origin::Ours {
-        refuse_used(&directory)?;
+    // From here on nobody can remove an ancestor: one that is not empty stays. So none of them is a new one, without what was
+    // enabled, by the time that the group is used.
+    if hierarchy.version == Version::V2 {
+        enable(&top, parent_path, planned, whose.vacate)?;
     }
     if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
-        fill_cpuset(&top, parent_path, parent, &directory)?;
+        fill_cpuset(&top, parent_path, leaf.parent.as_ref().unwrap_or(&top), &leaf.directory)?;
     }
-    Ok(directory)
+    Ok(leaf.directory)
 }
 
-/// Makes the group's own directory, after its missing ancestors: returns its parent, if that is not the top, and whether it was
-/// not there.
-fn make_leaf(
-    top: &Directory,
-    planned: &PlannedGroup,
-    whose: Whose<'_>,
-    (parent_path, leaf): (&Path, &Path),
-    made: &mut Vec<Place>,
-) -> Result<(Option<Directory>, bool), CreateError> {
+/// A group's own directory.
+struct Leaf {
+    /// Where it is, if that is not the top.
+    parent: Option<Directory>,
+    directory: Directory,
+    found: Found,
+}
+
+/// Whether a directory was there.
+#[derive(PartialEq, Eq)]
+enum Found {
+    /// It was.
+    Before,
+    /// It was made.
+    Now,
+}
+
+/// Makes the group's own directory, if it is not there, right after its parent was found or made, so that there is next to no time in
+/// which another can remove that.
+fn make_leaf(top: &Directory, planned: &PlannedGroup, made: &mut Vec<Place>) -> Result<Leaf, FileError> {
+    let parent_path = planned.path.parent().unwrap_or(Path::new(""));
+    let name = Path::new(planned.path.file_name().unwrap_or_default());
     let parent = match (!parent_path.as_os_str().is_empty()).then(|| top.open(parent_path)) {
         Some(Err(error)) if error.is(Errno::NOENT) => Some(make_ancestors(top, planned, parent_path, made)?),
         other => other.transpose()?,
     };
-    if planned.hierarchy.version == Version::V2 {
-        enable(top, parent_path, planned, whose.vacate)?;
+    let within = parent.as_ref().unwrap_or(top);
+    let found = if within.make(name)? { Found::Now } else { Found::Before };
+    if found == Found::Now {
+        made.push(Place::new(&planned.hierarchy, &planned.path));
     }
-    let new = parent.as_ref().unwrap_or(top).make(leaf)?;
-    Ok((parent, new))
+    let directory = within.open(name)?;
+    Ok(Leaf { directory, found, parent })
 }
 
 /// Makes the missing ancestors of a group and returns its parent.

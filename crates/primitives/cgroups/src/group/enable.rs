@@ -30,7 +30,8 @@ pub(super) fn enable(
             at.push(name);
         }
         let directory = top.open(&at)?;
-        enable_in(&directory, planned, vacate == Some(at.as_path()))?;
+        let own = if vacate == Some(at.as_path()) { Processes::MayMove } else { Processes::Stay };
+        enable_in(&directory, planned, own)?;
     }
     let missing = planned.needed - listed(&top.open(parent)?, "cgroup.subtree_control")?;
     match missing.is_empty() {
@@ -42,8 +43,17 @@ pub(super) fn enable(
     }
 }
 
-/// Enables what is planned in one group, of which `ours` says whether its processes may be moved.
-fn enable_in(directory: &Directory, planned: &PlannedGroup, ours: bool) -> Result<(), CreateError> {
+/// What may happen to the processes of a group that gives controllers to those below it.
+#[derive(Clone, Copy)]
+enum Processes {
+    /// They are the caller's, and may be moved aside.
+    MayMove,
+    /// They are others'.
+    Stay,
+}
+
+/// Enables what is planned in one group.
+fn enable_in(directory: &Directory, planned: &PlannedGroup, own: Processes) -> Result<(), CreateError> {
     let absent = planned.enable - listed(directory, "cgroup.subtree_control")?;
     if absent.is_empty() {
         return Ok(());
@@ -51,9 +61,11 @@ fn enable_in(directory: &Directory, planned: &PlannedGroup, ours: bool) -> Resul
     let absent = absent & listed(directory, "cgroup.controllers")?;
     if is_occupied(directory)? {
         let needed = absent & planned.needed;
-        let left = match ours {
-            true => vacate(directory).map_err(CreateError::from).and_then(|()| Ok(is_occupied(directory)?)),
-            false => Ok(true),
+        let left = match own {
+            Processes::MayMove => {
+                vacate(directory).map_err(CreateError::from).and_then(|()| Ok(is_occupied(directory)?))
+            }
+            Processes::Stay => Ok(true),
         };
         // Beside processes the kernel gives threaded controllers only, and from then on takes no process into any group below (EOPNOTSUPP).
         match left {
