@@ -23,7 +23,7 @@ use crate::resolve::Target;
 use crate::syscall::Syscall;
 
 /// Changes with the compiler, the tables and the form of a file.
-const MAGIC: &[u8] = b"stockade seccomp 4\n";
+const MAGIC: &[u8] = b"stockade seccomp 5\n";
 const DIGEST: usize = 32;
 /// More than the longest program and the longest path need.
 const GREATEST: u64 = 1 << 20;

@@ -53,10 +53,26 @@ impl Backwards {
         Place(self.written.len())
     }
 
-    /// The same with `piece`, as a whole.
+    /// Writes `piece`, whose jumps lead within it, before what is written; its answers are those that are there.
     pub(crate) fn extend(&mut self, piece: &[Instruction]) -> Place {
-        self.written.extend(piece.iter().rev());
-        Place(self.written.len())
+        // Of those written so far, the next one first.
+        let mut places: Vec<Place> = Vec::with_capacity(piece.len());
+        for instruction in piece.iter().rev() {
+            let after = |skip: u8| places[places.len() - 1 - usize::from(skip)];
+            let place = match instruction.code {
+                RETURN => self.answer(Action::from_code(instruction.constant)),
+                LOAD | AND => {
+                    self.lead_to(after(0));
+                    self.push(*instruction)
+                }
+                test => {
+                    let (yes, no) = (after(instruction.if_true), after(instruction.if_false));
+                    self.test(test, instruction.constant, yes, no)
+                }
+            };
+            places.push(place);
+        }
+        places.last().copied().unwrap_or(Place(self.written.len()))
     }
 
     /// Where `action` is answered: many ways lead to the same few answers, and a short program is loaded faster.

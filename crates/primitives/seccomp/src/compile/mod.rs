@@ -16,7 +16,7 @@ use crate::architecture::Arch;
 use crate::model::{Action, Filter};
 use crate::syscall::{Syscall, X32_BIT};
 pub(crate) use code::RETURN;
-use code::{ARCHITECTURE, Backwards, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, Place, plain};
+use code::{AND, ARCHITECTURE, Backwards, EQUAL, GREATER_OR_EQUAL, LOAD, NUMBER, Place, plain};
 pub use size::Size;
 use verdicts::Verdicts;
 
@@ -63,45 +63,51 @@ pub(crate) fn compile_in_a_row(filter: &Filter) -> Result<Vec<Instruction>, TooL
     assemble(filter, |program, ranges| {
         let (first, rest) = ranges.all.split_first().expect("there is one range at least");
         // Each test leads to its range, and else to those before it.
-        let tests: Vec<_> = rest.iter().rev().map(|range| (range.from, put(program, &range.code))).collect();
-        let first = put(program, &first.code);
+        let tests: Vec<_> = rest.iter().rev().map(|range| (range.from, put(program, range.code))).collect();
+        let first = put(program, first.code);
         // Those with the lowest numbers are looked for last.
         tests.into_iter().rev().fold(first, |no, (from, yes)| program.test(GREATER_OR_EQUAL, from, yes, no))
     })
 }
 
 /// A range of numbers, up to where the next one begins.
-struct Range {
+struct Range<'a> {
     from: u32,
     /// What happens there.
-    code: rule::Code,
+    code: &'a rule::Code,
     /// How often numbers before it are looked for.
     before: usize,
 }
 
 /// The ranges of all numbers.
-struct Ranges {
-    all: Vec<Range>,
+struct Ranges<'a> {
+    all: Vec<Range<'a>>,
     /// How often any number is looked for.
     weight: usize,
 }
 
-fn assemble(filter: &Filter, search: impl Fn(&mut Backwards, &Ranges) -> Place) -> Result<Vec<Instruction>, TooLong> {
+fn assemble(
+    filter: &Filter,
+    search: impl Fn(&mut Backwards, &Ranges<'_>) -> Place,
+) -> Result<Vec<Instruction>, TooLong> {
     let native = filter.architectures[0];
     let mut program = Backwards::new();
     let mut tests = Vec::new();
     for arch in filter.architectures.iter().filter(|arch| **arch != Arch::X32 && runs_on(**arch, native)) {
-        let of = |program: &mut Backwards, arch| search(program, &ranges(filter, arch));
+        let own = starts(filter, *arch);
+        let tree = search(&mut program, &Ranges::weighed(&own, *arch));
         let x32 = match *arch {
-            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => Some(of(&mut program, Arch::X32)),
+            Arch::X86_64 if filter.architectures.contains(&Arch::X32) => {
+                program.lead_to(tree);
+                let same = program.push(plain(AND, !X32_BIT));
+                let only = unlike(&starts(filter, Arch::X32), &own, same);
+                Some(search(&mut program, &Ranges::weighed(&only, Arch::X32)))
+            }
             Arch::X86_64 => Some(not_x32(filter, &mut program)),
             _ => None,
         };
-        let mut tree = of(&mut program, *arch);
-        if let Some(x32) = x32 {
-            tree = program.test(GREATER_OR_EQUAL, X32_BIT, x32, tree);
-        }
-        program.lead_to(tree);
+        let first = x32.map_or(tree, |x32| program.test(GREATER_OR_EQUAL, X32_BIT, x32, tree));
+        program.lead_to(first);
         tests.push((arch.audit(), program.push(plain(LOAD, NUMBER))));
     }
     let other = program.answer(Action::KillProcess);
@@ -162,7 +168,8 @@ impl Starts {
     }
 }
 
-fn ranges(filter: &Filter, arch: Arch) -> Ranges {
+/// Where which code begins for the numbers of `arch`; no two neighbours are the same.
+fn starts(filter: &Filter, arch: Arch) -> Vec<(u32, rule::Code)> {
     let verdicts = Verdicts::of(filter, arch);
     let default = rule::Code::Answer(filter.default);
     let mut starts = Starts(vec![(0, default.clone())]);
@@ -187,12 +194,42 @@ fn ranges(filter: &Filter, arch: Arch) -> Ranges {
     }
     let Starts(mut starts) = starts;
     starts.dedup_by(|next, before| next.1 == before.1);
-    let hot = hot(arch);
-    let below = |number| hot.partition_point(|hot| *hot < number);
-    let weigh =
-        |(index, (from, code)): (usize, (u32, rule::Code))| Range { from, code, before: index + HEAT * below(from) };
-    let weight = starts.len() + HEAT * hot.len();
-    Ranges { all: starts.into_iter().enumerate().map(weigh).collect(), weight }
+    starts
+}
+
+/// The same for x32, where numbers that are answered like those of x86-64 without their bit lead to `same`, which takes that bit away: most
+/// are, and a program that does not say it twice is loaded faster.
+fn unlike(x32: &[(u32, rule::Code)], x86_64: &[(u32, rule::Code)], same: Place) -> Vec<(u32, rule::Code)> {
+    let at = |starts: &[(u32, rule::Code)], number: u32| {
+        starts[..starts.partition_point(|start| start.0 <= number)].last().map(|start| start.1.clone())
+    };
+    let bounds = x32.iter().map(|start| start.0.max(X32_BIT)).chain(x86_64.iter().map(|start| start.0 | X32_BIT));
+    let mut bounds: Vec<u32> = bounds.collect();
+    bounds.sort_unstable();
+    bounds.dedup();
+    let code = |from: u32| {
+        let own = at(x32, from)?;
+        let code = if at(x86_64, from & !X32_BIT).as_ref() == Some(&own) { rule::Code::There(same) } else { own };
+        Some((from, code))
+    };
+    let mut starts: Vec<(u32, rule::Code)> = bounds.into_iter().filter_map(code).collect();
+    starts.dedup_by(|next, before| next.1 == before.1);
+    starts
+}
+
+impl<'a> Ranges<'a> {
+    /// How often each of `starts` is looked for by programs for `arch`.
+    fn weighed(starts: &'a [(u32, rule::Code)], arch: Arch) -> Self {
+        let hot = hot(arch);
+        let below = |number| hot.partition_point(|hot| *hot < number);
+        let weigh = |(index, (from, code)): (usize, &'a (u32, rule::Code))| Range {
+            from: *from,
+            code,
+            before: index + HEAT * below(*from),
+        };
+        let weight = starts.len() + HEAT * hot.len();
+        Self { all: starts.iter().enumerate().map(weigh).collect(), weight }
+    }
 }
 
 /// The numbers of [`HOT`], in ascending order.
@@ -207,19 +244,20 @@ fn put(program: &mut Backwards, code: &rule::Code) -> Place {
     match code {
         rule::Code::Answer(action) => program.answer(*action),
         rule::Code::Look(code) => program.extend(code),
+        rule::Code::There(place) => *place,
     }
 }
 
 /// Writes a search tree whose halves weigh the same.
-fn tree(program: &mut Backwards, ranges: &Ranges) -> Place {
+fn tree(program: &mut Backwards, ranges: &Ranges<'_>) -> Place {
     halves(program, &ranges.all, ranges.weight)
 }
 
 /// The same for some of them, of which there is one at least; `end` is how often numbers before their end are looked for.
-fn halves(program: &mut Backwards, ranges: &[Range], end: usize) -> Place {
+fn halves(program: &mut Backwards, ranges: &[Range<'_>], end: usize) -> Place {
     let (first, rest) = (&ranges[0], &ranges[1..]);
     if rest.is_empty() {
-        return put(program, &first.code);
+        return put(program, first.code);
     }
     // Twice the weight to the left of a split is to be near that of all.
     let away = |range: &Range| (first.before + end).abs_diff(2 * range.before);

@@ -2,7 +2,7 @@
 
 use stockade_kernel::seccomp::Instruction;
 
-use super::code::{AND, ARGUMENTS, EQUAL, GREATER, GREATER_OR_EQUAL, LOAD, RETURN, answer, plain};
+use super::code::{AND, ARGUMENTS, EQUAL, GREATER, GREATER_OR_EQUAL, LOAD, Place, RETURN, answer, plain};
 use super::verdicts::Alternative;
 use crate::architecture::Arch;
 use crate::model::{Action, Condition, Operator, at_width, greatest};
@@ -38,18 +38,24 @@ pub(super) enum Code {
     Answer(Action),
     /// What these instructions find; no way through them ends at their end.
     Look(Vec<Instruction>),
+    /// What is written there.
+    There(Place),
 }
 
 /// All alternatives of a number in their order, then the default.
 pub(super) fn alternatives(all: &[Alternative<'_>], arch: Arch, default: Action) -> Code {
     let mut code = Vec::new();
     let mut last = default;
+    let mut loaded = None;
     for one in all {
         if one.conditions.is_empty() {
             last = one.action;
             break;
         }
-        code.extend(alternative(one, arch).into_iter().flatten());
+        if let Some(next) = alternative(one, arch, loaded) {
+            code.extend(next.code);
+            loaded = next.loaded;
+        }
     }
     if code.is_empty() {
         return Code::Answer(last);
@@ -58,19 +64,31 @@ pub(super) fn alternatives(all: &[Alternative<'_>], arch: Arch, default: Action)
     Code::Look(code)
 }
 
-/// One alternative, at whose end the next one begins; nothing if it can never match.
-fn alternative(one: &Alternative<'_>, arch: Arch) -> Option<Vec<Instruction>> {
+/// One alternative as instructions, at whose end the next one begins.
+struct Piece {
+    code: Vec<Instruction>,
+    /// The word that is in the accumulator wherever it failed, if that is known.
+    loaded: Option<u32>,
+}
+
+/// One alternative, where the word `loaded` is in the accumulator; nothing if it can never match.
+fn alternative(one: &Alternative<'_>, arch: Arch, loaded: Option<u32>) -> Option<Piece> {
     let mut steps: Vec<(Step, usize)> = Vec::new();
     for condition in one.conditions.iter() {
         match shape(condition, one.call.width(condition.argument), arch) {
             Shape::Always => {}
             Shape::Never => return None,
-            Shape::Steps(these) => {
+            Shape::Steps(mut these) => {
+                if steps.is_empty() && loaded.is_some_and(|word| matches!(these[0], Step::Load(first) if first == word))
+                {
+                    these.remove(0);
+                }
                 let end = steps.len() + these.len();
                 steps.extend(these.into_iter().map(|step| (step, end)));
             }
         }
     }
+    let loaded = held(steps.iter().map(|(step, _)| step), loaded);
     let end = steps.len() + 1;
     let place = |(index, (step, holds)): (usize, (Step, usize))| {
         let target = |to| match to {
@@ -89,7 +107,21 @@ fn alternative(one: &Alternative<'_>, arch: Arch) -> Option<Vec<Instruction>> {
     };
     let mut code: Vec<Instruction> = steps.into_iter().enumerate().map(place).collect();
     code.push(plain(RETURN, one.action.code()));
-    Some(code)
+    Some(Piece { code, loaded })
+}
+
+/// What is in the accumulator after any of the tests of `steps`, if it is the same word after all of them, and was `before` at first.
+fn held<'a>(steps: impl Iterator<Item = &'a Step>, before: Option<u32>) -> Option<u32> {
+    let (mut now, mut at_tests) = (before, Vec::new());
+    for step in steps {
+        match step {
+            Step::Load(word) => now = Some(*word),
+            Step::And(_) => now = None,
+            Step::Test { .. } => at_tests.push(now),
+        }
+    }
+    let first = *at_tests.first()?;
+    first.filter(|_| at_tests.iter().all(|one| *one == first))
 }
 
 fn shape(condition: &Condition, width: u32, arch: Arch) -> Shape {

@@ -202,3 +202,49 @@ fn unconditional_answers_do_not_look_at_arguments() {
     assert!(compiled.allows("read") && compiled.allows("socket"));
     assert!(!compiled.allows("clone") && !compiled.allows("reboot") && !compiled.allows("no_such_call"));
 }
+
+/// Every number that any architecture has a call for, and what is around them: that x32 shares the ways of x86-64, and alternatives a look
+/// at an argument, changes no answer.
+#[test]
+fn the_default_profile_is_the_same_for_every_number() {
+    let target = crate::Target { architecture: Arch::X86_64, kernel: (6, 18), capabilities: &[] };
+    let filter = crate::Profile::builtin().unwrap().resolve(&target).unwrap();
+    let (program, row) = (compile(&filter).unwrap(), compile_in_a_row(&filter).unwrap());
+    let values = [0, 1, 8, 37, 38, 39, 40, 41, 0x2_0000, 0x2_0008, 0x0800_0000, u64::from(u32::MAX), 1 << 32, u64::MAX];
+    let ends = [0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, 0xc000_0000, 0xc000_0001, u32::MAX];
+    let numbers = (0..600).flat_map(|number| [number, number | X32_BIT]).chain(ends);
+    let mut looked = BTreeSet::new();
+    for (number, arch) in numbers.flat_map(|number| [(number, Arch::X86_64), (number, Arch::X86)]) {
+        let shown = |value| Shown { number, audit: arch.audit(), arguments: Some([value; 6]) };
+        if interpret(&program, &Shown { arguments: None, ..shown(0) }).is_some() {
+            agree(&filter, &program, &row, &shown(0));
+            continue;
+        }
+        looked.insert((arch, number));
+        values.iter().for_each(|value| agree(&filter, &program, &row, &shown(*value)));
+    }
+    // clone, personality and socket, three times.
+    assert_eq!(looked.len(), 9, "{looked:x?}");
+}
+
+#[test]
+fn x32_shares_the_ways_of_x86_64() {
+    let of = |architectures: &str| {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "architectures": [{architectures}], "syscalls": [
+                {{"names": ["read", "openat2", "getpid", "getppid", "ptrace"], "action": "SCMP_ACT_ALLOW"}},
+                {{"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}}]}},
+                {{"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}}]}}]}}"#
+        );
+        compile(&resolved(&text)).unwrap()
+    };
+    let (both, native) = (of(r#""SCMP_ARCH_X86_64", "SCMP_ARCH_X32""#), of(r#""SCMP_ARCH_X86_64""#));
+    let count = |program: &[Instruction], code: u16| program.iter().filter(|one| one.code == code).count();
+    assert_eq!((count(&both, AND), count(&native, AND)), (1, 0));
+    // ptrace has a number of its own there.
+    assert!(both.len() < native.len() + 10, "{} and {}", both.len(), native.len());
+    // Two alternatives, one look; the others are the architecture and the number.
+    assert_eq!(count(&native, code::LOAD), 3);
+    let both_answers: BTreeSet<u32> = both.iter().filter(|one| one.code == RETURN).map(|one| one.constant).collect();
+    assert_eq!(count(&both, RETURN), both_answers.len());
+}
