@@ -143,15 +143,22 @@ pub(crate) struct Checked {
 }
 
 /// A file that a call is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct File {
     /// Its owner, as the host has it.
     pub(crate) owner: Option<u32>,
-    pub(crate) is_device: bool,
-    /// Whether the host has a device under the same path.
-    pub(crate) is_device_of_host: bool,
+    pub(crate) device: Option<Device>,
     /// Whether it changes who executes it.
     pub(crate) raises: bool,
+}
+
+/// A device that a file is, or would be if the container had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// The host has it under this path.
+    OfHost(PathBuf),
+    /// The host has no file of it: its numbers, as `--device-cgroup-rule` has them.
+    Unnamed(String),
 }
 
 /// A call that ended, as it was seen.

@@ -50,6 +50,23 @@ fn judge(stockade: &Stockade, case: &Case) -> Result<(), String> {
     Ok(())
 }
 
+/// Follows the flags that are named, one run after the other, until `script` is denied nothing: all of them.
+fn follow(stockade: &Stockade, script: &str) -> Vec<String> {
+    let mut given: Vec<String> = Vec::new();
+    loop {
+        let flags: Vec<&str> = given.iter().flat_map(|flag| flag.split(' ')).chain(["--explain"]).collect();
+        let done = stockade.sh(&flags, script);
+        if done.code() == 0 {
+            return given;
+        }
+        let lines = || done.stderr.lines();
+        let named = lines().find_map(|line| line.strip_prefix("  ")?.split_once(" would allow it, at"));
+        let (flag, _) = named.unwrap_or_else(|| panic!("{given:?}: no way is named: {done:?}"));
+        assert!(!given.iter().any(|known| known == flag), "{flag} was given: {done:?}");
+        given.push(flag.to_owned());
+    }
+}
+
 /// The report, one piece for each denial.
 fn paragraphs(report: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -213,6 +230,69 @@ fn calls_by_number() {
             case(call!("141, 0, 0, -10"), "user-namespace", "--cap-add SYS_NICE --userns=host"),
         ],
     );
+}
+
+/// `clone3` for these namespaces, whose flags are in memory as long as the caller is there.
+macro_rules! clone3 {
+    ($flags:literal) => {
+        concat!(
+            "perl -e '$a = pack(\"Q8\", ",
+            $flags,
+            ", 0, 0, 0, 17, 0, 0, 0); exit(0) if syscall(435, $a, 64) != -1; sleep 1; exit(1)'"
+        )
+    };
+}
+
+#[test]
+fn programs_of_debian() {
+    requires!(root, stockade, debian_image, tracepoints, x86_64);
+    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
+    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    // Who may read the kernel's log, if there were a file of it.
+    const HOST: &[&str] = &["--userns=host", "--cap-add", "SYSLOG"];
+    judge_all(
+        &stockade,
+        &[
+            case(clone3!("0x40000000"), "seccomp", "--cap-add SYS_ADMIN"),
+            case(clone3!("0x10000000"), "seccomp", "--security-opt seccomp=default+clone3"),
+            with(
+                &["--security-opt", "no-new-privileges"],
+                "cp /usr/bin/perl /tmp/perl && setcap cap_net_raw+ep /tmp/perl && chroot --userspec=1000:1000 / /tmp/perl \
+                 -MSocket -e 'exit(0) if socket(S, 2, 3, 1); sleep 1; exit(1)'",
+                "no-new-privileges",
+                "--security-opt no-new-privileges=false",
+            ),
+            // Its file is missing, or was made in the container and cannot be opened.
+            with(HOST, "dd if=/dev/kmsg count=0", "device", "--device /dev/kmsg"),
+            with(HOST, "mknod /x c 1 11 && dd if=/x count=0", "device", "--device /dev/kmsg"),
+            with(HOST, "mknod /x c 1 11 && dd if=/dev/null of=/x", "device", "--device /dev/kmsg"),
+        ],
+    );
+    let nested = "unshare --user --map-root-user --mount --pid --fork --mount-proc true";
+    let given = follow(&stockade, nested);
+    let expected =
+        ["--security-opt seccomp=default+unshare", "--cap-add SYS_ADMIN", "--security-opt systempaths=unconfined"];
+    assert_eq!(given, expected);
+}
+
+/// The host's programs, with their libraries.
+#[test]
+fn packet_filters_are_not_a_containers() {
+    requires!(root, stockade, debian_image, tracepoints, nft);
+    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
+    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let script = |command: &str| {
+        format!("cd /host && mkdir run && for i in bin lib lib64; do ln -s usr/$i $i; done && chroot /host {command}")
+    };
+    // A host has nft at least.
+    let there = |command: &&str| {
+        command.split(' ').next().is_some_and(|name| std::path::Path::new("/usr/sbin").join(name).exists())
+    };
+    for command in ["nft add table t", "iptables-nft -L", "ip6tables-nft -L"].into_iter().filter(there) {
+        let flags = &["-v", "/usr:/host/usr:ro"];
+        let script: &'static str = script(command).leak();
+        judge_all(&stockade, &[with(flags, script, "capability", "--cap-add NET_ADMIN")]);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ways::Flags;
-use super::{Attempt, Certainty, Denial, EACCES, EINVAL, ENOENT, EPERM, EROFS, Wall, Walls, denial};
+use super::{Attempt, Certainty, Denial, Device, EACCES, EINVAL, ENOENT, EPERM, EROFS, Wall, Walls, denial};
 use crate::exposure;
 
 /// Judges by the path of the call.
@@ -14,11 +14,10 @@ pub(super) fn judge(walls: &Walls, attempt: &Attempt) -> Option<Denial> {
         EACCES | EPERM if writes(attempt) && attempt.path.as_ref().is_some_and(|path| is_kernels(walls, path)) => {
             read_only(walls, attempt)
         }
-        ENOENT => hidden(walls, attempt).or_else(|| missing_device(attempt)),
+        ENOENT => hidden(walls, attempt).or_else(|| device(attempt)),
         EINVAL => unmapped_id(walls, attempt),
-        EPERM if attempt.file.is_device && attempt.checked.iter().flatten().next().is_none() && opens(attempt) => {
-            Some(device(attempt))
-        }
+        EPERM if opens(attempt) && asked_for_nothing(attempt) => device(attempt),
+        EPERM if asked_for_nothing(attempt) => new_proc(walls, attempt),
         _ => None,
     }
 }
@@ -139,17 +138,57 @@ pub(super) fn hidden(walls: &Walls, attempt: &Attempt) -> Option<Denial> {
     Some(denial)
 }
 
-/// A device that the host has and the container has not.
-fn missing_device(attempt: &Attempt) -> Option<Denial> {
-    (opens(attempt) && attempt.file.is_device_of_host).then(|| device(attempt))
+/// Whether the kernel told that no capability was asked for in vain.
+fn asked_for_nothing(attempt: &Attempt) -> bool {
+    attempt.checked.as_ref().is_none_or(Vec::is_empty)
 }
 
-fn device(attempt: &Attempt) -> Denial {
+/// A device that the container was not given: the host has it where it was looked for, or a file of it was made in the container.
+fn device(attempt: &Attempt) -> Option<Denial> {
+    let device = attempt.file.device.as_ref().filter(|_| opens(attempt))?;
     let mut denial = denial(attempt, Wall::Device, Certainty::Known);
-    let path = attempt.path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-    denial.because.push("the host has such a device, and the container was not given it".to_owned());
-    denial.ways.push(Flags::default().and(format!("--device {path}"), exposure::DEVICE).way());
+    let (because, word) = match device {
+        Device::OfHost(path) => (
+            format!("the host has this device as {}, and the container was not given it", path.display()),
+            format!("--device {}", path.display()),
+        ),
+        Device::Unnamed(numbers) => (
+            format!("the container was not given the device {numbers}"),
+            format!("--device-cgroup-rule '{numbers} rwm'"),
+        ),
+    };
+    denial.because.push(because);
+    denial.ways.push(Flags::default().and(word, exposure::DEVICE).way());
+    Some(denial)
+}
+
+/// `MS_REMOUNT`, `MS_BIND`, `MS_MOVE` and what is changed of mounts only: no new file system is mounted.
+const OF_MOUNTS: u64 = 0x20 | 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x10_0000;
+/// The beginning of the name of the file system `proc`, with its end.
+const PROC: [u8; 5] = *b"proc\0";
+
+/// A new `/proc` in a user namespace that the container made: it would show what is hidden in the container's own (`mount_too_revealing` in
+/// the kernel's `fs/namespace.c`), which asks for no capability.
+fn new_proc(walls: &Walls, attempt: &Attempt) -> Option<Denial> {
+    let kind = attempt.numbers.map(|[name, _]| name.to_ne_bytes());
+    let certainty = match (attempt.name(), kind) {
+        ("mount", Some(name)) if attempt.arguments[3] & OF_MOUNTS == 0 && name.starts_with(&PROC) => Certainty::Known,
+        // Which file system it is was said before, or is not known any more: nothing else denies one without asking for a capability.
+        ("mount", None) if attempt.arguments[3] & OF_MOUNTS == 0 && attempt.checked.is_some() => Certainty::Inferred,
+        ("fsmount", _) if attempt.checked.is_some() => Certainty::Inferred,
+        _ => return None,
+    };
+    let hidden = walls.masked.iter().chain(&walls.readonly).filter(|path| path.starts_with("/proc")).count();
+    if hidden == 0 {
+        return None;
+    }
+    let mut denial = denial(attempt, Wall::MaskedPath, certainty);
     denial
+        .because
+        .push(format!("a new /proc would show what is hidden or read-only in the container's, {hidden} paths"));
+    let flags = Flags::default().and("--security-opt systempaths=unconfined", exposure::UNMASKED);
+    denial.ways.push(flags.way());
+    Some(denial)
 }
 
 /// The arguments of calls that are ids, by their places: of users, and of groups.

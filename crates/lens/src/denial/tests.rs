@@ -62,7 +62,8 @@ fn said(walls: &Walls, attempt: &Attempt) -> Option<(Wall, String)> {
 fn the_wall_and_the_least_flag() {
     use Wall::{Capability as Cap, Device, Limit, MaskedPath, Network, Pids, ReadOnlyPath, Seccomp, UserNamespace};
     let walls = walls();
-    let device = File { is_device_of_host: true, ..File::default() };
+    let device = |path: &str| File { device: Some(super::Device::OfHost(path.into())), ..File::default() };
+    let unnamed = File { device: Some(super::Device::Unnamed("c 60:1".to_owned())), ..File::default() };
     let of_nobody = File { owner: Some(0), ..File::default() };
     let limit = |name, errno, capability| asking(attempt(name, &[0, 0, 0], errno), capability, true);
     for (attempt, wall, way) in [
@@ -98,7 +99,13 @@ fn the_wall_and_the_least_flag() {
         ),
         (with_path("openat", "/sys/firmware/efi", ENOENT), MaskedPath, "--security-opt systempaths=unconfined"),
         (with_path("openat", "/proc/kcore", 0), MaskedPath, "--security-opt systempaths=unconfined"),
-        (Attempt { file: device, ..with_path("openat", "/dev/fuse", ENOENT) }, Device, "--device /dev/fuse"),
+        (
+            Attempt { file: device("/dev/fuse"), ..with_path("openat", "/dev/fuse", ENOENT) },
+            Device,
+            "--device /dev/fuse",
+        ),
+        (Attempt { file: device("/dev/fuse"), ..with_path("openat", "/x", EPERM) }, Device, "--device /dev/fuse"),
+        (Attempt { file: unnamed, ..with_path("openat", "/x", EPERM) }, Device, "--device-cgroup-rule 'c 60:1 rwm'"),
         (attempt("fchownat", &[0, 0, 70_000, 0], EINVAL), UserNamespace, "--userns=host"),
         (Attempt { file: of_nobody, ..with_path("openat", "/host/secret", EACCES) }, UserNamespace, "--userns=host"),
         (Attempt { met_pids_limit: Some(true), ..attempt("clone", &[], EAGAIN) }, Pids, "--pids-limit 40"),
@@ -152,6 +159,24 @@ fn what_no_wall_denied_is_not_told() {
     }
     let connected = Walls { networkless: false, ..walls };
     assert_eq!(said(&connected, &attempt("connect", &[], ENETUNREACH)), None);
+}
+
+#[test]
+fn a_new_proc_is_denied_by_what_the_old_one_hides() {
+    let bounding = CapSet::from(Capability::SYS_ADMIN);
+    let filter = crate::explain::filter(&stockade_seccomp::Profile::builtin().unwrap(), bounding).unwrap();
+    let walls = Walls { filter: Some(filter), bounding, ..walls() };
+    let named = |name: &[u8; 8]| Some([u64::from_ne_bytes(*name), 0]);
+    let mount = |numbers| Attempt { numbers, checked: Some(Vec::new()), ..attempt("mount", &[], EPERM) };
+    let proc = judge(&walls, &mount(named(b"proc\0abc"))).unwrap();
+    assert_eq!((proc.wall, proc.certainty), (Wall::MaskedPath, Certainty::Known));
+    assert_eq!(proc.ways[0].flag, "--security-opt systempaths=unconfined");
+    assert_eq!(judge(&walls, &mount(None)).unwrap().certainty, Certainty::Inferred);
+    assert!(judge(&walls, &mount(named(b"procfs\0\0"))).is_none());
+    assert!(judge(&walls, &Attempt { arguments: [0, 0, 0, 0x20, 0, 0], ..mount(None) }).is_none());
+    assert!(judge(&walls, &Attempt { checked: None, ..mount(None) }).is_none());
+    let open = Walls { masked: Vec::new(), readonly: Vec::new(), ..walls };
+    assert!(judge(&open, &mount(named(b"proc\0abc"))).is_none());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use stockade_kernel::perf::{Registers, Sample};
 use stockade_kernel::procfs::{Procfs, Subject};
 
 use super::call::{Place, called, place};
-use crate::denial::{Attempt, File, Walls};
+use crate::denial::{Attempt, Device, File, Walls};
 
 /// The longest path (`PATH_MAX`).
 const LONGEST: usize = 4096;
@@ -128,7 +128,7 @@ impl Facts {
         let address = match name {
             "clone3" => arguments[0],
             "setrlimit" => arguments[1],
-            "prlimit64" => arguments[2],
+            "prlimit64" | "mount" => arguments[2],
             _ => return None,
         };
         let bytes = self.memory(sample, address, 16)?;
@@ -168,12 +168,13 @@ impl Facts {
     /// What there is to say of a file. Nothing is asked of a file system whose answers somebody else gives: only what the kernel has
     /// at hand is taken.
     fn file(&self, path: &Path, errno: i32) -> File {
-        let devices = |path: &Path| {
+        let is_device = |path: &Path| {
             let found = std::fs::symlink_metadata(path);
             found.is_ok_and(|found| found.file_type().is_char_device() || found.file_type().is_block_device())
         };
         if errno == 2 {
-            return File { is_device_of_host: path.starts_with("/dev") && devices(path), ..File::default() };
+            let of_host = path.starts_with("/dev") && is_device(path);
+            return File { device: of_host.then(|| Device::OfHost(path.to_owned())), ..File::default() };
         }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -206,16 +207,28 @@ fn look(file: &OwnedFd) -> File {
     let Ok(found) = rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS) else { return File::default() };
     let kind = FileType::from_raw_mode(u32::from(found.stx_mode));
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let mut none: [u8; 0] = [];
-    let attribute = rustix::fs::getxattr(path, stockade_capabilities::file::ATTRIBUTE, &mut none);
+    let mut value = [0; 64];
+    let attribute = rustix::fs::getxattr(path, stockade_capabilities::file::ATTRIBUTE, &mut value);
     let executable = kind == FileType::RegularFile && found.stx_mode & 0o111 != 0;
     let by_mode = found.stx_mode & 0o4000 != 0 || found.stx_mode & 0o2010 == 0o2010;
     File {
         owner: Some(found.stx_uid),
-        is_device: matches!(kind, FileType::CharacterDevice | FileType::BlockDevice),
-        is_device_of_host: false,
+        device: device(kind, found.stx_rdev_major, found.stx_rdev_minor),
         raises: executable && (by_mode || attribute.is_ok_and(|length| length > 0)),
     }
+}
+
+/// The device of these numbers, by the name that the kernel gave the host's file of it (`sysfs(5)`).
+fn device(kind: FileType, major: u32, minor: u32) -> Option<Device> {
+    let (folder, letter) = match kind {
+        FileType::CharacterDevice => ("char", 'c'),
+        FileType::BlockDevice => ("block", 'b'),
+        _ => return None,
+    };
+    let events = std::fs::read_to_string(format!("/sys/dev/{folder}/{major}:{minor}/uevent")).unwrap_or_default();
+    let name = events.lines().find_map(|line| line.strip_prefix("DEVNAME="));
+    let path = name.map(|name| Path::new("/dev").join(name)).filter(|path| path.exists());
+    Some(path.map_or_else(|| Device::Unnamed(format!("{letter} {major}:{minor}")), Device::OfHost))
 }
 
 fn path_of(bytes: Vec<u8>) -> PathBuf {
