@@ -1,19 +1,24 @@
 //! `stockade audit` of other engines' containers by their processes alone: what was asked for is found, and holds.
 
 use serde_json::Value;
-use stockade_testkit::{programs, requires};
+use stockade_testkit::{plain, programs, requires};
 
 use crate::engine::{Engine, docker, podman};
 
-/// The audit of a container of `engine` by its process, made where that engine is.
+/// The audit of a container of `engine` by its process, made where that engine is, and held against a plain reading of the process.
+#[track_caller]
 fn audited(engine: &Engine, options: &[&str]) -> (i32, Value) {
     let container = engine.detached(options, "echo ready; while :; do sleep 0.05; done");
     container.until_it_says("ready");
-    let pid = format!("pid:{}", container.inspect("{{.State.Pid}}"));
+    let number = container.inspect("{{.State.Pid}}");
+    let pid = format!("pid:{number}");
     let program = programs::built("stockade");
     let done = engine.cell.call(program.to_str().unwrap()).args(["audit", "--format", "json", &pid]).run();
     assert!(done.stderr.is_empty(), "{done:?}");
-    (done.code(), done.json()[0].clone())
+    let report = done.json()[0].clone();
+    let reading = plain::read(engine.cell.call("sh"), number.trim().parse().unwrap());
+    assert_eq!(plain::of_report(&report), reading, "{options:?}");
+    (done.code(), report)
 }
 
 /// `check: part` of what is weaker than asked.
@@ -30,7 +35,12 @@ fn weaker(report: &Value) -> Vec<String> {
 }
 
 fn by_its_process(engine: &Engine) {
-    for options in [&[][..], &["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]] {
+    for options in [
+        &[][..],
+        &["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+        &["--cap-add", "SYS_PTRACE", "--uts", "host", "--network", "none"],
+        &["--security-opt", "seccomp=unconfined", "--pid", "host", "--user", "1000"],
+    ] {
         let (code, report) = audited(engine, options);
         let asked = report["askedBy"].as_str().unwrap_or_default();
         assert!(asked.ends_with("/config.json"), "{report:#}");

@@ -5,6 +5,7 @@
 mod attacks;
 mod chaos;
 mod defaults;
+mod denials;
 mod firewalld;
 mod frames;
 mod lasting;

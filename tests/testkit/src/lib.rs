@@ -24,6 +24,7 @@ pub mod hostile;
 pub mod layout;
 pub mod leftovers;
 pub mod offers;
+pub mod plain;
 pub mod posture;
 pub mod processes;
 pub mod programs;

@@ -230,3 +230,45 @@ fn a_container_of_runc_is_held_against_its_configuration() {
     let expected = ["no-new-privileges: no_new_privs", "masked-paths: /proc/keys"].map(str::to_owned);
     assert!(expected.iter().all(|one| found.contains(one)), "{found:?}");
 }
+
+/// What a runtime makes of these changes, read by the audit and by a plain reading of `/proc`.
+#[track_caller]
+fn is_read_alike(runtime: &std::path::Path) {
+    let changes: [fn(&mut Value); 5] = [
+        |_| {},
+        |config| config["process"]["noNewPrivileges"] = false.into(),
+        |config| {
+            let all = serde_json::json!(["CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_BPF"]);
+            config["process"]["user"] = serde_json::json!({ "uid": 0, "gid": 0 });
+            for set in ["bounding", "permitted", "effective", "inheritable", "ambient"] {
+                config["process"]["capabilities"][set] = all.clone();
+            }
+        },
+        |config| drop(config["linux"].as_object_mut().unwrap().remove("seccomp")),
+        |config| {
+            let linux = config["linux"].as_object_mut().unwrap();
+            let kinds = linux["namespaces"].as_array_mut().unwrap();
+            kinds.retain(|one| !["ipc", "uts"].contains(&one["type"].as_str().unwrap()));
+            linux.remove("sysctl").unwrap();
+            config.as_object_mut().unwrap().remove("hostname").unwrap();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let bundle = walled().runtime(runtime).edit(change).detached();
+        let audited = audit(&["--format", "json", &format!("pid:{}", bundle.pid())]).json()[0].clone();
+        let reading = stockade_testkit::plain::read(Call::new("sh"), bundle.pid());
+        assert_eq!(stockade_testkit::plain::of_report(&audited), reading, "change {number}");
+    }
+}
+
+#[test]
+fn a_plain_reading_of_a_container_of_stakes_says_the_same() {
+    requires!(root, stake, stockade, busybox_image);
+    is_read_alike(&stockade_testkit::programs::runtime());
+}
+
+#[test]
+fn a_plain_reading_of_a_container_of_runcs_says_the_same() {
+    requires!(root, runc, stockade, busybox_image);
+    is_read_alike(&stockade_testkit::programs::on_path("runc").unwrap());
+}
