@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stockade_testkit::{Stockade, requires};
+use stockade_testkit::{Stockade, eventually, requires};
 
 #[test]
 fn detached_then_listed_read_killed_awaited_and_removed() {
@@ -113,6 +113,27 @@ fn a_running_container_is_removed_by_force_only() {
     stockade.ask(&["rm", &id]).exits(1).refuses(&["running"]);
     assert_eq!(stockade.inspect(&id, "{{.State.Running}}"), "true");
     stockade.ask(&["container", "rm", "-f", &id]).ok();
+    stockade.assert_gone();
+}
+
+/// Each finds it there, and one is the second to get its lock.
+#[test]
+fn two_that_remove_by_force_are_both_content() {
+    requires!(root, stockade, busybox_packed);
+    let stockade = Stockade::new();
+    let id = stockade.ask(&["create", stockade.image(), "true"]).ok().out().to_owned();
+    let held = std::fs::File::open(stockade.data().join("containers").join(&id)).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let both = [(); 2].map(|()| stockade.call(&["rm", "-f", &id]).start());
+    eventually("both to wait for the lock", Duration::from_secs(20), || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let waits = |pid: i32| locks.lines().any(|line| line.contains("-> ") && line.contains(&format!(" {pid} ")));
+        both.iter().all(|one| waits(one.pid()))
+    });
+    drop(held);
+    let [first, second] = both.map(|one| one.wait().ok());
+    assert_eq!(first.stdout.len() + second.stdout.len(), id.len() + 1, "{first:?} {second:?}");
+    assert!([first, second].iter().any(|one| one.stderr.contains("no such container")));
     stockade.assert_gone();
 }
 
