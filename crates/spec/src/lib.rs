@@ -13,6 +13,7 @@
 //! programs, and drops unknown properties without a word.
 
 mod linux;
+mod located;
 mod object;
 mod process;
 mod state;
@@ -108,13 +109,10 @@ pub fn parse<'de, T: Deserialize<'de>>(content: &'de [u8]) -> Result<(T, Vec<Str
     let parsed = serde_ignored::deserialize(&mut reader, |path| skipped.push(path.to_string()));
     match parsed.and_then(|value| reader.end().map(|()| value)) {
         Ok(Object(value)) => Ok((value, skipped)),
-        // Only a failure pays for keeping the path to every value.
         Err(source) => {
-            let mut reader = serde_json::Deserializer::from_slice(content);
-            match serde_path_to_error::deserialize::<_, Object<T>>(&mut reader) {
-                Err(located) => Err(ParseError { path: located.path().to_string(), source: located.into_inner() }),
-                Ok(_) => Err(ParseError { path: ".".to_owned(), source }),
-            }
+            // What is no JSON is told with the byte that was looked at, and everything else with the last that was read.
+            let column = source.column().saturating_sub(usize::from(source.is_syntax()));
+            Err(ParseError { path: located::path(content, source.line(), column), source })
         }
     }
 }
@@ -252,6 +250,59 @@ mod tests {
         }
         assert!(parse::<Resources>(b"[]").is_err());
         assert!(Spec::parse(minimal(r#""linux": null, "process": {"cwd": "/", "user": null}"#).as_bytes()).is_ok());
+    }
+
+    /// The same documents, each with another value in one place, by a reader that keeps the path to every value.
+    #[test]
+    fn the_path_is_that_of_a_reader_that_keeps_it() {
+        let mut failed = 0;
+        for text in [SMALL, include_str!("../../runtime/src/plan/testdata/docker.json")] {
+            let document: serde_json::Value = serde_json::from_str(text).unwrap();
+            for pointer in pointers(&document) {
+                for wrong in [
+                    "null",
+                    "7",
+                    "-1",
+                    "1.5",
+                    "true",
+                    r#""x""#,
+                    "[]",
+                    "[7]",
+                    "[[]]",
+                    r#"[{"x":[]}]"#,
+                    "{}",
+                    r#"{"x":{}}"#,
+                ] {
+                    let mut changed = document.clone();
+                    *changed.pointer_mut(&pointer).unwrap() = serde_json::from_str(wrong).unwrap();
+                    for text in [changed.to_string(), serde_json::to_string_pretty(&changed).unwrap()] {
+                        let mut reader = serde_json::Deserializer::from_str(&text);
+                        let expected = serde_path_to_error::deserialize::<_, Object<Spec>>(&mut reader);
+                        let expected = expected.err().map(|error| error.path().to_string());
+                        let path = Spec::parse(text.as_bytes()).err().map(|error| error.path);
+                        assert_eq!(path, expected, "{pointer} {wrong}: {:?}", Spec::parse(text.as_bytes()).err());
+                        failed += usize::from(path.is_some());
+                    }
+                }
+            }
+        }
+        assert!(failed > 1000, "{failed}");
+    }
+
+    /// Where in a document there are values.
+    fn pointers(value: &serde_json::Value) -> Vec<String> {
+        let below: Vec<(String, &serde_json::Value)> = match value {
+            serde_json::Value::Object(map) => {
+                map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
+            }
+            serde_json::Value::Array(list) => {
+                list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let deeper =
+            below.iter().flat_map(|(key, value)| pointers(value).into_iter().map(move |path| format!("/{key}{path}")));
+        std::iter::once(String::new()).chain(deeper).collect()
     }
 
     #[test]
