@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use stockade_testkit::programs;
 
 use crate::command::{folder, metadata};
-use contender::{Around, Contender, Place, WORKS, Work};
-use report::{Against, Goal, Report, Row};
+use contender::{Around, Contender, OURS, Place, WORKS, Work};
+use report::{Against, Goal, Report, Row, WALLS};
 use world::{Wanted, World};
 
 /// How often everything is done unless the user says otherwise.
@@ -129,7 +129,7 @@ fn measure(asked: &Asked, place: &Place, output: &Path) -> Result<(), String> {
 
 /// Ours first, then the floor, then those of the installed and the named ones that build the walls.
 fn contenders(asked: &Asked, place: &Place) -> Result<Vec<Contender>, String> {
-    let mut all = vec![Contender::runtime("stake", place.program("stake"))];
+    let mut all = vec![Contender::runtime(OURS, place.program(OURS))];
     walls::check(&all[0], place)?;
     let floor = Contender::floor(place.program("floor"));
     walls::check(&floor, place)?;
@@ -170,30 +170,49 @@ fn works(
         }
         let rows = able.iter().zip(times).map(|(contender, times)| Row::new(&contender.name, times)).collect();
         let goals = work.goals[world as usize].to_vec();
-        Ok(Report { title: work.name.to_owned(), unit: "ms", rows, goals })
+        Ok(Report { title: work.name.to_owned(), unit: "ms", rows, goals, invalid: WALLS })
     };
     WORKS.iter().filter(|work| work.around == around).map(one).collect()
 }
 
-/// Many containers, several at a time.
+/// Many containers, several at a time. A peer of which one fails is left out by name.
 fn parallel(contenders: &[Contender], place: &Place, world: World) -> Result<Report, String> {
     let (count, width, times) = CROWD;
-    let mut rows: Vec<Vec<f64>> = contenders.iter().map(|_| Vec::new()).collect();
+    let mut rows: Vec<(&Contender, Vec<f64>)> = contenders.iter().map(|contender| (contender, Vec::new())).collect();
     for _ in 0..times {
-        for (contender, row) in contenders.iter().zip(&mut rows) {
-            let start = Instant::now();
-            std::thread::scope(|scope| {
-                let lane =
-                    |lane| scope.spawn(move || (0..count / width).try_for_each(|_| contender.run_in_lane(lane, place)));
-                let lanes: Vec<_> = (0..width).map(lane).collect();
-                lanes.into_iter().try_for_each(|lane| lane.join().map_err(|_panic| "a lane panicked".to_owned())?)
-            })?;
-            row.push(milliseconds(start.elapsed()));
+        let mut failed = Vec::new();
+        for (index, (contender, row)) in rows.iter_mut().enumerate() {
+            match crowd(contender, place, (count, width)) {
+                Ok(took) => row.push(milliseconds(took)),
+                Err(reason) if contender.is_peer() => {
+                    println!("left out: {reason}");
+                    (0..width).try_for_each(|lane| contender.clear_lane(lane, place))?;
+                    failed.push(index);
+                }
+                Err(reason) => return Err(reason),
+            }
+        }
+        for index in failed.into_iter().rev() {
+            rows.remove(index);
         }
     }
-    let rows = contenders.iter().zip(rows).map(|(contender, row)| Row::new(&contender.name, row)).collect();
+    let rows = rows.into_iter().map(|(contender, row)| Row::new(&contender.name, row)).collect();
     let (title, goals) = (format!("{count} runs of /bin/true, {width} at a time"), vec![CROWD_GOALS[world as usize]]);
-    Ok(Report { title, unit: "ms", rows, goals })
+    Ok(Report { title, unit: "ms", rows, goals, invalid: WALLS })
+}
+
+/// How long so many runs take, so many at a time.
+fn crowd(contender: &Contender, place: &Place, (count, width): (usize, usize)) -> Result<Duration, String> {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let lane = |lane| scope.spawn(move || (0..count / width).try_for_each(|_| contender.run_in_lane(lane, place)));
+        let lanes: Vec<_> = (0..width).map(lane).collect();
+        // All are waited for, whichever failed.
+        let ended: Vec<_> =
+            lanes.into_iter().map(|lane| lane.join().map_err(|_panic| "a lane panicked".to_owned())).collect();
+        ended.into_iter().try_for_each(|lane| lane?)
+    })?;
+    Ok(start.elapsed())
 }
 
 /// The most memory that a process of `run` had.
@@ -204,7 +223,7 @@ fn memory(contenders: &[Contender], place: &Place) -> Result<Report, String> {
         rows.push(Row::new(&contender.name, sizes));
     }
     let title = "peak memory of a run of /bin/true".to_owned();
-    Ok(Report { title, unit: "KiB", rows, goals: vec![MEMORY_GOAL] })
+    Ok(Report { title, unit: "KiB", rows, goals: vec![MEMORY_GOAL], invalid: WALLS })
 }
 
 /// The median, in milliseconds.

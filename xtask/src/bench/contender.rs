@@ -9,6 +9,9 @@ use stockade_testkit::{posture, programs};
 use super::report::{Against, FLOOR, Goal};
 use super::world::{World, hierarchies};
 
+/// The name of what is measured.
+pub(crate) const OURS: &str = "stake";
+
 /// How a contender is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -136,7 +139,7 @@ pub(crate) fn group() -> String {
 }
 
 impl Contender {
-    /// An OCI runtime.
+    /// An OCI runtime, which is a peer unless it is called [`OURS`].
     pub(crate) fn runtime(name: &str, program: PathBuf) -> Self {
         Self { name: name.to_owned(), program, kind: Kind::Runtime }
     }
@@ -218,6 +221,20 @@ impl Contender {
             }
         };
         self.finish(&mut command, place, &bundle)
+    }
+
+    /// Whether it is somebody else's.
+    pub(crate) fn is_peer(&self) -> bool {
+        self.kind == Kind::Runtime && self.name != OURS
+    }
+
+    /// Removes what a failed run of a runtime has left of a lane's container, if anything.
+    pub(crate) fn clear_lane(&self, lane: usize, place: &Place) -> Result<(), String> {
+        let bundle = format!("lane-{}-{lane}", self.name);
+        let mut delete = self.command(&["delete", "--force", "ID"], place, &bundle, &bundle);
+        // Most lanes have nothing left, which some runtimes call a failure.
+        let output = delete.stdin(Stdio::null()).output();
+        output.map(drop).map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// The KiB of the largest process of a run, as the kernel counted them.
@@ -305,5 +322,17 @@ pub(crate) fn succeed(name: &str, command: &mut Command) -> Result<String, Strin
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(format!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_runtimes_are_peers() {
+        let runtime = |name| Contender::runtime(name, PathBuf::from("/bin/false"));
+        assert!(runtime("youki").is_peer() && !runtime(OURS).is_peer());
+        assert!(!Contender::floor(PathBuf::from("/bin/false")).is_peer());
     }
 }

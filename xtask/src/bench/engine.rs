@@ -98,7 +98,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), String> {
             }
             let rows = contenders.iter().zip(times).map(|(contender, times)| Row::new(contender.name, times)).collect();
             let goals = work.goal.map(|most| Goal::of(Against::Row("podman"), most)).into_iter().collect();
-            let report = Report { title: work.name.to_owned(), unit: "ms", rows, goals };
+            let report = Report { title: work.name.to_owned(), unit: "ms", rows, goals, invalid: report::CALLS };
             print!("{report}");
             reports.push(report);
         }
@@ -130,7 +130,7 @@ pub(super) fn monitor(place: &Path) -> Result<Report, String> {
     stockade.call(REMOVE, place)?;
     let rows = vec![Row::new("monitor", sizes?)];
     let title = "memory of an idle monitor (PSS)".to_owned();
-    Ok(Report { title, unit: "KiB", rows, goals: vec![Goal::of(Against::Nothing, MONITOR)] })
+    Ok(Report { title, unit: "KiB", rows, goals: vec![Goal::of(Against::Nothing, MONITOR)], invalid: report::CALLS })
 }
 
 /// Measures `ps -a` with [`LISTED`] containers, which are copies of one that has ended, and prints.

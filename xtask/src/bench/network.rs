@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::engine::{Contender, contenders, shell, within};
 use super::milliseconds;
-use super::report::{Report, Row, machine};
+use super::report::{CALLS, Report, Row, machine};
 
 /// How often everything is done unless the user says otherwise.
 pub(crate) const ROUNDS: usize = 20;
@@ -79,6 +79,7 @@ fn starts(contenders: &[Contender], place: &Path, rounds: usize) -> Result<Repor
         unit: "ms",
         rows,
         goals: Vec::new(),
+        invalid: CALLS,
     })
 }
 
@@ -148,7 +149,7 @@ fn report(
         }
     }
     let rows = senders.iter().zip(values).map(|(sender, values)| Row::new(sender.name, values)).collect();
-    Ok(Report { title: title.to_owned(), unit, rows, goals: Vec::new() })
+    Ok(Report { title: title.to_owned(), unit, rows, goals: Vec::new(), invalid: CALLS })
 }
 
 /// What iperf3 says was received.

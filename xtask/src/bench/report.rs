@@ -78,7 +78,17 @@ pub(super) struct Report {
     pub(super) unit: &'static str,
     pub(super) rows: Vec<Row>,
     pub(super) goals: Vec<Goal>,
+    /// What would make it no result, and how that was looked for.
+    pub(super) invalid: &'static str,
 }
+
+/// The same of what whole containers take, of runtimes and of engines.
+pub(super) const WALLS: &str =
+    "a contender's container lacks a wall (looked at from inside before, by run and exec), or a call fails";
+pub(super) const CALLS: &str = "a call fails (each is looked at)";
+
+/// How far the middle half of the ratios may be apart, in parts of their median, before something else than the contenders is measured.
+const SPREAD: f64 = 0.25;
 
 /// How a goal stands.
 struct Stand {
@@ -118,7 +128,8 @@ impl fmt::Display for Report {
         for stand in self.stands() {
             writeln!(formatter, "  goal: {stand}")?;
         }
-        Ok(())
+        writeln!(formatter, "  invalid if {}", self.invalid)?;
+        self.doubts().iter().try_for_each(|doubt| writeln!(formatter, "  doubtful: {doubt}"))
     }
 }
 
@@ -144,6 +155,17 @@ impl Report {
         self.goals.iter().map(stand).collect()
     }
 
+    /// What in the values themselves speaks against them.
+    fn doubts(&self) -> Vec<String> {
+        let Some((first, others)) = self.rows.split_first() else { return Vec::new() };
+        let doubt = |row: &Row| {
+            let [low, ratio, high] = row.ratios(first);
+            let wide = high - low > SPREAD * ratio;
+            wide.then(|| format!("the ratio to {} was {low:.2} to {high:.2}: the machine was not quiet", row.name))
+        };
+        others.iter().filter_map(doubt).collect()
+    }
+
     fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             let [low, ratio, high] = self.rows.first().map_or([0.0; 3], |first| row.ratios(first));
@@ -157,7 +179,9 @@ impl Report {
             .into_iter()
             .map(|stand| json!({ "what": stand.what, "most": stand.most, "found": stand.found, "is": stand.word() }));
         let (rows, goals) = (rows.collect::<Vec<_>>(), goals.collect::<Vec<_>>());
-        json!({ "title": self.title, "unit": self.unit, "rows": rows, "goals": goals })
+        json!({
+            "title": self.title, "unit": self.unit, "rows": rows, "goals": goals, "invalidIf": self.invalid, "doubts": self.doubts(),
+        })
     }
 }
 
@@ -234,9 +258,16 @@ mod tests {
         let theirs = Row::new("<theirs>", vec![2.0, 4.0, 12.0]);
         assert_eq!(theirs.ratios(&ours), [0.5, 0.5, 0.5]);
         assert_eq!((ours.median(), quantile(&[], 0.5)), (2.0, 0.0));
-        let report = Report { title: "work".to_owned(), unit: "ms", rows: vec![ours, theirs], goals: Vec::new() };
+        let report = Report {
+            title: "work".to_owned(),
+            unit: "ms",
+            rows: vec![ours, theirs],
+            goals: Vec::new(),
+            invalid: CALLS,
+        };
         assert!(report.to_string().contains("ours / <theirs> = 0.50"));
         assert_eq!(report.json()["rows"][1]["min"], 2.0);
+        assert!(report.to_string().contains("invalid if a call fails") && report.doubts().is_empty());
         assert!(picture(&[report]).contains("&lt;theirs>"));
     }
 
@@ -252,7 +283,7 @@ mod tests {
         ];
         let goals = goals.map(|(against, most)| Goal::of(against, most)).to_vec();
         let rows = vec![row("stake", 1.0), row(FLOOR, 0.5), row("runc", 9.0), row("crun", 4.0)];
-        let report = Report { title: "work".to_owned(), unit: "ms", rows, goals };
+        let report = Report { title: "work".to_owned(), unit: "ms", rows, goals, invalid: CALLS };
         let words: Vec<_> = report.stands().iter().map(Stand::word).collect();
         assert_eq!(words, ["met", "not met", "met", "not measured", "met"]);
         let text = report.to_string();
