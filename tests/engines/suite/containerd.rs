@@ -206,6 +206,31 @@ fn limits_and_metrics() {
     assert!(metrics.contains("memory.limit_in_bytes") && metrics.contains("33554432"), "{metrics}");
 }
 
+/// One shim serves all containers of a pod, and works in the folder of the first.
+#[test]
+fn each_of_several_containers_of_a_shim_is_held_against_its_own_configuration() {
+    requires!(root, runtime, stockade, busybox_packed, containerd, ctr, nsenter);
+    let options = ["--annotation", "io.containerd.runc.v2.group=pod"];
+    let pod = [&options[..], &[&options[..], &["--read-only"]].concat(), &options]
+        .map(|options| CONTAINERD.container().detached(options, "exec sleep 1000"));
+    let list = CONTAINERD.ctr(&["tasks", "ls"]).run().ok().stdout;
+    let mut shims = std::collections::BTreeSet::new();
+    for container in &pod {
+        let line = list.lines().find(|line| line.starts_with(&container.id)).expect("the task is listed");
+        let pid = line.split_whitespace().nth(1).expect("a task has a process");
+        let parent = CONTAINERD.cell.call("ps").args(["-o", "ppid=", "-p", pid]).run().ok().out().to_owned();
+        shims.insert(parent);
+        let program = programs::built("stockade");
+        let words = ["audit", "--format", "json", &format!("pid:{pid}")];
+        let report = CONTAINERD.cell.call(program.to_str().unwrap()).args(words).run().json()[0].clone();
+        let asked = report["askedBy"].as_str().unwrap_or_default();
+        assert!(asked.ends_with(&format!("/{}/config.json", container.id)), "{}: {asked:?}", container.id);
+    }
+    assert_eq!(shims.len(), 1, "one shim is to serve them all: {shims:?}");
+    // The shim has the name of the first, and stays as long as any is there.
+    pod.into_iter().rev().for_each(drop);
+}
+
 #[test]
 fn running_out_of_memory_is_an_event() {
     requires!(root, runtime, busybox_packed, containerd, ctr, nsenter);
