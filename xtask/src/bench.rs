@@ -130,22 +130,27 @@ fn measure(asked: &Asked, place: &Place, output: &Path) -> Result<(), String> {
 /// Ours first, then the floor, then those of the installed and the named ones that build the walls.
 fn contenders(asked: &Asked, place: &Place) -> Result<Vec<Contender>, String> {
     let mut all = vec![Contender::runtime(OURS, place.program(OURS))];
-    walls::check(&all[0], place)?;
+    walls::of_container(&all[0], place).and_then(|()| walls::of_added(&all[0], place))?;
     let floor = Contender::floor(place.program("floor"));
-    walls::check(&floor, place)?;
+    walls::of_container(&floor, place).and_then(|()| walls::of_added(&floor, place))?;
     all.push(floor);
     let installed = ["crun", "runc", "youki"].map(|name| (name.to_owned(), programs::on_path(name)));
     let named = asked.peers.iter().map(|(name, path)| (name.clone(), Some(path.clone())));
     for (name, program) in installed.into_iter().chain(named) {
         let Some(program) = program else { continue };
         let contender = Contender::runtime(&name, program);
-        match walls::check(&contender, place) {
-            Ok(()) => {
-                println!("{name}: {}", contender.version());
-                all.push(contender);
-            }
-            Err(reason) => println!("left out: {reason}"),
+        if let Err(reason) = walls::of_container(&contender, place) {
+            println!("left out: {reason}");
+            continue;
         }
+        println!("{name}: {}", contender.version());
+        all.push(match walls::of_added(&contender, place) {
+            Ok(()) => contender,
+            Err(reason) => {
+                println!("left out of exec: {reason}");
+                contender.without_exec()
+            }
+        });
     }
     if all.len() > 2 { Ok(all) } else { Err("there is no other runtime here: install crun or runc".to_owned()) }
 }

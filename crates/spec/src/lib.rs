@@ -106,7 +106,9 @@ impl Spec {
 pub fn parse<'de, T: Deserialize<'de>>(content: &'de [u8]) -> Result<(T, Vec<String>), ParseError> {
     let mut skipped = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(content);
-    let parsed = serde_ignored::deserialize(&mut reader, |path| skipped.push(path.to_string()));
+    // One type for all `T`: with a closure's own, what several of them contain would be there several times.
+    let note: &mut dyn FnMut(serde_ignored::Path<'_>) = &mut |path| skipped.push(path.to_string());
+    let parsed = serde_ignored::deserialize(&mut reader, note);
     match parsed.and_then(|value| reader.end().map(|()| value)) {
         Ok(Object(value)) => Ok((value, skipped)),
         Err(source) => {

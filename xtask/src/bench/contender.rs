@@ -26,6 +26,16 @@ pub(crate) struct Contender {
     pub(crate) name: String,
     program: PathBuf,
     kind: Kind,
+    exec: Exec,
+}
+
+/// Whether what it adds to a container may be held against what others add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exec {
+    /// It has the container's walls.
+    Walled,
+    /// It lacks one, and so is no match.
+    Bare,
 }
 
 /// One kind of work, done by one call or by several.
@@ -141,17 +151,23 @@ pub(crate) fn group() -> String {
 impl Contender {
     /// An OCI runtime, which is a peer unless it is called [`OURS`].
     pub(crate) fn runtime(name: &str, program: PathBuf) -> Self {
-        Self { name: name.to_owned(), program, kind: Kind::Runtime }
+        Self { name: name.to_owned(), program, kind: Kind::Runtime, exec: Exec::Walled }
     }
 
     /// The floor.
     pub(crate) fn floor(program: PathBuf) -> Self {
-        Self { name: FLOOR.to_owned(), program, kind: Kind::Floor }
+        Self { name: FLOOR.to_owned(), program, kind: Kind::Floor, exec: Exec::Walled }
     }
 
-    /// Whether it has the work's calls: the floor keeps no state between two.
+    /// The same, not to be held against others by what it adds to a container.
+    pub(crate) fn without_exec(self) -> Self {
+        Self { exec: Exec::Bare, ..self }
+    }
+
+    /// Whether it has the work's calls, and the walls that they cost: the floor keeps no state between two.
     pub(crate) fn can(&self, work: &Work) -> bool {
-        self.kind == Kind::Runtime || work.calls.len() == 1
+        let adds = work.around == Around::Running;
+        (self.kind == Kind::Runtime || work.calls.len() == 1) && !(adds && self.exec == Exec::Bare)
     }
 
     /// What it says of itself.
@@ -189,7 +205,12 @@ impl Contender {
     ) -> Result<T, String> {
         let maker = match self.kind {
             Kind::Runtime => self,
-            Kind::Floor => &Self { name: self.name.clone(), program: place.program("stake"), kind: Kind::Runtime },
+            Kind::Floor => &Self {
+                name: self.name.clone(),
+                program: place.program("stake"),
+                kind: Kind::Runtime,
+                exec: Exec::Walled,
+            },
         };
         let pid_file = place.path("pid").display().to_string();
         maker.call(&["run", "--detach", "--pid-file", &pid_file, "--bundle", "BUNDLE", "ID"], place, "sleep", "")?;
@@ -334,5 +355,9 @@ mod tests {
         let runtime = |name| Contender::runtime(name, PathBuf::from("/bin/false"));
         assert!(runtime("youki").is_peer() && !runtime(OURS).is_peer());
         assert!(!Contender::floor(PathBuf::from("/bin/false")).is_peer());
+        let able = |contender: &Contender| WORKS.each_ref().map(|work| contender.can(work));
+        assert_eq!(able(&runtime("youki")), [true, true, true]);
+        assert_eq!(able(&runtime("youki").without_exec()), [true, true, false]);
+        assert_eq!(able(&Contender::floor(PathBuf::from("/bin/false"))), [true, false, true]);
     }
 }

@@ -19,15 +19,24 @@ echo "memory:$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/me
 echo "tasks:$(cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null)"
 "#;
 
-/// Runs the script by `run` and by `exec`.
+/// What runs the script.
+const WORDS: [&str; 3] = ["/bin/sh", "-c", SCRIPT];
+
+/// Runs the script by `run`.
 ///
 /// # Errors
 /// The contender's own, or the first wall that is missing.
-pub(super) fn check(contender: &Contender, place: &Place) -> Result<(), String> {
-    let words = ["/bin/sh", "-c", SCRIPT];
-    let told = contender.ask("run", &words, place)?;
-    judge(&told, &host()?).map_err(|wall| format!("{}: a container of it: {wall}", contender.name))?;
-    let told = contender.beside_running(place, |contender| contender.ask("exec", &words, place))?;
+pub(super) fn of_container(contender: &Contender, place: &Place) -> Result<(), String> {
+    let told = contender.ask("run", &WORDS, place)?;
+    judge(&told, &host()?).map_err(|wall| format!("{}: a container of it: {wall}", contender.name))
+}
+
+/// Runs the script by `exec`: a runtime may build a container's walls and not those of what is added to it.
+///
+/// # Errors
+/// As [`of_container`].
+pub(super) fn of_added(contender: &Contender, place: &Place) -> Result<(), String> {
+    let told = contender.beside_running(place, |contender| contender.ask("exec", &WORDS, place))?;
     judge(&told, &host()?).map_err(|wall| format!("{}: a process added by it: {wall}", contender.name))
 }
 
