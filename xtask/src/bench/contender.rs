@@ -1,9 +1,11 @@
 //! Those who are measured, and the work that they do.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stockade_testkit::{posture, programs};
 
 use super::report::{Against, FLOOR, Goal};
@@ -327,7 +329,8 @@ impl Contender {
         // Files and not pipes: a container that goes on holds what it was given.
         let errors = place.path(&format!("stderr-{lane}"));
         let said = std::fs::File::create(&errors).map_err(|error| error.to_string())?;
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn();
+        let status = child.and_then(|child| end_of(child, PATIENCE));
         let status = status.map_err(|error| format!("{}: {error}", self.name))?;
         if status.success() {
             return Ok(());
@@ -335,6 +338,25 @@ impl Contender {
         let said = std::fs::read_to_string(&errors).unwrap_or_default();
         Err(format!("{} {:?}: {status}: {}", self.name, command.get_args().collect::<Vec<_>>(), said.trim_end()))
     }
+}
+
+/// How long a call may take before it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for the end of `child`, which is killed if that does not come in time: youki 0.7 now and then waits for a container that has ended.
+///
+/// # Errors
+/// The kernel's, or [`std::io::ErrorKind::TimedOut`].
+fn end_of(mut child: Child, patience: Duration) -> std::io::Result<ExitStatus> {
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let patience = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))?;
+    if ended == 0 {
+        child.kill()?;
+        child.wait()?;
+        return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "a call did not end, and was killed"));
+    }
+    child.wait()
 }
 
 /// Runs a program that must succeed.
@@ -349,6 +371,14 @@ pub(crate) fn succeed(name: &str, command: &mut Command) -> Result<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hangs_is_killed_and_what_ends_is_told() {
+        let start = |words: &[&str]| Command::new(words[0]).args(&words[1..]).spawn().unwrap();
+        assert_eq!(end_of(start(&["sh", "-c", "exit 3"]), PATIENCE).unwrap().code(), Some(3));
+        let hangs = end_of(start(&["sleep", "600"]), Duration::from_millis(20)).unwrap_err();
+        assert_eq!(hangs.kind(), std::io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn others_runtimes_are_peers() {
