@@ -1,8 +1,7 @@
 //! Making the container: its streams, the runtime's `create` or `run`, and its first process as a child of this one.
 
-use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitStatus, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, WaitStatus, pidfd_open};
 
 use crate::console::ConsoleSocket;
 use crate::folder::Folder;
@@ -93,9 +92,8 @@ pub(crate) fn halfway(monitor: &mut Monitor) -> Result<i32, Refusal> {
 pub(crate) fn adopt(monitor: &mut Monitor) -> Result<(), Refusal> {
     let first = monitor.first.take().ok_or_else(nothing_made)?;
     if first.ended.is_none() {
-        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        waitid(WaitId::PidFd(first.pidfd.as_fd()), asked)
-            .map_err(|errno| unknown(&format!("{:?} is not a child of its monitor: {errno}", first.pid)))?;
+        let unknown = |errno| unknown(&format!("{:?} is not a child of its monitor: {errno}", first.pid));
+        first.is_child().map_err(unknown)?;
     }
     monitor.first = Some(first);
     Ok(())

@@ -120,7 +120,8 @@ impl Monitor {
             self.troubles.note(&self.folder, &format!("the container is not deleted: {}", refusal.message));
             self.kill();
         }
-        let lives = self.first.as_ref().is_some_and(|first| first.ended.is_none());
+        // One that stake's `run` gave up was a child of it, and has been waited for.
+        let lives = self.first.as_ref().is_some_and(|first| first.ended.is_none() && first.is_child().is_ok());
         if (self.worker.is_some() || lives) && !late {
             return;
         }

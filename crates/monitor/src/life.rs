@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitStatus, pidfd_send_signal, waitid};
 use stockade_kernel::chain::chain;
 use stockade_kernel::signal::Signals;
 use stockade_kernel::{fdpass, memory};
@@ -77,6 +77,17 @@ pub(crate) struct First {
     pub(crate) pid: Pid,
     pub(crate) pidfd: OwnedFd,
     pub(crate) ended: Option<Ended>,
+}
+
+impl First {
+    /// That it is a child of this process, which has yet to be waited for.
+    ///
+    /// # Errors
+    /// `ECHILD` if it is not, or not any more.
+    pub(crate) fn is_child(&self) -> Result<(), Errno> {
+        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), asked).map(drop)
+    }
 }
 
 /// How it ended.

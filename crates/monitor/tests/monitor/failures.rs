@@ -68,6 +68,7 @@ fn a_program_that_the_kernel_refuses_fails_at_the_start() {
         let (code, message) = fails(&mut live);
         assert!(code == 126 && message.to_lowercase().contains("exec format error"), "{code} {message}");
         assert_eq!(client.rest().code, Some(126));
+        assert_eq!(live.troubles(), "", "nobody waits for the first process that stake has waited for");
     }
 }
 
