@@ -314,3 +314,28 @@ fn what_cannot_be_recorded_is_refused_and_leaves_nothing() {
     assert!(wrong.code() == 1 && wrong.stderr.contains("record.json"), "{wrong:?}");
     assert!(stockade.ids().is_empty());
 }
+
+/// The kernel ends the watching of a process that gets rights by executing a program.
+#[test]
+fn a_program_that_gives_rights_is_not_taken_for_one_that_did_nothing() {
+    requires!(root, stockade, debian_image, tracepoints);
+    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
+    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let script = |made: &str| {
+        format!(
+            "cp /usr/bin/perl /raising && {made} && chroot --userspec=1000:1000 / /raising -e 'sleep 1' && exec perl -e 1"
+        )
+    };
+    for made in ["chmod 4755 /raising", "setcap cap_net_raw+ep /raising"] {
+        let folder = stockade.folder().join(format!("raised-{}", made.len()));
+        let text = folder.display().to_string();
+        let done = stockade.run(&["--record", &text], &["sh", "-c", &script(made)]).exits(125);
+        assert!(done.stderr.contains("\"raising\" gave the process that executed it rights"), "{made}: {done:?}");
+        assert!(!folder.join("record.json").exists() && !folder.join("command.sh").exists(), "{made}: {done:?}");
+        // Without new privileges it gives none.
+        let kept = format!("kept-{}", made.len());
+        let flags = ["--security-opt", "no-new-privileges"];
+        let recorded = Recorded::of(&stockade, &kept, &flags, &["sh", "-c", &script(made)]);
+        assert_eq!(recorded.json("record.json")["seen"]["programs"]["/raising"], true, "{made}");
+    }
+}

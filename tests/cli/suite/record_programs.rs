@@ -17,7 +17,9 @@ const ALWAYS: [&str; 6] = ["pread64", "execve", "exit", "exit_group", "restart_s
 fn judge(flags: &[&str], script: &str, without: &[&str]) {
     let stockade = Stockade::with_image(&named_reference("servers", "rootfs"));
     let flags = [&["-e", PATH, "-e", "HOME=/root"], flags].concat();
-    let recorded = Recorded::of(&stockade, "r", &flags, &["sh", "-c", script]);
+    // Whether the shell has to wait for a program that it started aside hangs on chance later: here it has to.
+    let script = format!("sleep 0.3 & wait $!; {script}");
+    let recorded = Recorded::of(&stockade, "r", &flags, &["sh", "-c", &script]);
     assert_enough(&recorded.replay());
     let calls = recorded.calls();
     assert!(calls.len() > 30, "{calls:?}");

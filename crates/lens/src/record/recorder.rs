@@ -57,6 +57,20 @@ pub enum RecordError {
         "{0} events were lost, because they came faster than they were read: what was recorded is incomplete and not kept; record again with less load"
     )]
     Lost(u64),
+    /// The kernel ends the watching of a process that gets rights by executing a program (`begin_new_exec` in its `fs/exec.c`).
+    #[error(
+        "{0:?} gave the process that executed it rights that it had not (by its set-user-id bit or file capabilities), and the kernel does not \
+         tell what such a program does: what was recorded is incomplete and not kept; record it with --user root, or with \
+         --security-opt no-new-privileges"
+    )]
+    Raised(String),
+}
+
+/// An execve(2) that was told, of whose end nothing is known yet.
+struct Executing {
+    thread: u32,
+    /// The process' new name, once it has become another program: what can no longer fail.
+    becomes: Option<String>,
 }
 
 fn tracing(what: &'static str) -> impl Fn(io::Error) -> RecordError {
@@ -69,6 +83,8 @@ struct Points {
     /// Kernels before 6.14 have none.
     capable: Option<Tracepoint>,
     executed: Tracepoint,
+    /// Told before the kernel may end the watching, as `executed` is not.
+    renamed: Tracepoint,
     connected: Tracepoint,
 }
 
@@ -88,6 +104,8 @@ pub struct Recorder {
     held: Vec<Sample>,
     /// Each thread's last call.
     last: HashMap<u32, (&'static str, Registers)>,
+    /// By processes.
+    executing: BTreeMap<u32, Executing>,
     /// What capabilities were used with whose credentials, where a container's cannot be told from a file system's by their namespace.
     used: Vec<(i64, Capability, &'static str)>,
     begun: Option<u64>,
@@ -111,6 +129,7 @@ impl Recorder {
             capable: optional(Tracepoint::find("capability", "cap_capable"))
                 .map_err(tracing("capability:cap_capable"))?,
             executed: find("sched", "sched_process_exec", "sched:sched_process_exec")?,
+            renamed: find("task", "task_rename", "task:task_rename")?,
             connected: find("sock", "inet_sock_set_state", "sock:inet_sock_set_state")?,
         };
         let host_users = points.capable.as_ref().map(host_users).transpose();
@@ -120,7 +139,7 @@ impl Recorder {
         let mut watch = points.watch().map_err(tracing("perf_event_open"))?;
         watch.add(pid, From::Exec).map_err(tracing("perf_event_open"))?;
         let seen = Seen { capabilities: points.capable.as_ref().map(|_| BTreeMap::new()), ..Seen::default() };
-        let (held, last, used) = (Vec::new(), HashMap::new(), Vec::new());
+        let (held, last, executing, used) = (Vec::new(), HashMap::new(), BTreeMap::new(), Vec::new());
         let stages = Stages::default();
         let (begun, phase, lost) = (None, Phase::Startup, 0);
         let bounding = walls.capabilities.iter().filter_map(|name| name.parse().ok()).collect();
@@ -137,6 +156,7 @@ impl Recorder {
             stages,
             held,
             last,
+            executing,
             used,
             begun,
             phase,
@@ -164,6 +184,10 @@ impl Recorder {
         self.look(u64::MAX)?;
         if self.lost > 0 {
             return Err(RecordError::Lost(self.lost));
+        }
+        if let Some(program) = std::mem::take(&mut self.executing).into_values().find_map(|executing| executing.becomes)
+        {
+            return Err(RecordError::Raised(program));
         }
         self.take_capabilities();
         self.seen.network.datagrams = self.sights.datagrams().map_err(|source| RecordError::Read {
@@ -204,7 +228,16 @@ impl Recorder {
         }
         if points.executed.is_of(&sample.raw) {
             let path = points.executed.text(&sample.raw, "filename").ok_or_else(malformed)?;
+            self.executing.remove(&sample.process);
             self.sights.executed(Subject::Pid(sample.process.cast_signed()), path, &mut self.seen.programs);
+            return Ok(());
+        }
+        if points.renamed.is_of(&sample.raw) {
+            let name = points.renamed.bytes(&sample.raw, "newcomm").ok_or_else(malformed)?;
+            if let Some(executing) = self.executing.get_mut(&sample.process) {
+                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                executing.becomes = Some(String::from_utf8_lossy(name).into_owned());
+            }
             return Ok(());
         }
         if points.connected.is_of(&sample.raw) {
@@ -240,6 +273,13 @@ impl Recorder {
             self.phase = Phase::Steady;
         }
         self.stages.count(number);
+        // Who makes another call has not become another program.
+        if self.executing.get(&sample.process).is_some_and(|executing| executing.thread == sample.thread) {
+            self.executing.remove(&sample.process);
+        }
+        if matches!(name, "execve" | "execveat") {
+            self.executing.insert(sample.process, Executing { thread: sample.thread, becomes: None });
+        }
         self.last.insert(sample.thread, (name, registers));
         let entry = match self.seen.calls.get_mut(name) {
             Some(entry) => entry,
@@ -315,6 +355,7 @@ impl Points {
         let mut all = vec![point(&self.enter, "", begins)];
         all.extend((1..STAGES).map(|_| point(&self.enter, "", Begins::Later)));
         all.push(point(&self.executed, "", begins));
+        all.push(point(&self.renamed, "", begins));
         all.push(point(&self.connected, &connected, begins));
         all.extend(self.capable.iter().map(|capable| point(capable, "ret == 0", begins)));
         Watch::new(&all, Room::LARGE)
