@@ -200,21 +200,31 @@ fn starts(filter: &Filter, arch: Arch) -> Vec<(u32, rule::Code)> {
 /// The same for x32, where numbers that are answered like those of x86-64 without their bit lead to `same`, which takes that bit away: most
 /// are, and a program that does not say it twice is loaded faster.
 fn unlike(x32: &[(u32, rule::Code)], x86_64: &[(u32, rule::Code)], same: Place) -> Vec<(u32, rule::Code)> {
-    let at = |starts: &[(u32, rule::Code)], number: u32| {
-        starts[..starts.partition_point(|start| start.0 <= number)].last().map(|start| start.1.clone())
-    };
-    let bounds = x32.iter().map(|start| start.0.max(X32_BIT)).chain(x86_64.iter().map(|start| start.0 | X32_BIT));
-    let mut bounds: Vec<u32> = bounds.collect();
-    bounds.sort_unstable();
-    bounds.dedup();
-    let code = |from: u32| {
-        let own = at(x32, from)?;
-        let code = if at(x86_64, from & !X32_BIT).as_ref() == Some(&own) { rule::Code::There(same) } else { own };
-        Some((from, code))
-    };
-    let mut starts: Vec<(u32, rule::Code)> = bounds.into_iter().filter_map(code).collect();
-    starts.dedup_by(|next, before| next.1 == before.1);
-    starts
+    let (mut theirs, mut ours) = (x32.iter().peekable(), x86_64.iter().peekable());
+    let (mut their, mut our) = (None, None);
+    let mut starts: Vec<(u32, rule::Code)> = Vec::with_capacity(x32.len());
+    loop {
+        // Where the next one of either begins; what lies below that bit is not asked for.
+        let bounds = (theirs.peek().map(|start| start.0.max(X32_BIT)), ours.peek().map(|start| start.0 | X32_BIT));
+        let from = match bounds {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => match one.or(other) {
+                Some(last) => last,
+                None => return starts,
+            },
+        };
+        while let Some((_, code)) = theirs.next_if(|start| start.0.max(X32_BIT) == from) {
+            their = Some(code);
+        }
+        while let Some((_, code)) = ours.next_if(|start| start.0 | X32_BIT == from) {
+            our = Some(code);
+        }
+        let shared = rule::Code::There(same);
+        let Some(code) = (if their == our { Some(&shared) } else { their }) else { continue };
+        if starts.last().is_none_or(|last| last.1 != *code) {
+            starts.push((from, code.clone()));
+        }
+    }
 }
 
 impl<'a> Ranges<'a> {
