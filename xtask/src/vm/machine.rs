@@ -44,6 +44,7 @@ pub(crate) enum Cgroup {
     V2,
 }
 
+const SYSTEMD: &str = "systemd";
 const NO_CONTROLLERS: &str = "no controllers of cgroup v2";
 const NO_PAGES: &str = "it takes root and the controller hugetlb of cgroup2, with pages of 2 MiB";
 
@@ -68,11 +69,12 @@ impl Cgroup {
         }
     }
 
-    /// What it lacks, as tests call it.
-    fn lacks(self) -> &'static str {
+    /// What it lacks, as tests call it. A systemd is booted in a part of the cgroup2 hierarchy.
+    fn lacks(self) -> &'static [&'static str] {
         match self {
-            Self::V1 | Self::Hybrid => "cgroup_v2",
-            Self::V2 => "cgroup_v1",
+            Self::V1 => &["cgroup_v2", SYSTEMD],
+            Self::Hybrid => &["cgroup_v2"],
+            Self::V2 => &["cgroup_v1"],
         }
     }
 
@@ -175,8 +177,7 @@ const ABSENT: &[&str] = &["crun", "debian_image", "runc", "tracepoints", "youki"
 impl Machine {
     /// What a test may need and this machine has.
     pub(crate) fn offers(self) -> Vec<&'static str> {
-        // One is booted in a part of the cgroup2 hierarchy.
-        let systemd = (self.cgroup != Cgroup::V1).then_some("systemd");
+        let systemd = (!self.cgroup.lacks().contains(&SYSTEMD)).then_some(SYSTEMD);
         COMMON
             .iter()
             .copied()
@@ -188,7 +189,7 @@ impl Machine {
 
     /// Whether a test may skip itself here for this reason: the machine is meant not to have it.
     pub(crate) fn excuses(self, reason: &str) -> bool {
-        let lacks = ABSENT.iter().chain(self.lsm.lacks()).copied().chain([self.cgroup.lacks()]);
+        let lacks = ABSENT.iter().chain(self.lsm.lacks()).chain(self.cgroup.lacks());
         let silences = self.cgroup.silences().iter().copied().chain([self.lsm.silences()]);
         lacks.map(|need| format!("needs {need}, which this run does not offer")).any(|known| known == reason)
             || silences.into_iter().any(|known| known == reason)
