@@ -1,6 +1,11 @@
 //! An engine in a container of its own, and what a container may do with its control groups.
 
+use std::path::Path;
+
 use stockade_testkit::{Finished, Stockade, programs, requires};
+
+/// The list of AppArmor's profiles.
+const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
 /// Runs `stockade` with `line` in a container with `flags`, which has the programs, the image as `$I`, and a volume for its data.
 fn inner(stockade: &Stockade, flags: &[&str], line: &str) -> Finished {
@@ -17,11 +22,21 @@ fn inner(stockade: &Stockade, flags: &[&str], line: &str) -> Finished {
 fn an_engine_in_a_privileged_container_runs_containers() {
     requires!(root, stockade, busybox_packed, limits);
     let stockade = Stockade::new();
+    // There is no compiler of profiles in the image: where the kernel has AppArmor, the one that the outer engine has loaded is taken.
+    let (mut flags, confined) = (vec!["--privileged"], Path::new(PROFILES).exists());
+    if confined {
+        stockade.run(&[], &["true"]).ok();
+        let done = inner(&stockade, &flags, "run --rm $I true").exits(125);
+        assert!(done.stderr.contains("apparmor_parser is not installed"), "{done:?}");
+        flags.extend(["-v", "/sys/kernel/security:/sys/kernel/security:ro"]);
+        let done = inner(&stockade, &flags, "run --rm $I cat /proc/self/attr/current").ok();
+        assert_eq!(done.out(), "stockade-default (enforce)", "{done:?}");
+    }
     // In version 2 the processes of the outer container are moved aside, so that the inner one can have a limit.
     let script = "run --rm --pids-limit 20 $I sh -c 'cd /sys/fs/cgroup; [ ! -d pids ] || cd pids; cat pids.max'";
-    let done = inner(&stockade, &["--privileged"], script).ok();
+    let done = inner(&stockade, &flags, script).ok();
     assert_eq!(done.out(), "20", "{done:?}");
-    let done = inner(&stockade, &["--privileged"], "ps -aq").ok();
+    let done = inner(&stockade, &flags, "ps -aq").ok();
     assert_eq!(done.out(), "", "{done:?}");
 }
 

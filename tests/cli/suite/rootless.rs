@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use stockade_testkit::{Call, Finished, eventually, programs, requires};
+use stockade_testkit::{Call, Finished, Stockade, eventually, programs, requires};
 
 /// How many ids a user with ranges has besides the own one.
 const RANGE: u32 = 65536;
@@ -168,6 +168,21 @@ fn root_of_a_container_is_the_user_and_others_are_of_the_range() {
     user.shell(&shared, "cat /shared/of-the-host").refuses(&["permission denied"]);
     user.shell(&shared, "chown 0 /shared/of-the-host").refuses(&["not permitted", "permission denied", "invalid"]);
     user.ask("run --rm --network none --user 70000 $I true").refuses(&["/etc/subuid"]);
+}
+
+/// Root's of this machine loads it; who cannot load one finds it all the same.
+#[test]
+fn a_profile_that_is_loaded_confines_the_containers_of_users() {
+    requires!(root, stockade, busybox_packed, user_namespaces, newuidmap, setpriv, apparmor, apparmor_parser);
+    Stockade::new().run(&[], &["true"]).ok();
+    let user = User::new();
+    let said = user.shell("", "cat /proc/self/attr/current; echo x >/proc/sysrq-trigger").refuses(&["sysrq-trigger"]);
+    assert_eq!(said.out(), "stockade-default (enforce)", "{said:?}");
+    let file = user.path("home/profile");
+    std::fs::write(&file, "profile stockade-test-of-a-user { file, }\n").unwrap();
+    let named = format!("--security-opt apparmor={}", file.display());
+    user.shell(&named, "true").refuses(&["only root of this machine can load"]);
+    user.shell("--security-opt apparmor=stockade-test-absent", "true").refuses(&["stockade-test-absent is not loaded"]);
 }
 
 #[test]

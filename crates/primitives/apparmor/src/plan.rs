@@ -34,12 +34,18 @@ pub enum Load {
 pub enum Degradation {
     /// The kernel has no AppArmor, or it is switched off.
     NotEnabled,
+    /// Stockade's own is not loaded, and this process's user namespace may load none.
+    MayNotLoad,
 }
 
 impl fmt::Display for Degradation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEnabled => out.write_str("no AppArmor profile: the kernel has no AppArmor enabled"),
+            Self::MayNotLoad => out.write_str(
+                "no AppArmor profile: stockade-default is not loaded, and only root of this machine can load it: \
+                 sudo stockade run --rm IMAGE true loads it until the machine is started again",
+            ),
         }
     }
 }
@@ -57,8 +63,17 @@ pub enum PlanError {
     #[error("the AppArmor profile {0} is loaded but does not confine (mode {1:?})")]
     NotConfining(ProfileName, Mode),
     /// The profile must be compiled and the compiler is not installed.
-    #[error("cannot load the AppArmor profile {0}: apparmor_parser is not installed")]
+    #[error(
+        "cannot load the AppArmor profile {0}: apparmor_parser is not installed (or, in a container, mount /sys/kernel/security to have the \
+         profile that the host has loaded)"
+    )]
     NoParser(String),
+    /// The profile must be loaded and this process's user namespace may load none.
+    #[error(
+        "cannot load the AppArmor profile {0}: only root of this machine can load one (sudo apparmor_parser --replace FILE), and one that is \
+         loaded is used by its name"
+    )]
+    MayNotLoad(String),
     /// The kernel's list of loaded profiles cannot be seen.
     #[error("cannot tell which AppArmor profiles are loaded: /sys/kernel/security is not mounted or not readable")]
     NoList,
@@ -70,17 +85,22 @@ pub enum PlanError {
 /// Decides. A privileged container has no profile unless one was chosen (Docker's rule).
 ///
 /// # Errors
-/// See [`PlanError`]. Only the unchosen default on a kernel without AppArmor degrades; everything else fails.
+/// See [`PlanError`]. Only the unchosen default degrades, on a kernel without AppArmor and for whoever may not load it where it is not loaded; everything
+/// else fails.
 pub fn plan(selection: &Selection, support: &Support, privileged: bool) -> Result<Plan, PlanError> {
     let load = match selection {
         Selection::Unconfined => return Ok(Plan::Unconfined(None)),
         Selection::Default if privileged => return Ok(Plan::Unconfined(None)),
         Selection::Default if !support.enabled => return Ok(Plan::Unconfined(Some(Degradation::NotEnabled))),
+        Selection::Default if !support.may_load && support.find(DEFAULT_PROFILE).is_none() => {
+            return Ok(Plan::Unconfined(Some(Degradation::MayNotLoad)));
+        }
         Selection::Name(name) if !support.enabled => return Err(PlanError::NotEnabled(name.to_string())),
         Selection::File(path) if !support.enabled => return Err(PlanError::NotEnabled(path.display().to_string())),
         Selection::Default => own(support)?,
         Selection::Name(name) if name.as_str() == DEFAULT_PROFILE => own(support)?,
         Selection::Name(name) => loaded(name, support)?,
+        Selection::File(path) if !support.may_load => return Err(PlanError::MayNotLoad(path.display().to_string())),
         Selection::File(path) if support.parser.is_none() => {
             return Err(PlanError::NoParser(path.display().to_string()));
         }
@@ -89,10 +109,12 @@ pub fn plan(selection: &Selection, support: &Support, privileged: bool) -> Resul
     Ok(Plan::Profile { load })
 }
 
-/// Stockade's own profile: without the compiler only if it is loaded already.
+/// Stockade's own profile: without the compiler, or the right to load what it makes, only if it is loaded already.
 fn own(support: &Support) -> Result<Load, PlanError> {
     let name = ProfileName::stockade_default();
     match (&support.parser, support.find(name.as_str())) {
+        (_, None) if !support.may_load => Err(PlanError::MayNotLoad(name.to_string())),
+        (_, Some(_)) if !support.may_load => loaded(&name, support),
         (Some(_), _) => Ok(Load::Own),
         (None, Some(_)) => loaded(&name, support),
         (None, None) => Err(PlanError::NoParser(name.to_string())),
@@ -123,6 +145,23 @@ mod tests {
             loaded: Some(profiles.lines().filter_map(Confinement::parse).collect()),
             stacking: true,
             parser: parser.then(|| "/usr/sbin/apparmor_parser".into()),
+            may_load: true,
+        }
+    }
+
+    #[test]
+    fn who_may_not_load_has_what_is_loaded() {
+        let user = |profiles: &str| Support { may_load: false, ..support(profiles, true) };
+        let plans = |value: &str, support: &Support| plan(&value.parse().unwrap(), support, false);
+        let there = user("stockade-default (enforce)\nmine (enforce)");
+        let load = |name: &str| Ok(Plan::Profile { load: Load::Loaded(name.parse().unwrap()) });
+        assert_eq!(plan(&Selection::Default, &there, false), load("stockade-default"));
+        assert_eq!(plans("stockade-default", &there), load("stockade-default"));
+        assert_eq!(plans("mine", &there), load("mine"));
+        let degraded = Ok(Plan::Unconfined(Some(Degradation::MayNotLoad)));
+        assert_eq!(plan(&Selection::Default, &user(""), false), degraded);
+        for asked in ["stockade-default", "/etc/profile"] {
+            assert_eq!(plans(asked, &user("")), Err(PlanError::MayNotLoad(asked.to_owned())));
         }
     }
 

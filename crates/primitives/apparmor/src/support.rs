@@ -13,6 +13,9 @@ const PARSERS: [&str; 4] = [
     "/usr/local/sbin/apparmor_parser",
 ];
 
+/// `/proc/self/uid_map` of the host's user namespace.
+const HOSTS_IDS: [&str; 3] = ["0", "0", "4294967295"];
+
 /// What this machine offers. Ask on the host, before entering any namespace of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Support {
@@ -24,6 +27,8 @@ pub struct Support {
     pub stacking: bool,
     /// The compiler of profiles, if it is installed.
     pub parser: Option<PathBuf>,
+    /// This process may load profiles, if it has the capability: it is in the host's user namespace.
+    pub may_load: bool,
 }
 
 impl Support {
@@ -32,10 +37,11 @@ impl Support {
     /// # Errors
     /// If a file exists and cannot be read for another reason than permission. What does not exist is not supported.
     pub fn probe() -> io::Result<Self> {
-        Self::probe_at(Path::new("/sys"))
+        let map = std::fs::read_to_string("/proc/self/uid_map")?;
+        Ok(Self { may_load: map.split_whitespace().eq(HOSTS_IDS), ..Self::probe_at(Path::new("/sys"))? })
     }
 
-    /// [`Support::probe`] with another place for `/sys`.
+    /// [`Support::probe`] with another place for `/sys`, and without what that does not tell.
     fn probe_at(sys: &Path) -> io::Result<Self> {
         let says = |path: &str, yes: &[u8]| match std::fs::read(sys.join(path)) {
             Ok(content) => Ok(content.trim_ascii() == yes),
@@ -44,9 +50,13 @@ impl Support {
         };
         Ok(Self {
             enabled: says("module/apparmor/parameters/enabled", b"Y")?,
-            loaded: loaded(&sys.join("kernel/security/apparmor/profiles"))?,
+            loaded: match loaded(&sys.join("kernel/security/apparmor/profiles"))? {
+                None => listed(&sys.join("kernel/security/apparmor/policy/profiles"))?,
+                list => list,
+            },
             stacking: says("kernel/security/apparmor/features/domain/stack", b"yes")?,
             parser: PARSERS.iter().map(PathBuf::from).find(|path| path.is_file()),
+            may_load: false,
         })
     }
 
@@ -67,6 +77,27 @@ fn loaded(path: &Path) -> io::Result<Option<Vec<Confinement>>> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The profiles that have a folder in `folder`, as everybody may look them up (Linux 4.13); the list is shown to root of the host only.
+/// One that goes meanwhile is left out.
+fn listed(folder: &Path) -> io::Result<Option<Vec<Confinement>>> {
+    let absent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if absent(&error) => return Ok(None),
+        entries => entries?,
+    };
+    let mut list = Vec::new();
+    for entry in entries {
+        let place = entry?.path();
+        let read = |file: &str| std::fs::read_to_string(place.join(file));
+        let line = read("name").and_then(|name| Ok(format!("{} ({})", name.trim_end(), read("mode")?.trim_end())));
+        match line {
+            Err(error) if absent(&error) => {}
+            line => list.push(Confinement::parse(&line?).ok_or(rustix::io::Errno::BADMSG)?),
+        }
+    }
+    Ok(Some(list))
 }
 
 #[cfg(test)]
@@ -96,6 +127,12 @@ mod tests {
         assert!(support.enabled && support.stacking);
         assert_eq!(support.find("a").map(|found| found.mode), Some(Mode::Enforce));
         assert_eq!(support.find("b"), None);
+        std::fs::remove_file(sys.path().join("kernel/security/apparmor/profiles")).unwrap();
+        write("kernel/security/apparmor/policy/profiles/b.c.12/name", "b.c\n");
+        write("kernel/security/apparmor/policy/profiles/b.c.12/mode", "enforce\n");
+        let support = Support::probe_at(sys.path()).unwrap();
+        assert_eq!(support.find("b.c").unwrap().mode, Mode::Enforce);
+        assert_eq!(support.find("a"), None);
         write("kernel/security/apparmor/profiles", "a\n");
         assert!(Support::probe_at(sys.path()).is_err());
     }

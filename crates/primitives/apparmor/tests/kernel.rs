@@ -113,7 +113,8 @@ fn a_file_cannot_take_the_place_of_the_default_profile() {
         println!("skipped: needs apparmor_parser");
         return;
     };
-    let support = Support { enabled: true, loaded: Some(Vec::new()), stacking: false, parser: Some(parser) };
+    let support =
+        Support { enabled: true, loaded: Some(Vec::new()), stacking: false, parser: Some(parser), may_load: true };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("profile");
     std::fs::write(&path, "profile stockade-default flags=(complain) { file, }\n").unwrap();
