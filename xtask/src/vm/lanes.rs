@@ -71,7 +71,16 @@ const SUITES: &[Suite] = &[
     Suite {
         package: "stockade-test-cli",
         target: "cli",
-        short: &["apparmor::", "limits::", "what_explain_says"],
+        short: &[
+            "apparmor::",
+            "limits::",
+            "nested::",
+            "what_explain_says",
+            "one_id_is_enough",
+            "root_of_a_container_is_the_user",
+            "confines_the_containers_of_users",
+            "the_doctor_tells",
+        ],
         all: &[
             "apparmor::",
             "limits::",
@@ -86,6 +95,7 @@ const SUITES: &[Suite] = &[
             "of_a_delegated",
             "one_id_is_enough",
             "root_of_a_container_is_the_user",
+            "confines_the_containers_of_users",
             "the_doctor_tells",
         ],
     },
