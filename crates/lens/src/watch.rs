@@ -82,6 +82,8 @@ struct Points {
     /// Kernels before 6.14 have none.
     capable: Option<Tracepoint>,
     victim: Option<Tracepoint>,
+    /// Told of a process that becomes another program, and of names that it gives itself.
+    renamed: Tracepoint,
 }
 
 /// What was seen, in the order of time.
@@ -101,6 +103,8 @@ pub struct Watcher {
     host_users: Option<i64>,
     process: OwnedFd,
     known: BTreeSet<i32>,
+    /// Processes that got rights by executing a program, with its path.
+    followed: BTreeSet<(i32, Vec<u8>)>,
     /// Not yet in order: another processor may still tell of what was before.
     held: Vec<(u64, u32, Seen)>,
     /// Of each thread's last call, what it asked for in vain.
@@ -148,6 +152,7 @@ impl Watcher {
             capable: optional(Tracepoint::find("capability", "cap_capable"))
                 .map_err(tracing("capability:cap_capable"))?,
             victim: optional(Tracepoint::find("oom", "mark_victim")).map_err(tracing("oom:mark_victim"))?,
+            renamed: Tracepoint::find("task", "task_rename").map_err(tracing("task:task_rename"))?,
         };
         let host_users = match &points.capable {
             Some(point) => Some(members::host_users(point).map_err(tracing("capability:cap_capable"))?),
@@ -158,9 +163,9 @@ impl Watcher {
         let watch = points.watch(&walls, scope).map_err(tracing("raw_syscalls:sys_exit"))?;
         let facts = Facts::new(procfs, pid, &walls).map_err(read("the root"))?;
         let report = Report::new(points.capable.is_some());
-        let (held, asked, known) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let (held, asked, known, followed) = (Vec::new(), BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut watcher =
-            Self { facts, walls, points, watch, host_users, process, known, held, asked, report, baseline };
+            Self { facts, walls, points, watch, host_users, process, known, followed, held, asked, report, baseline };
         match begin {
             Begin::Program => {
                 watcher.known.insert(pid);
@@ -278,11 +283,32 @@ impl Watcher {
         Ok(news)
     }
 
+    /// Watches a process again that got rights by executing a program, where the kernel ends its watching (`begin_new_exec` in its `fs/exec.c`).
+    fn follow(&mut self, sample: &Sample) -> io::Result<()> {
+        let process = sample.process.cast_signed();
+        if self.walls.no_new_privileges || !self.facts.has_raised(Subject::Pid(process)) {
+            return Ok(());
+        }
+        // A name that it gives itself looks the same.
+        let program = self.facts.procfs.read_link(Subject::Pid(process), "exe").unwrap_or_default();
+        if !self.followed.insert((process, program)) {
+            return Ok(());
+        }
+        match self.watch.add(process, From::Now) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     /// What one record says, with what can be read of its process now.
     fn seen(&mut self, sample: &Sample) -> io::Result<Option<Seen>> {
         let is = |point: &Option<Tracepoint>| point.as_ref().filter(|point| point.is_of(&sample.raw)).cloned();
         if is(&self.points.victim).is_some() {
             return Ok(Some(Seen::Victim));
+        }
+        if self.points.renamed.is_of(&sample.raw) {
+            self.follow(sample)?;
+            return Ok(None);
         }
         let Some(registers) = sample.registers else { return Ok(None) };
         let malformed = || io::Error::from(rustix::io::Errno::BADMSG);
@@ -314,6 +340,7 @@ impl Points {
         let filter = call::filter(walls, scope);
         let begins = Begins::Watched;
         let mut all = vec![Point { tracepoint: &self.exit, filter: &filter, stack: Stack::Told, begins }];
+        all.push(Point { tracepoint: &self.renamed, filter: "", stack: Stack::Untold, begins });
         let others = [(&self.capable, "ret == -1"), (&self.victim, "pid != 0")];
         all.extend(others.iter().filter_map(|(point, filter)| {
             let tracepoint = point.as_ref()?;

@@ -275,6 +275,25 @@ fn programs_of_debian() {
     assert_eq!(given, expected);
 }
 
+/// The kernel ends the watching of a process that gets rights by executing a program.
+#[test]
+fn a_process_that_gets_rights_is_watched_on() {
+    requires!(root, stockade, debian_image, tracepoints, x86_64);
+    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
+    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    for made in ["chmod 4755 /raising", "setcap cap_net_raw+ep /raising"] {
+        let program = "sleep 3; syscall(272, 0x40000000); sleep 1";
+        let script = format!(
+            "cp /usr/bin/perl /raising && {made} && chroot --userspec=1000:1000 / /raising -e '{program}; exit 0'"
+        );
+        let done = stockade.sh(&["--explain"], &script).ok();
+        let denials = paragraphs(&done.stderr);
+        let denied = denials.iter().filter(|one| one.starts_with("unshare(") && one.contains("[seccomp]"));
+        assert_eq!(denied.count(), 1, "{made}: {done:?}");
+        assert!(!done.stderr.contains(" times"), "{made}: {done:?}");
+    }
+}
+
 /// The host's programs, with their libraries.
 #[test]
 fn packet_filters_are_not_a_containers() {

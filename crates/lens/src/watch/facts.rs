@@ -184,6 +184,16 @@ impl Facts {
             .unwrap_or_default()
     }
 
+    /// Whether a process may have got rights by executing its program: by the program's file, or because it is another user than it really is.
+    pub(super) fn has_raised(&self, subject: Subject) -> bool {
+        let program = self.procfs.open_link(subject, "exe").map(|file| look(&file));
+        let Ok(status) = self.procfs.status(subject) else { return false };
+        // By now it is who owns the file, if that is what it became.
+        let had_others = |owner: u32| status.uids[0] != owner;
+        status.uids[0] != status.uids[1]
+            || program.is_ok_and(|program| program.raises && program.owner.is_some_and(had_others))
+    }
+
     /// The program that a process executes.
     fn program(&self, subject: Subject) -> File {
         let Ok(mut file) = self.procfs.open_link(subject, "exe").map(|file| look(&file)) else {
