@@ -138,7 +138,7 @@ pub use pause::{PauseError, pause, unpause};
 pub use places::Places;
 pub use prune::{prune_containers, prune_images};
 pub use ps::{ListError, Summary, Which, list};
-pub use pull::{MissingError, PullImageError, is_missing, pull};
+pub use pull::{PullImageError, pull};
 pub use rename::{RenameError, rename};
 pub use request::Request;
 pub use restart::{RestartError, restart};

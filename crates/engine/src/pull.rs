@@ -2,7 +2,7 @@
 
 use stockade_images::pull::{Progress, Pull, PullError, Pulled, Remote};
 use stockade_images::registry::Registries;
-use stockade_images::{ContentError, Images, LoadError, Name, Platform, Reference};
+use stockade_images::{ContentError, Images, Name, Platform};
 use stockade_monitor::events::ImageAction;
 use stockade_storage::Layers;
 
@@ -47,32 +47,4 @@ pub fn pull(
     let pulled = pull.pull_from_registry(name).map_err(failed)?;
     engine.happened_to_image(ImageAction::Pull, &name.familiar(), &name.repository().familiar());
     Ok(pulled)
-}
-
-/// Whether a container of `reference` would have to be pulled first: it names an image of a registry that the store does not
-/// have, or not for `platform`.
-///
-/// # Errors
-/// If that cannot be told.
-pub fn is_missing(engine: &Engine, reference: &Reference, platform: Option<&Platform>) -> Result<bool, MissingError> {
-    if !matches!(reference, Reference::Named(_)) {
-        return Ok(false);
-    }
-    let images = Images::open(&engine.places().data)?;
-    match stockade_images::stored(reference, platform, &images) {
-        Ok(_) => Ok(false),
-        Err(LoadError::NotStored(_)) => Ok(true),
-        Err(error) => Err(MissingError::Find(Box::new(error))),
-    }
-}
-
-/// Why it cannot be told whether an image is in the store.
-#[derive(Debug, thiserror::Error)]
-pub enum MissingError {
-    /// The store of images.
-    #[error(transparent)]
-    Images(#[from] ContentError),
-    /// The image.
-    #[error(transparent)]
-    Find(Box<LoadError>),
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::pull::provide;
+use super::pull::Pulling;
 use super::run::make;
 use crate::exit::{FAILED, Failure, SUCCESS};
 use crate::flags::{Asked, CreateFlags};
@@ -24,8 +24,8 @@ impl Create {
         let engine = global.engine()?;
         // Docker: what is wrong with the flags is 125, and a container that cannot be made is 1.
         let failed = |failure: Failure| Failure { code: FAILED, ..failure };
-        provide(global, &engine, &request, when, telling).map_err(failed)?;
-        let created = make(&engine, &request, &notices, cidfile.as_deref()).map_err(failed)?;
+        let pulling = Pulling { global, when, telling };
+        let created = make(&engine, &request, pulling, &notices, cidfile.as_deref()).map_err(failed)?;
         say::line(created.id.as_str())?;
         Ok(SUCCESS)
     }

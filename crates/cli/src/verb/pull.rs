@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use stockade_engine::images::pull::Before;
 use stockade_engine::images::{Name, Platform, Reference};
-use stockade_engine::{Engine, Request};
+use stockade_engine::{CreateError, Request};
 
 use crate::exit::{FAILED, Failure, REFUSED, SUCCESS};
 use crate::flags::{When, platform};
@@ -74,42 +74,60 @@ fn named(text: &str) -> Result<Name, Failure> {
     }
 }
 
-/// Sees to it that the image of `request` is here, as `when` says: pulls it by another process of this program, because the
-/// one that makes containers must not have threads. All that is said of it is on standard error.
-///
-/// # Errors
-/// If it cannot be looked for or pulled. The other process has said why.
-pub(crate) fn provide(
-    global: &Global,
-    engine: &Engine,
-    request: &Request,
-    when: When,
-    telling: Telling,
-) -> Result<(), Failure> {
-    let Reference::Named(name) = &request.image else { return Ok(()) };
-    let name = name.clone().tag_or_latest();
-    let missing = || stockade_engine::is_missing(engine, &request.image, request.platform.as_ref());
-    match when {
-        When::Never => return Ok(()),
-        When::Missing if !missing().map_err(|error| Failure::of(REFUSED, &error))? => return Ok(()),
-        When::Missing if telling == Telling::Progress => {
-            say::plain(&format!("Unable to find image '{}' locally", name.familiar()));
+/// When the image of a container is pulled, and how much is said of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulling<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) when: When,
+    pub(crate) telling: Telling,
+}
+
+impl Pulling<'_> {
+    /// Does `create` with the image of `request`. As in Docker one that is not here is pulled once the engine has said so: where it is
+    /// here, which is nearly always, the store is looked at once.
+    ///
+    /// # Errors
+    /// Those of `create`, and if the image cannot be pulled.
+    pub(crate) fn provide<T>(
+        self,
+        request: &Request,
+        create: impl Fn() -> Result<Result<T, CreateError>, Failure>,
+    ) -> Result<T, Failure> {
+        let name = match (&request.image, self.when) {
+            (Reference::Named(name), When::Always | When::Missing) => name.clone().tag_or_latest(),
+            _ => return Ok(create()??),
+        };
+        if self.when == When::Missing {
+            match create()? {
+                Err(CreateError::NoImage(_)) => {}
+                made => return Ok(made?),
+            }
+            if self.telling == Telling::Progress {
+                say::plain(&format!("Unable to find image '{}' locally", name.familiar()));
+            }
         }
-        When::Missing | When::Always => {}
+        self.pull(&name, request.platform.as_ref())?;
+        Ok(create()??)
     }
-    let failed = |error: std::io::Error| Failure::new(REFUSED, format!("cannot start pulling: {error}"));
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.args(global.arguments()).args(["pull", "--nameless"]);
-    if telling == Telling::Quiet {
-        command.arg("--quiet");
-    }
-    if let Some(platform) = &request.platform {
-        command.arg(format!("--platform={platform}"));
-    }
-    let errors = std::io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
-    command.arg("--").arg(name.to_string()).stdin(Stdio::null()).stdout(errors);
-    match command.status().map_err(failed)?.success() {
-        true => Ok(()),
-        false => Err(Failure { code: REFUSED, message: None }),
+
+    /// Pulls it by another process of this program, because the one that makes containers must not have threads. All that is said of it
+    /// is on standard error.
+    fn pull(self, name: &Name, platform: Option<&Platform>) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::new(REFUSED, format!("cannot start pulling: {error}"));
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command.args(self.global.arguments()).args(["pull", "--nameless"]);
+        if self.telling == Telling::Quiet {
+            command.arg("--quiet");
+        }
+        if let Some(platform) = platform {
+            command.arg(format!("--platform={platform}"));
+        }
+        let errors = std::io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
+        command.arg("--").arg(name.to_string()).stdin(Stdio::null()).stdout(errors);
+        match command.status().map_err(failed)?.success() {
+            true => Ok(()),
+            // It has said why.
+            false => Err(Failure { code: REFUSED, message: None }),
+        }
     }
 }

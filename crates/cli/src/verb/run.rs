@@ -15,7 +15,7 @@ use super::explain::beside::{Beside, watched};
 use super::explain::hint::hint;
 use super::explain::watch::profile;
 use super::policy::prove::prove;
-use super::pull::provide;
+use super::pull::Pulling;
 use super::record::folder::Folder;
 use super::record::{self, recorded, replayed, words};
 use crate::exit::{Failure, REFUSED, SUCCESS};
@@ -49,8 +49,7 @@ impl Run {
         let input = if request.interactive { Input::Forward } else { Input::Ignore };
         check_terminal(request.terminal, input)?;
         let engine = global.engine()?;
-        provide(global, &engine, &request, when, telling)?;
-        let created = make(&engine, &request, &notices, None)?;
+        let created = make(&engine, &request, Pulling { global, when, telling }, &notices, None)?;
         let attachment = Attachment { shown: request.shown, ..self.session.attachment(input, request.terminal)? };
         replayed(&engine, &created.id, attachment, record)
     }
@@ -78,8 +77,8 @@ impl Run {
             check_terminal(request.terminal, input)?;
         }
         let engine = global.engine()?;
-        provide(global, &engine, &request, when, telling)?;
-        let created = make(&engine, &request, &notices, cidfile.as_deref())?;
+        let pulling = Pulling { global, when, telling };
+        let created = make(&engine, &request, pulling, &notices, cidfile.as_deref())?;
         if self.detach {
             stockade_engine::start(&engine, &created.id)?;
             prove(&engine, &created.id)?;
@@ -160,28 +159,25 @@ fn hinted(engine: &Engine, id: &ContainerId, attachment: Attachment) -> Result<u
     Ok(code)
 }
 
-/// Makes the container, says what there is to say about it, and writes its id to the file of `--cidfile`.
+/// Makes the container, pulls its image if `pulling` says so, says what there is to say about it, and writes its id to the file of `--cidfile`.
 pub(crate) fn make(
     engine: &Engine,
     request: &Request,
+    pulling: Pulling<'_>,
     notices: &[String],
     cidfile: Option<&Path>,
 ) -> Result<Created, Failure> {
-    let mut cidfile = cidfile.map(CidFile::reserve).transpose()?;
-    let created = stockade_engine::create(engine, request);
-    let created = match (created, &mut cidfile) {
-        (Ok(created), None) => created,
-        (Ok(created), Some(file)) => {
-            file.write(created.id.as_str())?;
-            created
+    // While an image is pulled the file is not there: it would be in the way of the next if that is interrupted.
+    let created = pulling.provide(request, || {
+        let mut file = cidfile.map(CidFile::reserve).transpose()?;
+        let created = stockade_engine::create(engine, request);
+        match (&created, &mut file) {
+            (Ok(created), Some(file)) => file.write(created.id.as_str())?,
+            (Err(_), Some(file)) => file.give_up(),
+            (_, None) => {}
         }
-        (Err(error), file) => {
-            if let Some(file) = file {
-                file.give_up();
-            }
-            return Err(error.into());
-        }
-    };
+        Ok(created)
+    })?;
     for notice in notices.iter().chain(created.notices.iter().filter(|notice| is_shown(notice, request))) {
         say::warning(notice);
     }
