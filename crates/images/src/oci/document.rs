@@ -190,7 +190,8 @@ pub(crate) fn bounded(mut part: Part, name: &str, most: u64) -> Result<Vec<u8>, 
     if part.size() > most {
         return Err(ImageError::TooLarge { name: name.to_owned(), size: part.size(), most });
     }
-    let mut bytes = Vec::new();
+    // By one read: a document is no larger than `most`.
+    let mut bytes = Vec::with_capacity(usize::try_from(part.size()).unwrap_or_default());
     let read = part.read_to_end(&mut bytes);
     read.map_err(|source| ImageError::Read { name: name.to_owned(), source })?;
     Ok(bytes)
