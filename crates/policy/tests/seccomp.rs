@@ -11,7 +11,7 @@ use stockade_policy::{Seccomp, SeccompError, defaults};
 use stockade_seccomp::architecture::Arch;
 use stockade_seccomp::model::Action;
 use stockade_seccomp::syscall::Syscall;
-use stockade_seccomp::{Profile, Target};
+use stockade_seccomp::{Compiled, Profile, Target};
 use stockade_testkit::requires;
 
 const KERNEL: Kernel = Kernel { architecture: Arch::X86_64, version: (6, 1) };
@@ -67,6 +67,27 @@ fn our_own_profile_follows_the_capabilities() {
         Seccomp::Builtin.resolve(default_set(), Kernel { architecture: Arch::Aarch64, ..KERNEL }).unwrap().unwrap();
     let arm: Value = serde_json::from_str(arm.get()).unwrap();
     assert_eq!(arm["architectures"], serde_json::json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]));
+}
+
+/// So a container's creation need not try it.
+#[test]
+fn our_own_profile_can_be_compiled_for_whatever_capabilities_and_kernel() {
+    let every: Vec<Capability> = CapSet::up_to(Capability::CHECKPOINT_RESTORE).iter().collect();
+    let mut sets = vec![CapSet::EMPTY, default_set(), every.iter().copied().collect()];
+    sets.extend(every.iter().map(|one| std::iter::once(*one).collect::<CapSet>()));
+    sets.extend(every.iter().map(|one| every.iter().copied().filter(|other| other != one).collect::<CapSet>()));
+    let profile = Profile::builtin().unwrap();
+    for architecture in [Arch::X86_64, Arch::Aarch64, Arch::Riscv64] {
+        for kernel in [(0, 0), (4, 7), (6, 1), (u32::MAX, 0)] {
+            for set in &sets {
+                let names: Vec<String> = set.iter().map(|capability| capability.to_string()).collect();
+                let capabilities: Vec<&str> = names.iter().map(String::as_str).collect();
+                let filter = profile.resolve(&Target { architecture, kernel, capabilities: &capabilities }).unwrap();
+                let compiled = Compiled::new(&filter);
+                assert!(compiled.is_ok(), "{architecture:?} {kernel:?} {capabilities:?}: {compiled:?}");
+            }
+        }
+    }
 }
 
 #[test]
