@@ -10,6 +10,7 @@ use stockade_kernel::namespace::Namespaces;
 use stockade_storage::ContainerRoot;
 use stockade_storage::container_root::{Ids, MountError};
 
+use crate::identity::reap;
 use crate::idmap::{self, Mappings};
 
 /// Why a root is not mounted in the child.
@@ -44,9 +45,15 @@ pub(crate) fn mount_root(root: &ContainerRoot, lowers: &[PathBuf], mappings: Map
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave).map_err(io::Error::from).map_err(RootError::Detach)?;
     let mappings = if mappings.change_nothing() { Mappings { uids: &[], gids: &[] } } else { mappings };
-    let mounted = match idmap::user_namespace(mappings).map_err(RootError::Map)? {
+    let mounted = match idmap::user_namespace_by(mappings).map_err(RootError::Map)? {
         None => root.mount(lowers)?,
-        Some(namespace) => root.mount_as(lowers, Ids::Mapped(namespace.as_fd()))?,
+        Some((namespace, child)) => {
+            let mounted = root.mount_as(lowers, Ids::Mapped(namespace.as_fd()));
+            let ended = reap(&child).map_err(RootError::Map);
+            let mounted = mounted?;
+            ended?;
+            mounted
+        }
     };
     // The engine is the host's root, for whom nobody but the kernel mounts.
     drop(mounted);

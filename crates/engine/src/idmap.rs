@@ -90,11 +90,22 @@ fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-/// Makes such a namespace with these maps, by a child that lives until they are written; `None` without maps.
+/// Makes such a namespace with these maps; `None` without maps.
 ///
 /// # Errors
 /// As [`clone3`], and as `open(2)` and `write(2)` in procfs.
 pub(crate) fn user_namespace(mappings: Mappings<'_>) -> io::Result<Option<OwnedFd>> {
+    let Some((namespace, child)) = user_namespace_by(mappings)? else { return Ok(None) };
+    reap(&child)?;
+    Ok(Some(namespace))
+}
+
+/// The same, with the child by which it was made: it ends by itself, and the caller waits for that ([`reap`]) when it has
+/// done what needs the namespace. What that child has of its parent's memory takes the kernel a while to take apart.
+///
+/// # Errors
+/// As [`user_namespace`]; no child is left.
+pub(crate) fn user_namespace_by(mappings: Mappings<'_>) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
     if mappings.uids.is_empty() && mappings.gids.is_empty() {
         return Ok(None);
     }
@@ -113,8 +124,13 @@ pub(crate) fn user_namespace(mappings: Mappings<'_>) -> io::Result<Option<OwnedF
         .and_then(|()| write("gid_map", mappings.gids))
         .and_then(|()| procfs.open_namespace(Subject::Pid(pid), "user"));
     drop(alive);
-    reap(&pidfd)?;
-    made.map(Some)
+    match made {
+        Ok(namespace) => Ok(Some((namespace, pidfd))),
+        Err(error) => {
+            reap(&pidfd)?;
+            Err(error)
+        }
+    }
 }
 
 /// A map as the kernel takes it (`user_namespaces(7)`).
