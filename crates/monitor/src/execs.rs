@@ -70,6 +70,21 @@ pub(crate) struct Execs {
     accepted: u64,
 }
 
+/// A process that has ended, of which the caller is yet to be told.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) id: String,
+    pub(crate) code: u8,
+    exec: Exec,
+}
+
+impl Over {
+    /// Tells the caller.
+    pub(crate) fn tell(mut self) {
+        self.exec.tell_last(&Report::Exited { code: self.code });
+    }
+}
+
 impl Execs {
     /// Listens in `folder`, where nothing of an earlier run is left then. Once it listens this changes nothing.
     ///
@@ -120,8 +135,8 @@ impl Execs {
         self.list.iter().filter_map(|one| one.process.as_ref()).any(Joined::is_joining)
     }
 
-    /// The child `pid`, which may be none of these, has ended; which process that was, and its code, unless it was a runtime.
-    pub(crate) fn ended(&mut self, from: (&Runtime, &Folder), pid: Pid, status: WaitStatus) -> Option<(String, u8)> {
+    /// The child `pid`, which may be none of these, has ended; what is then to be told, unless it was a runtime.
+    pub(crate) fn ended(&mut self, from: (&Runtime, &Folder), pid: Pid, status: WaitStatus) -> Option<Over> {
         let is_it = |one: &Exec| one.process.as_ref().and_then(Joined::child) == Some(pid);
         let at = self.list.iter().position(is_it)?;
         let one = self.list.get_mut(at)?;
@@ -130,10 +145,7 @@ impl Execs {
         match process.ended(from, status) {
             News::Started(pid) => one.tell(&Report::Started { pid }),
             News::Failed(refusal) => self.list.swap_remove(at).tell_last(&failed(refusal)),
-            News::Exited(code) => {
-                self.list.swap_remove(at).tell_last(&Report::Exited { code });
-                return Some((id, code));
-            }
+            News::Exited(code) => return Some(Over { id, code, exec: self.list.swap_remove(at) }),
         }
         None
     }

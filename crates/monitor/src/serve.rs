@@ -167,8 +167,11 @@ impl Monitor {
                 first.ended = Some(ended(status));
             } else if let Some(worker) = self.worker.as_mut().filter(|worker| worker.pid == pid) {
                 worker.ended = Some(status);
-            } else if let Some((id, code)) = self.execs.ended((&self.runtime, &self.folder), pid, status) {
-                self.happened(&ContainerAction::ExecDie, &[("execID", id), ("exitCode", code.to_string())]);
+            } else if let Some(over) = self.execs.ended((&self.runtime, &self.folder), pid, status) {
+                let (id, code) = (over.id.clone(), over.code.to_string());
+                self.happened(&ContainerAction::ExecDie, &[("execID", id), ("exitCode", code)]);
+                // After it is recorded: what the caller does next happens later.
+                over.tell();
             } else {
                 self.check_ended(pid, status);
             }
