@@ -42,7 +42,7 @@ pub use error::{ImageError, LoadError};
 pub use facts::{Defaults, Facts, Step};
 pub use host::HostError;
 pub use image::{HealthCheck, Image, ImageConfig, ReadOnlyBind};
-pub use load::{load, stored};
+pub use load::load;
 pub use platform::{Platform, PlatformError};
 pub use push::{PushError, PushProgress, PushStep};
 pub use reference::{Name, NameError, Reference, ReferenceError};

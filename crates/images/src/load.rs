@@ -51,7 +51,7 @@ pub fn load(
 ///
 /// # Errors
 /// [`LoadError::NotStored`] if there is none, [`LoadError::Find`].
-pub fn stored(reference: &Reference, platform: Option<&Platform>, images: &Images) -> Result<StoredImage, LoadError> {
+fn stored(reference: &Reference, platform: Option<&Platform>, images: &Images) -> Result<StoredImage, LoadError> {
     let shown = match reference {
         Reference::Named(name) => name.clone().tag_or_latest().familiar(),
         other => other.to_string(),
