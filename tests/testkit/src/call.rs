@@ -186,7 +186,11 @@ impl Running {
 }
 
 /// Whether `child` ends in time; it is not reaped.
-fn ends_within(child: &Child, limit: Duration) -> bool {
+///
+/// # Panics
+/// If the kernel does not let it be waited for.
+#[must_use]
+pub fn ends_within(child: &Child, limit: Duration) -> bool {
     let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("pidfd_open works");
     let deadline = Instant::now() + limit;
     loop {

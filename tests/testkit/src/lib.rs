@@ -41,7 +41,7 @@ pub mod walls;
 pub mod warden;
 
 pub use bundle::Bundle;
-pub use call::{Call, Finished, Running, eventually};
+pub use call::{Call, Finished, Running, ends_within, eventually};
 pub use dice::Dice;
 pub use layout::Layout;
 pub use proxy::Proxy;

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use stockade_testkit::{posture, programs};
+use stockade_testkit::{ends_within, posture, programs};
 
 use super::report::{Against, FLOOR, Goal};
 use super::world::{World, hierarchies};
@@ -207,12 +205,7 @@ impl Contender {
     ) -> Result<T, String> {
         let maker = match self.kind {
             Kind::Runtime => self,
-            Kind::Floor => &Self {
-                name: self.name.clone(),
-                program: place.program("stake"),
-                kind: Kind::Runtime,
-                exec: Exec::Walled,
-            },
+            Kind::Floor => &Self::runtime(&self.name, place.program(OURS)),
         };
         let pid_file = place.path("pid").display().to_string();
         maker.call(&["run", "--detach", "--pid-file", &pid_file, "--bundle", "BUNDLE", "ID"], place, "sleep", "")?;
@@ -232,7 +225,7 @@ impl Contender {
 
     /// Runs `/bin/true` under an id and in a cgroup of the lane's own.
     pub(crate) fn run_in_lane(&self, lane: usize, place: &Place) -> Result<(), String> {
-        let bundle = format!("lane-{}-{lane}", self.name);
+        let bundle = self.lane(lane);
         let group = format!("{}-{bundle}", group());
         let mut command = match self.kind {
             Kind::Floor => self.floor_command(&["run"], place, &group, &["/bin/true"])?,
@@ -246,6 +239,11 @@ impl Contender {
         self.finish(&mut command, place, &bundle)
     }
 
+    /// The name of a lane's container, and of its bundle.
+    fn lane(&self, lane: usize) -> String {
+        format!("lane-{}-{lane}", self.name)
+    }
+
     /// Whether it is somebody else's.
     pub(crate) fn is_peer(&self) -> bool {
         self.kind == Kind::Runtime && self.name != OURS
@@ -253,7 +251,7 @@ impl Contender {
 
     /// Removes what a failed run of a runtime has left of a lane's container, if anything.
     pub(crate) fn clear_lane(&self, lane: usize, place: &Place) -> Result<(), String> {
-        let bundle = format!("lane-{}-{lane}", self.name);
+        let bundle = self.lane(lane);
         let mut delete = self.command(&["delete", "--force", "ID"], place, &bundle, &bundle);
         // Most lanes have nothing left, which some runtimes call a failure.
         let output = delete.stdin(Stdio::null()).output();
@@ -348,10 +346,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// The kernel's, or [`std::io::ErrorKind::TimedOut`].
 fn end_of(mut child: Child, patience: Duration) -> std::io::Result<ExitStatus> {
-    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let patience = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
-    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))?;
-    if ended == 0 {
+    if !ends_within(&child, patience) {
         child.kill()?;
         child.wait()?;
         return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "a call did not end, and was killed"));
