@@ -51,6 +51,13 @@ const fn request_number(number: libc::c_ulong) -> libc::c_ulong {
     none | 0xb7 << 8 | number
 }
 
+/// Whether `map`, the content of a process' `uid_map` as that process reads it, is of the host's user namespace: it covers all ids
+/// (`user_namespaces(7)`).
+#[must_use]
+pub fn is_hosts_id_map(map: &[u8]) -> bool {
+    map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).eq([&b"0"[..], b"0", b"4294967295"])
+}
+
 /// Moves the calling thread into the namespace `fd` (one flag, checked against its type; none: any type) or, if `fd` is
 /// a pidfd, into those of that process' namespaces that `which` names, all or none (Linux 5.8).
 ///
@@ -170,6 +177,14 @@ mod tests {
 
     fn open(path: &str) -> OwnedFd {
         rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn the_hosts_map_covers_all_ids() {
+        assert!(is_hosts_id_map(b"         0          0 4294967295\n"));
+        for other in [&b""[..], b"0 0 65536\n", b"0 1000 1\n", b"0 0 4294967295\n1 1 1\n"] {
+            assert!(!is_hosts_id_map(other), "{:?}", String::from_utf8_lossy(other));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use stockade_capabilities::{Capability, observe, support};
-use stockade_kernel::namespace::Namespaces;
+use stockade_kernel::namespace::{Namespaces, is_hosts_id_map};
 use stockade_kernel::procfs::{Procfs, Subject};
 use stockade_namespaces::{KINDS, inodes};
 use stockade_spec::{Namespace, NamespaceType, Spec};
@@ -85,9 +85,7 @@ pub fn last_capability() -> Result<Capability, FactsError> {
 
 /// Whether root is not the host's root: its id map is not the one that covers all ids.
 fn in_a_user_namespace(procfs: &Procfs) -> io::Result<bool> {
-    let map = procfs.read(Subject::Myself, "uid_map")?;
-    let words: Vec<_> = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
-    Ok(words != [&b"0"[..], b"0", b"4294967295"])
+    Ok(!is_hosts_id_map(&procfs.read(Subject::Myself, "uid_map")?))
 }
 
 /// The supplementary groups that every process here keeps.

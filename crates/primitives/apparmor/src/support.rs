@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stockade_kernel::namespace::is_hosts_id_map;
+
 use crate::model::Confinement;
 
 /// Where `apparmor_parser` is looked for: the host's own folders, never `PATH`.
@@ -12,9 +14,6 @@ const PARSERS: [&str; 4] = [
     "/usr/bin/apparmor_parser",
     "/usr/local/sbin/apparmor_parser",
 ];
-
-/// `/proc/self/uid_map` of the host's user namespace.
-const HOSTS_IDS: [&str; 3] = ["0", "0", "4294967295"];
 
 /// What this machine offers. Ask on the host, before entering any namespace of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub struct Support {
     pub stacking: bool,
     /// The compiler of profiles, if it is installed.
     pub parser: Option<PathBuf>,
-    /// This process may load profiles, if it has the capability: it is in the host's user namespace.
+    /// This process may load profiles, if it has the capability: it is in the host's user namespace. Not asked where AppArmor is not enabled.
     pub may_load: bool,
 }
 
@@ -37,8 +36,9 @@ impl Support {
     /// # Errors
     /// If a file exists and cannot be read for another reason than permission. What does not exist is not supported.
     pub fn probe() -> io::Result<Self> {
-        let map = std::fs::read_to_string("/proc/self/uid_map")?;
-        Ok(Self { may_load: map.split_whitespace().eq(HOSTS_IDS), ..Self::probe_at(Path::new("/sys"))? })
+        let support = Self::probe_at(Path::new("/sys"))?;
+        let may_load = support.enabled && is_hosts_id_map(&std::fs::read("/proc/self/uid_map")?);
+        Ok(Self { may_load, ..support })
     }
 
     /// [`Support::probe`] with another place for `/sys`, and without what that does not tell.
@@ -48,10 +48,11 @@ impl Support {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         };
+        let enabled = says("module/apparmor/parameters/enabled", b"Y")?;
         Ok(Self {
-            enabled: says("module/apparmor/parameters/enabled", b"Y")?,
+            enabled,
             loaded: match loaded(&sys.join("kernel/security/apparmor/profiles"))? {
-                None => listed(&sys.join("kernel/security/apparmor/policy/profiles"))?,
+                None if enabled => listed(&sys.join("kernel/security/apparmor/policy/profiles"))?,
                 list => list,
             },
             stacking: says("kernel/security/apparmor/features/domain/stack", b"yes")?,
