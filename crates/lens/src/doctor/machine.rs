@@ -2,9 +2,9 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use rustix::fs::Access;
+use stockade_capabilities::file::has_any;
 
 use super::settings::value;
 use super::{Patient, Rank, Symptom};
@@ -237,7 +237,7 @@ fn mapper(patient: &Patient, program: &str) -> Symptom {
     };
     match std::fs::metadata(&path) {
         Err(error) => Symptom::unknown(program, &error),
-        Ok(found) if found.mode() & 0o4000 != 0 && found.uid() == 0 || has_capabilities(&path) => {
+        Ok(found) if found.mode() & 0o4000 != 0 && found.uid() == 0 || has_any(&path) => {
             Symptom::good(program, path.display().to_string())
         }
         Ok(_) => {
@@ -245,12 +245,6 @@ fn mapper(patient: &Patient, program: &str) -> Symptom {
             Symptom::bad(Rank::Blocks, program, "without the right to write maps", because, &mend)
         }
     }
-}
-
-/// Whether the file has capabilities (`capabilities(7)`, "File capabilities").
-fn has_capabilities(path: &Path) -> bool {
-    let mut value = [0; 64];
-    rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_ok_and(|length| length > 0)
 }
 
 /// The network of an ordinary user's containers.

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use stockade_capabilities::file::has_any;
 use stockade_cgroups::{Layout, Membership, observe as cgroups};
 use stockade_kernel::perf::{Registers, Sample};
 use stockade_kernel::procfs::{Procfs, Subject};
@@ -217,14 +218,12 @@ fn look(file: &OwnedFd) -> File {
     let Ok(found) = rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS) else { return File::default() };
     let kind = FileType::from_raw_mode(u32::from(found.stx_mode));
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let mut value = [0; 64];
-    let attribute = rustix::fs::getxattr(path, stockade_capabilities::file::ATTRIBUTE, &mut value);
     let executable = kind == FileType::RegularFile && found.stx_mode & 0o111 != 0;
     let by_mode = found.stx_mode & 0o4000 != 0 || found.stx_mode & 0o2010 == 0o2010;
     File {
         owner: Some(found.stx_uid),
         device: device(kind, found.stx_rdev_major, found.stx_rdev_minor),
-        raises: executable && (by_mode || attribute.is_ok_and(|length| length > 0)),
+        raises: executable && (by_mode || has_any(Path::new(&path))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Capabilities of program files: the extended attribute `security.capability`.
 
 use std::io;
+use std::path::Path;
 
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
@@ -98,6 +99,15 @@ impl FileCapabilities {
             Err(error) => Err(ReadError::Read(error.into())),
         }
     }
+}
+
+/// Whether the file at `path` has any: with its descriptor in `/proc/self/fd` also one that was opened with `O_PATH`. One that cannot be asked has
+/// none.
+#[must_use]
+pub fn has_any(path: &Path) -> bool {
+    // Read and not only measured: rustix says 0 for a buffer without room.
+    let mut value = [0u8; 64];
+    rustix::fs::getxattr(path, ATTRIBUTE, &mut value[..]).is_ok_and(|length| length > 0)
 }
 
 #[cfg(test)]
