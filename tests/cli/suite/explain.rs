@@ -181,9 +181,7 @@ macro_rules! call {
 #[test]
 fn calls_by_number() {
     requires!(root, stockade, debian_image, tracepoints, x86_64);
-    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
-    // The image is large, and unpacked by the first.
-    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let stockade = Stockade::with_debian();
     const ADMIN: &str = "--cap-add SYS_ADMIN";
     const BARE: &[&str] = &["--cap-drop", "ALL"];
     judge_all(
@@ -246,8 +244,7 @@ macro_rules! clone3 {
 #[test]
 fn programs_of_debian() {
     requires!(root, stockade, debian_image, tracepoints, x86_64);
-    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
-    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let stockade = Stockade::with_debian();
     // Who may read the kernel's log, if there were a file of it.
     const HOST: &[&str] = &["--userns=host", "--cap-add", "SYSLOG"];
     judge_all(
@@ -279,8 +276,7 @@ fn programs_of_debian() {
 #[test]
 fn a_process_that_gets_rights_is_watched_on() {
     requires!(root, stockade, debian_image, tracepoints, x86_64);
-    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
-    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let stockade = Stockade::with_debian();
     for made in ["chmod 4755 /raising", "setcap cap_net_raw+ep /raising"] {
         let program = "sleep 3; syscall(272, 0x40000000); sleep 1";
         let script = format!(
@@ -298,8 +294,7 @@ fn a_process_that_gets_rights_is_watched_on() {
 #[test]
 fn packet_filters_are_not_a_containers() {
     requires!(root, stockade, debian_image, tracepoints, nft);
-    let stockade = Stockade::with_image(&stockade_testkit::stockade::named_reference("debian", "oci"));
-    stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+    let stockade = Stockade::with_debian();
     let script = |command: &str| {
         format!("cd /host && mkdir run && for i in bin lib lib64; do ln -s usr/$i $i; done && chroot /host {command}")
     };

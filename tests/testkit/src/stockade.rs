@@ -45,6 +45,17 @@ impl Stockade {
         Self { folder, image: image.to_owned(), seen: Mutex::default(), default_network: Some("none") }
     }
 
+    /// The same with Debian's image, whose layers, which are large, are unpacked already.
+    ///
+    /// # Panics
+    /// As [`Self::new`], and if no container of it runs.
+    #[must_use]
+    pub fn with_debian() -> Self {
+        let stockade = Self::with_image(&named_reference("debian", "oci"));
+        stockade.run_call(&[], &["true"]).limit(Duration::from_secs(600)).run().ok();
+        stockade
+    }
+
     /// The same with Docker's default network, for a test that runs `stockade` in a network namespace of its own only.
     #[must_use]
     pub fn in_own_namespace() -> Self {
